@@ -1,0 +1,168 @@
+"""Every error huaxiang raises on purpose.
+
+An exception takes its subject, not a sentence: the class knows how to say what is wrong, with which value, and the
+way out. `status` is the HTTP status it becomes, `exit_code` what the command line ends with, `code` the word that
+machines read. This module imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class HuaxiangError(Exception):
+    """Base of all errors a caller can act on."""
+
+    code = "error"
+    status = 400
+    exit_code = 1
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class InvalidValue(HuaxiangError):
+    """A value that the named field cannot take."""
+
+    code = "invalid_value"
+    status = 422
+    exit_code = 2
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        super().__init__(f"{field} = {_short(value)}: expected {expected}", field)
+
+
+class UnknownName(HuaxiangError):
+    """A name that is not in a closed list: a setting, a table, a column, a feature."""
+
+    code = "unknown_name"
+    status = 422
+    exit_code = 2
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"unknown {kind} {_short(name)}; known: {', '.join(sorted(known))}", kind)
+
+
+class UnknownApp(HuaxiangError):
+    """An app that was never added."""
+
+    code = "unknown_app"
+    status = 404
+    exit_code = 2
+
+    def __init__(self, app_id: str) -> None:
+        super().__init__(f"no app {_short(app_id)}; add it with: huaxiang app add {app_id}", "app_id")
+
+
+class NothingThere(HuaxiangError):
+    """Something looked up by name does not exist."""
+
+    code = "not_found"
+    status = 404
+
+    def __init__(self, kind: str, name: str, way_out: str) -> None:
+        super().__init__(f"no {kind} {_short(name)}; {way_out}", kind)
+
+
+class UnreadableFile(HuaxiangError):
+    """A file that cannot be read as what it is said to be; nothing of it was taken."""
+
+    code = "unreadable_file"
+    exit_code = 1
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}; nothing was imported", "file")
+
+
+class QuarantineFull(HuaxiangError):
+    """So many rows were refused that the mapping, not the rows, must be wrong."""
+
+    code = "quarantine_full"
+    exit_code = 1
+
+    def __init__(self, path: str, refused: int, limit: int, first_reason: str) -> None:
+        super().__init__(
+            f"{path}: {refused} rows cannot be taken, more than quarantine_limit = {limit}; first: {first_reason}; "
+            "nothing was imported. Mend the file or the mapping, or raise the limit: "
+            "huaxiang app set APP quarantine_limit=N",
+            "quarantine_limit",
+        )
+
+
+class BrokenBundle(HuaxiangError):
+    """A published file that is missing, cut short or changed since it was written."""
+
+    code = "broken_bundle"
+    status = 503
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"bundle {path}: {problem}; publish again with: huaxiang nightly --app APP", "version")
+
+
+class MissingExtra(HuaxiangError):
+    """An optional engine that is not installed."""
+
+    code = "missing_extra"
+    exit_code = 2
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        super().__init__(f"{needed_for} needs the extra {extra!r}; install it with: pip install 'huaxiang[{extra}]'")
+
+
+class AnotherRunning(HuaxiangError):
+    """A second night (or import) of the same app while the first still runs."""
+
+    code = "another_running"
+    status = 409
+    exit_code = 4
+
+    def __init__(self, what: str, app_id: str) -> None:
+        super().__init__(f"another {what} of app {app_id!r} is running; wait for it to end, then run again", "app_id")
+
+
+class NotAllowed(HuaxiangError):
+    """A key or token that may not do this."""
+
+    code = "forbidden"
+    status = 403
+
+    def __init__(self, needed: str) -> None:
+        super().__init__(f"this key may not do that; needed: {needed}", "authorization")
+
+
+class NotKnown(HuaxiangError):
+    """No key, or one that is unknown or revoked."""
+
+    code = "unauthorized"
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__("no valid key; send 'Authorization: Bearer KEY' (huaxiang key create)", "authorization")
+
+
+class TooMuch(HuaxiangError):
+    """A request above a stated limit."""
+
+    code = "too_large"
+    status = 413
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        super().__init__(f"{what} = {size} is over the limit of {limit}", what)
+
+
+class StoreUnavailable(HuaxiangError):
+    """The online store cannot be written or read now; nothing was accepted, the caller tries again."""
+
+    code = "store_unavailable"
+    status = 503
+    retry_after_s = 1
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"the online store is not available ({problem}); nothing was accepted, try again")
+
+
+def _short(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"

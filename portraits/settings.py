@@ -1,0 +1,73 @@
+"""Settings of an app: typed, with defaults, changed by `huaxiang app set APP key=value`.
+
+Everything that differs between merchants and that their data cannot tell. Settings of the process (home folder, store
+address, signing secret) live in `serving.settings`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, replace
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from portraits.errors import InvalidValue, UnknownName
+
+APP_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+OBJECTIVES = ("auto", "margin", "revenue", "clicks")
+REPEATS = ("auto", "yes", "no")
+
+
+def check_app_id(app_id: str) -> str:
+    """`app_id` itself. Raises InvalidValue when it does not match the contract's pattern."""
+    if not APP_ID.fullmatch(app_id):
+        raise InvalidValue("app_id", app_id, "1 to 40 of a-z, 0-9 and '-', beginning with a letter or digit")
+    return app_id
+
+
+@dataclass(frozen=True, slots=True)
+class AppSettings:
+    """What one merchant may choose. Shares are between 0 and 1, half-lives in days, limits in rows."""
+
+    app_id: str
+    currency: str = "CNY"
+    time_zone: str = "Asia/Shanghai"
+    objective: str = "auto"
+    taste_half_life_days: float = 60.0
+    repeat: str = "auto"
+    control_share: float = 0.02
+    quarantine_limit: int = 1_000_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_app_id(self.app_id)
+        if not re.fullmatch(r"[A-Z]{3}", self.currency):
+            raise InvalidValue("currency", self.currency, "three capital letters (ISO 4217), e.g. CNY")
+        try:
+            ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise InvalidValue("time_zone", self.time_zone, "a name of the IANA database, e.g. Asia/Shanghai") from None
+        _one_of("objective", self.objective, OBJECTIVES)
+        _one_of("repeat", self.repeat, REPEATS)
+        if not 0 < self.taste_half_life_days < float("inf"):
+            raise InvalidValue("taste_half_life_days", self.taste_half_life_days, "a number of days above 0")
+        if not 0 <= self.control_share <= 0.5:
+            raise InvalidValue("control_share", self.control_share, "a share between 0 and 0.5")
+        if self.quarantine_limit < 0:
+            raise InvalidValue("quarantine_limit", self.quarantine_limit, "a number of rows, 0 or more")
+
+    def with_value(self, key: str, text: str) -> AppSettings:
+        """A copy with `key` set from its text. Raises UnknownName or InvalidValue."""
+        types = {f.name: f.type for f in fields(self) if f.name != "app_id"}
+        if key not in types:
+            raise UnknownName("setting", key, types)
+        convert = {"str": str, "float": float, "int": int}[str(types[key])]
+        try:
+            value = convert(text)
+        except ValueError:
+            raise InvalidValue(key, text, f"a value of type {types[key]}") from None
+        return replace(self, **{key: value})
+
+
+def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InvalidValue(field, value, f"one of {', '.join(allowed)}")
