@@ -142,6 +142,17 @@ class NotKnown(HuaxiangError):
         super().__init__("no valid key; send 'Authorization: Bearer KEY' (huaxiang key create)", "authorization")
 
 
+class WrongMethod(HuaxiangError):
+    """A path that is there, asked with another HTTP method."""
+
+    code = "method_not_allowed"
+    status = 405
+
+    def __init__(self, method: str, allowed: str) -> None:
+        super().__init__(f"method {_short(method)}: this path takes {allowed}", "method")
+        self.allowed = allowed
+
+
 class TooMuch(HuaxiangError):
     """A request above a stated limit."""
 
@@ -150,6 +161,16 @@ class TooMuch(HuaxiangError):
 
     def __init__(self, what: str, size: int, limit: int) -> None:
         super().__init__(f"{what} = {size} is over the limit of {limit}", what)
+
+
+class CannotServe(HuaxiangError):
+    """The serving process cannot start."""
+
+    code = "cannot_serve"
+    status = 503
+
+    def __init__(self, port: int, problem: str) -> None:
+        super().__init__(f"cannot serve on port {port}: {problem}", "port")
 
 
 class StoreUnavailable(HuaxiangError):

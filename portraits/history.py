@@ -25,6 +25,7 @@ ID_LIMIT = 128
 TEXT_LIMIT = 1_024
 JSON_LIMIT = 16_384
 LIST_LIMIT = 256
+CATEGORY_SEPARATOR = " > "
 QUANTITY_SCALE = 4
 QUANTITY_LIMIT = 10**12
 INTEGER_LIMIT = 2**63 - 1
@@ -284,6 +285,31 @@ def check(table: Table, record: Mapping[str, Any]) -> dict[str, Any] | Rejection
             return taken
         row[column.name] = taken
     return row
+
+
+def take(column: Column, value: Any) -> Any | Rejection:
+    """One value, neither None nor empty, as `column` keeps it, or the reason why it cannot."""
+    return _TAKE[column.kind](column, value)
+
+
+def clamp_future(event: Mapping[str, Any], received_at: datetime) -> dict[str, Any]:
+    """A checked event as it is kept: received at `received_at`, and not later than that.
+
+    A clock that runs ahead would put a visitor's next weeks into every "last 30 days". So `ts` becomes `received_at`
+    and the time that was sent stays in `properties` as `sent_ts` (RFC 3339; properties that were a list are kept
+    under `sent`).
+    """
+    kept = {**event, "received_at": received_at}
+    sent = kept["ts"]
+    if sent <= received_at:
+        return kept
+    properties = json.loads(kept.get("properties") or "{}")
+    if not isinstance(properties, dict):
+        properties = {"sent": properties}
+    properties["sent_ts"] = sent.astimezone(UTC).isoformat()
+    kept["properties"] = json.dumps(properties, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    kept["ts"] = received_at
+    return kept
 
 
 def _reject(name: str, value: Any, reason: str) -> Rejection:

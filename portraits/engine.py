@@ -1,0 +1,40 @@
+"""The embedded engine: Ibis on DuckDB, bounded in memory, in UTC.
+
+A connection never grows past `memory_limit`; what does not fit is spilled to `temp`. Rows come back in no particular
+order unless a query orders them (`preserve_insertion_order = false`), which is what lets DuckDB stream.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import ibis
+from ibis.backends.duckdb import Backend
+
+MOST_MEMORY_BYTES = 8 * 2**30
+
+
+def connect(memory_limit: str | None = None, threads: int | None = None, temp: Path | None = None) -> Backend:
+    """A new in-memory DuckDB behind Ibis.
+
+    `memory_limit` is DuckDB's text ("4GB"); by default half of the machine's memory, at most 8 GiB. `threads` defaults
+    to one for each core. `temp` is where DuckDB spills, by default the system's temporary folder.
+    """
+    config: dict[str, str | int | bool] = {
+        "memory_limit": memory_limit or f"{_default_memory_bytes() // 2**20}MiB",
+        "temp_directory": str(temp or Path(tempfile.gettempdir()) / f"huaxiang-spill-{os.getpid()}"),
+        "preserve_insertion_order": False,
+    }
+    if threads is not None:
+        config["threads"] = threads
+    con: Backend = ibis.duckdb.connect(**config)
+    con.raw_sql("SET TimeZone = 'UTC'")
+    con.raw_sql("SET enable_progress_bar = false")
+    return con
+
+
+def _default_memory_bytes() -> int:
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(MOST_MEMORY_BYTES, physical // 2)

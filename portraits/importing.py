@@ -1,0 +1,313 @@
+"""Files + a mapping -> the lake, with a quarantine and an account of every row.
+
+    accepted + duplicates + filtered + quarantined = rows read
+
+A file streams through in batches: read (`reading`), shaped by the mapping (`shaping`), checked (`checking`), and staged
+as Parquet. Only when all of it was read is it landed (`landing`), as one commit: until then, and after any error or
+crash, the lake is as it was. Importing a file again changes nothing.
+"""
+
+# ruff: noqa: S608  (SQL is made of the schema's own names; values from outside are quoted or bound)
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from collections.abc import Mapping as AbcMapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from portraits import checking, quarantine, shaping, storage
+from portraits.engine import connect
+from portraits.errors import InvalidValue, QuarantineFull, UnknownName
+from portraits.history import TABLES, Rejection, Table
+from portraits.lake import LOGS, Lake
+from portraits.mapping import Mapping, made_key
+from portraits.reading import LINE, RAW, Batch, FileOptions, Source, open_file
+from portraits.records import Refused
+from portraits.settings import AppSettings
+from portraits.shaping import PART, Shape
+from portraits.storage import TimeKind
+
+NO_EVENT = "makes no event"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """The account of one file. `events`: rows the table gained. `filtered_by`: `filtered`, split by condition.
+
+    `ignored_columns` are in the file but used by nothing.
+    """
+
+    rows: int
+    accepted: int
+    duplicates: int
+    filtered: int
+    quarantined: int
+    events: int
+    ignored_columns: tuple[str, ...]
+    time_kind: TimeKind
+    filtered_by: AbcMapping[str, int] = field(default_factory=dict)
+
+
+def import_file(
+    lake: Lake,
+    settings: AppSettings,
+    table: str,
+    path: Path,
+    mapping: Mapping | None = None,
+    *,
+    on_progress: Callable[[float], None] | None = None,
+) -> ImportReport:
+    """Imports one file into an app's table and says what became of each row.
+
+    `on_progress` hears the share of the file that was read. Raises UnreadableFile (not what it is said to be, cut
+    short, columns missing), InvalidValue (a mapping's key), QuarantineFull, AnotherRunning; the lake is then unchanged.
+    """
+    if table not in TABLES:
+        raise UnknownName("table", table, TABLES)
+    if mapping is not None and mapping.table.name != table:
+        raise InvalidValue("table", mapping.table.name, f"{table}, the table to import into")
+    size = max(path.stat().st_size, 1) if path.is_file() else 1
+    on_bytes = (lambda done: on_progress(min(done / size, 1.0))) if on_progress else None
+    source = open_file(path, mapping.options if mapping else FileOptions(), on_bytes)
+    with lake.staging(settings.app_id) as stage:
+        backend = connect(temp=stage / "spill")
+        try:
+            run = _Import(settings, TABLES[table], source, mapping, con=backend.con, stage=stage)
+            run.read()
+            landed = lake.land(backend.con, settings.app_id, table, stage, path.name, on_conflicts=run.check_limit)
+        finally:
+            backend.disconnect()
+    quarantined = run.refused + landed.conflicts
+    filtered = sum(run.left_out.values())
+    return ImportReport(
+        rows=run.rows,
+        accepted=landed.accepted,
+        duplicates=landed.duplicates,
+        filtered=filtered,
+        quarantined=quarantined,
+        events=landed.events,
+        ignored_columns=tuple(sorted(run.ignored)),
+        time_kind=mapping.time_kind if mapping else "real",
+        filtered_by=dict(run.left_out),
+    )
+
+
+class _Import:
+    """One file on its way into a staging folder, and the counts of its rows."""
+
+    def __init__(
+        self,
+        settings: AppSettings,
+        table: Table,
+        source: Source,
+        mapping: Mapping | None,
+        *,
+        con: duckdb.DuckDBPyConnection,
+        stage: Path,
+    ) -> None:
+        self.con = con
+        self.settings = settings
+        self.table = table
+        self.source = source
+        self.mapping = mapping
+        self.stage = stage
+        self.at = datetime.now(UTC)
+        self.rows = 0
+        self.refused = 0
+        self.first_reason = ""
+        self.left_out: Counter[str] = Counter()
+        self.ignored: set[str] = set()
+        self.parts = 0
+        checking.register(con)
+
+    def read(self) -> None:
+        """Stages the whole file."""
+        shape: Shape | None = None
+        for batch in self.source.batches():
+            self.rows += batch.count
+            self._refuse(batch.refused)
+            self.con.register("batch", batch.rows)
+            if shape is None:
+                shape = self._shape()
+                self.ignored.update(shape.ignored)
+            self._take(batch, shape)
+            self.con.unregister("batch")
+        if shape is None:
+            self._shape_of_nothing()
+
+    def _shape_of_nothing(self) -> None:
+        """A file without rows must still have the right columns."""
+        empty = {LINE: pa.array([], pa.int64()), RAW: pa.array([], pa.string())}
+        self.con.register("batch", pa.table(empty | {n: pa.array([], pa.string()) for n in self.source.columns}))
+        self._shape()
+        self.con.unregister("batch")
+
+    def _shape(self) -> Shape:
+        if self.mapping is None:
+            return shaping.shape_as_named(self.source, self.table)
+        return shaping.shape_by_mapping(self.con, self.source, self.mapping)
+
+    def _take(self, batch: Batch, shape: Shape) -> None:
+        """Shapes, checks and stages one batch."""
+        if self.source.form == "jsonl" and self.mapping is None:
+            self._note_keys()
+        plains = self._check(shape)
+        if self.mapping is not None:
+            self._count_left_out(shape, batch.rows.num_rows)
+        judged, refused = self._judge(shape)
+        if refused:
+            bad = {row.line for row in refused}
+            self.con.register("bad", pa.table({"line": pa.array(sorted(bad), pa.int64())}))
+            self.con.execute(f'DELETE FROM mapped WHERE "{LINE}" IN (SELECT line FROM bad)')
+            self.con.unregister("bad")
+            judged = [row for row in judged if row[LINE] not in bad]
+            self._refuse(refused)
+        self._stage(plains, judged)
+
+    def _note_keys(self) -> None:
+        """JSON has no header: what its objects hold beyond the contract is learnt as they come."""
+        keys = self.con.execute(
+            f'SELECT DISTINCT unnest(json_keys("{RAW}")) FROM batch WHERE json_valid("{RAW}")'
+        ).fetchall()
+        self.ignored.update({key for (key,) in keys} - set(self.table.names))
+
+    def _check(self, shape: Shape) -> dict[str, checking.Plain]:
+        """Fills `mapped` with the shaped rows and whether each is plainly good; the SQL of the columns' values."""
+        described = self.con.execute(f"DESCRIBE {shape.rows}").fetchall()
+        kinds = {name: kind for name, kind, *_ in described if not name.startswith("_")}
+        plains = {name: checking.plain(self.table.column(name), f'"{name}"', kind) for name, kind in kinds.items()}
+        conditions = ["_broken IS NULL", *(plain.good for plain in plains.values())]
+        for column in self.table.columns:
+            if column.required and column.name != made_key(self.table):
+                conditions.append(f"({plains[column.name].value}) IS NOT NULL" if column.name in plains else "false")
+        if self.table.name == "events" and "ts" in plains:
+            conditions.append(f"{plains['ts'].value} <= {self._received(plains)}")
+        good = f"coalesce({' AND '.join(conditions)}, false)"
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE mapped AS SELECT *, {good} AS _plain FROM ({shape.rows})")
+        return plains
+
+    def _received(self, plains: AbcMapping[str, checking.Plain]) -> str:
+        """SQL of when an event was received: what the file says, or now; never later than now."""
+        now = f"TIMESTAMPTZ '{self.at.isoformat()}'"
+        return f"least(coalesce({plains['received_at'].value}, {now}), {now})" if "received_at" in plains else now
+
+    def _count_left_out(self, shape: Shape, rows: int) -> None:
+        """Rows left out by the first condition that holds, and those that no rule makes anything of."""
+        counts = self.con.execute(shape.sorts).fetchall() if shape.sorts else []
+        for place, count in counts:
+            if place is not None:
+                self.left_out[shape.conditions[place]] += count
+                rows -= count
+        made = self.con.execute(f'SELECT count(DISTINCT "{LINE}") FROM mapped').fetchone()
+        if made and rows > made[0]:
+            self.left_out[NO_EVENT] += rows - made[0]
+
+    def _judge(self, shape: Shape) -> tuple[list[dict[str, Any]], list[Refused]]:
+        """Judges the rows that are not plainly good one by one, as a request's event is judged."""
+        raw = f'batch."{RAW}"' if self.source.form != "parquet" else "to_json(batch)::VARCHAR"
+        odd = self.con.execute(
+            f'SELECT mapped.* EXCLUDE (_plain), {raw} AS "{RAW}" '
+            f'FROM mapped JOIN batch USING ("{LINE}") WHERE NOT _plain'
+        ).fetch_arrow_table()
+        rows = (row for part in odd.to_batches(max_chunksize=1024) for row in part.to_pylist())
+        verdicts = [(row[LINE], row["_part"], row[RAW], self._judge_row(row, shape)) for row in rows]
+        judged = [
+            verdict | {LINE: line, "_part": part} for line, part, _, verdict in verdicts if isinstance(verdict, dict)
+        ]
+        refused = [_refused(line, raw, verdict) for line, _, raw, verdict in verdicts if isinstance(verdict, Rejection)]
+        return judged, refused
+
+    def _judge_row(self, row: dict[str, Any], shape: Shape) -> dict[str, Any] | Rejection:
+        made = made_key(self.table) is not None
+        received_at = self.at if self.table.name == "events" else None
+        if self.source.form == "jsonl" and self.mapping is None:
+            record = _json_object(row[RAW])
+            if isinstance(record, Rejection):
+                return record
+            known = {name: record[name] for name in self.table.names if name in record}
+            return checking.judge_record(self.table, known, made, received_at)
+        if row["_broken"] is not None:
+            reason = shape.broken.get((row["_part"] // PART, row["_broken"]), "not a JSON object")
+            value = row["_broken_value"] or ""
+            return Rejection(row["_broken"], value[: quarantine.VALUE_LIMIT], reason)
+        return checking.judge(self.table, row, made, received_at)
+
+    def _stage(self, plains: AbcMapping[str, checking.Plain], judged: list[dict[str, Any]]) -> None:
+        """Writes the rows that were taken in the contract's types, with what landing needs (see `landing`)."""
+        typed = ", ".join(
+            f'{plains[c.name].value if c.name in plains else "NULL"}::{storage.DUCKDB_TYPES[c.kind]} AS "{c.name}"'
+            for c in self.table.columns
+        )
+        query = f'SELECT {typed}, "{LINE}", _part FROM mapped WHERE _plain'
+        self._write(query, [name for name in self.table.names if name in plains], clamps=False)
+        if judged:
+            clamps = self.table.name == "events"
+            self.con.register("judged", checking.judged_table(self.table, judged, clamps))
+            self._write("SELECT * FROM judged", list(self.table.names), clamps)
+            self.con.unregister("judged")
+
+    def _write(self, typed: str, present: list[str], clamps: bool) -> None:
+        key = self.table.key
+        names = {name: f'"{name}"' for name in self.table.names}
+        made = "false"
+        if made_key(self.table):
+            made = f"{key} IS NULL"
+            app = self.settings.app_id
+            names[key] = f"coalesce({key}, md5('{app}' || chr(31) || _text)) AS {key}"
+        extra = f"{made} AS made"
+        if self.table.name in LOGS:
+            extra += f", ts::DATE AS sent_day, {'kept_ts' if clamps else 'ts'}::DATE AS day"
+        else:
+            extra += f", TIMESTAMPTZ '{self.at.isoformat()}' AS valid_from, false AS deleted"
+        if clamps:
+            names |= {name: f'kept_{name} AS "{name}"' for name in ("ts", "received_at", "properties")}
+        elif self.table.name == "events":
+            now = f"TIMESTAMPTZ '{self.at.isoformat()}'"
+            names["received_at"] = f"least(coalesce(received_at, {now}), {now}) AS received_at"
+        text = storage.content_text(self.table, present)
+        query = (
+            f'SELECT {", ".join(names.values())}, "{LINE}" AS line, _part AS part, {extra}, '
+            f"{storage.content_hash('_text')} AS content FROM (SELECT *, {text} AS _text FROM ({typed}))"
+        )
+        storage.write_parquet(self.con, query, self.stage / f"rows-{self.parts}.parquet", "snappy")
+        self.parts += 1
+
+    def _refuse(self, refused: list[Refused]) -> None:
+        """Stages rows for the quarantine: one of a line, however many of its events were refused."""
+        first = {row.line: row for row in reversed(refused)}
+        if not first:
+            return
+        rows = [first[line] for line in sorted(first)]
+        self.first_reason = self.first_reason or f"line {rows[0].line}, {rows[0].column}: {rows[0].reason}"
+        self.refused += len(rows)
+        self.check_limit(0)
+        table = pa.Table.from_pylist([asdict(row) for row in rows], schema=quarantine.STAGED)
+        pq.write_table(table, self.stage / f"quarantine-read-{self.refused}.parquet")
+
+    def check_limit(self, conflicts: int) -> None:
+        """Raises QuarantineFull when, with these conflicts, more rows are refused than the app allows."""
+        limit = self.settings.quarantine_limit
+        if self.refused + conflicts > limit:
+            reason = self.first_reason or quarantine.CONFLICT
+            raise QuarantineFull(str(self.source.path), self.refused + conflicts, limit, reason)
+
+
+def _refused(line: int, raw: str, why: Rejection) -> Refused:
+    return Refused(line, why.column, why.value, why.reason, raw.rstrip("\r\n")[: quarantine.ROW_LIMIT])
+
+
+def _json_object(text: str) -> dict[str, Any] | Rejection:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return Rejection("", text[: quarantine.VALUE_LIMIT], "not JSON")
+    return value if isinstance(value, dict) else Rejection("", text[: quarantine.VALUE_LIMIT], "not a JSON object")

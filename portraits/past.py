@@ -1,0 +1,235 @@
+"""The past: what features may see, and nothing else.
+
+`Past` holds the tables (grains) that features aggregate, all made from events before T and catalogue rows true at T,
+without test traffic and without visitors who refused. Tables that several grains read are kept by the engine once
+computed; everything wider than an order line stays a scan of the lake, since scans are cheap and copies are not.
+
+Every visitor's own actions make visits; what merely happens to a visitor (a message sent, an offer expired) does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+import ibis
+import ibis.expr.types as ir
+
+from portraits import scenes, tags
+from portraits.local import Now, Zone, day_number, hour_of_day, iso_weekday, microseconds, to_us
+from portraits.settings import AppSettings
+from portraits.visits import visits_of, without_test_traffic
+
+PASSIVE = (
+    "message_sent",
+    "offer_expire",
+    "offer_return",
+    "group_success",
+    "group_fail",
+    "refund",
+    "order_cancel",
+)
+"""Types that happen to a visitor without the visitor doing anything."""
+
+COLUMNS = (
+    "user_id",
+    "ts",
+    "type",
+    "item_id",
+    "order_id",
+    "quantity",
+    "amount",
+    "list_amount",
+    "discount",
+    "revenue",
+    "platform",
+    "scene",
+    "duration_ms",
+)
+
+AT_ONCE = 20_000_000
+"""Events that are sorted, or collected into lists, at one time: about 4 GB."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """One app's history before `as_of`, as tables for features.
+
+    lake_events, lake_items, lake_users: lake tables (events of any time; catalogue rows true at `as_of`). first: the
+    earliest event. size: how many events there are, to know what fits into memory at once. real_time: timestamps are
+    moments, not row numbers; grains that need a clock mean nothing where it is false.
+    """
+
+    lake_events: ir.Table
+    lake_items: ir.Table
+    lake_users: ir.Table
+    settings: AppSettings
+    as_of: datetime
+    first: datetime
+    size: int = 0
+    real_time: bool = True
+
+    @cached_property
+    def zone(self) -> Zone:
+        return Zone.between(self.settings.time_zone, min(self.first, self.as_of), self.as_of)
+
+    @cached_property
+    def now(self) -> Now:
+        us = to_us(self.as_of)
+        half_life = self.settings.taste_half_life_days if self.real_time else None
+        return Now(us=us, day=day_number(self.zone.local_us(us)), half_life_days=half_life)
+
+    def pieces(self, grain: str) -> list[ir.Table]:
+        """The grain as tables of disjoint visitors: several where aggregating it at once would outgrow memory."""
+        if grain == "tastes":
+            return [tags.tastes(events, self._tagged, self.now) for events in self._events_by_range]
+        return [getattr(self, grain)]
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _before(self) -> ir.Table:
+        """Events before T of visitors who did not refuse."""
+        events = self.lake_events.filter(self.lake_events.ts < ibis.literal(self.as_of, "timestamp('UTC')"))
+        refused = self.lake_users.filter(self.lake_users.consent == False)  # noqa: E712
+        events = events.select(*COLUMNS, ts_us=microseconds(events.ts))
+        return events.anti_join(refused, "user_id")
+
+    @cached_property
+    def events(self) -> ir.Table:
+        """One row an event: the contract's columns, `ts_us`, and `own` (the visitor did it)."""
+        before = self._before
+        touched = before.filter(scenes.is_test(before.platform, before.scene)).select("user_id").distinct().cache()
+        if touched.count().execute() > 0:
+            mixed = before.semi_join(touched, "user_id")
+            before = before.anti_join(touched, "user_id").union(without_test_traffic(mixed).cache())
+        return before.mutate(own=before.type.notin(PASSIVE))
+
+    @cached_property
+    def _events_by_range(self) -> list[ir.Table]:
+        """`events` cut by user_id into pieces of about AT_ONCE events: one piece for most apps.
+
+        Sorting a piece fits into memory, and the lake's files, sorted by user_id, let a piece skip most of the rest.
+        """
+        parts = -(-self.size // AT_ONCE)
+        if parts <= 1:
+            return [self.events]
+        users = self.events.select("user_id").distinct()
+        tiled = users.mutate(tile=ibis.ntile(parts).over(ibis.window(order_by="user_id")))
+        firsts = sorted(tiled.group_by("tile").aggregate(first=tiled.user_id.min()).first.to_pyarrow().to_pylist())
+        user_id = self.events.user_id
+        bounds = zip(firsts, [*firsts[1:], None], strict=True)
+        return [
+            self.events.filter(user_id >= low if high is None else (user_id >= low) & (user_id < high))
+            for low, high in bounds
+        ]
+
+    # -- visits ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def visits(self) -> ir.Table:
+        """Sessions with their place on the local clock: user_id, start_us, end_us, events, code (of the channel),
+        day, hour, weekday."""
+        found = ibis.union(*(visits_of(events.filter(events.own)).cache() for events in self._events_by_range))
+        entrances = found.select("platform", "scene").distinct().to_pyarrow()
+        named = ibis.memtable(scenes.lookup(entrances))
+        joined = found.inner_join(named, ["platform", "scene"])
+        local = self.zone.local_us(joined.start_us)
+        day = day_number(local)
+        return joined.select(
+            "user_id",
+            "start_us",
+            "end_us",
+            "events",
+            "code",
+            day=day,
+            hour=hour_of_day(local),
+            weekday=iso_weekday(day),
+        ).cache()
+
+    @cached_property
+    def days(self) -> ir.Table:
+        return self.visits.group_by("user_id", "day").aggregate(visits=ibis._.count())
+
+    @cached_property
+    def hours(self) -> ir.Table:
+        return self.visits.group_by("user_id", "hour").aggregate(visits=ibis._.count())
+
+    @cached_property
+    def weekdays(self) -> ir.Table:
+        return self.visits.group_by("user_id", "weekday").aggregate(visits=ibis._.count())
+
+    @cached_property
+    def channels(self) -> ir.Table:
+        """user_id, code, visits, first_us, last_us, spend: a purchase counts for the visit that it was made in."""
+        visits, trades = self.visits, self.trades
+        starts = visits.select("user_id", ts_us=visits.start_us, code=visits.code, spend=ibis.literal(0, "int64"))
+        bought = trades.filter(trades.is_purchase)
+        buys = bought.select("user_id", "ts_us", code=ibis.null("int64"), spend=bought.amount)
+        both = starts.union(buys)
+        so_far = ibis.window(group_by="user_id", order_by=["ts_us", both.code.isnull()], preceding=None, following=0)
+        entered = (both.ts_us * scenes.CODE_SPACE + both.code).max().over(so_far)
+        placed = both.mutate(entry=entered % scenes.CODE_SPACE, start=both.code.notnull())
+        return placed.group_by("user_id", code="entry").aggregate(
+            visits=ibis._.start.sum(),
+            first_us=ibis._.ts_us.min(where=ibis._.start),
+            last_us=ibis._.ts_us.max(where=ibis._.start),
+            spend=ibis._.spend.sum(),
+        )
+
+    # -- purchases ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def trades(self) -> ir.Table:
+        """Purchases, refunds and cancellations: one row an event, kept, since they are few and much read."""
+        rows = self.events.filter(self.events.type.isin(("purchase", "refund", "order_cancel")))
+        return rows.select(
+            "user_id",
+            "ts",
+            "ts_us",
+            "item_id",
+            "list_amount",
+            "discount",
+            is_purchase=rows.type == "purchase",
+            is_refund=rows.type == "refund",
+            order_key=rows.order_id.fill_null(ibis.literal("at ") + rows.ts_us.cast("string")),
+            units_e4=(rows.quantity.fill_null(1) * 10_000).cast("int64"),
+            amount=rows.amount.fill_null(0),
+            day=day_number(self.zone.local_us(rows.ts_us)),
+        ).cache()
+
+    @cached_property
+    def items(self) -> ir.Table:
+        """item_id, cost, root category, price_level_e6: see `tags.item_facts`."""
+        return tags.item_facts(self.lake_items, self.trades).cache()
+
+    @cached_property
+    def lines(self) -> ir.Table:
+        """`trades` with what is known of each item, and `listed` (list price) and `saved` where the line tells."""
+        joined = self.trades.left_join(self.items, "item_id").drop("item_id_right")
+        listed = ibis.coalesce(joined.list_amount, joined.amount + joined.discount)
+        listed = ibis.ifelse(joined.is_purchase, listed, None)
+        saved = ibis.coalesce(joined.discount, joined.list_amount - joined.amount)
+        within = ibis.least(ibis.greatest(saved, 0), listed)
+        return joined.mutate(listed=listed, saved=ibis.ifelse(listed.notnull(), within, None))
+
+    @cached_property
+    def orders(self) -> ir.Table:
+        """user_id, order_key, ts_us of its first line, local day, spend, lines."""
+        bought = self.trades.filter(self.trades.is_purchase)
+        return bought.group_by("user_id", "order_key").aggregate(
+            ts_us=bought.ts_us.min(), day=bought.day.min(), spend=bought.amount.sum(), lines=bought.count()
+        )
+
+    @cached_property
+    def order_days(self) -> ir.Table:
+        """user_id, day, gap (days since the visitor's previous order day, null on the first)."""
+        days = self.orders.group_by("user_id", "day").aggregate(orders=ibis._.count())
+        return days.mutate(gap=days.day - days.day.lag().over(ibis.window(group_by="user_id", order_by="day")))
+
+    # -- taste -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _tagged(self) -> tags.Tagged:
+        return tags.tag_items(self.lake_items)

@@ -1,0 +1,205 @@
+"""From fitted models to the arrays of a bundle (`recommender.layout`): the night's last word on every user and item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from recommender.candidates.popular import tie_break
+from recommender.candidates.similar import Similar
+from recommender.dataset import Dataset, Float32, Int32
+from recommender.facts import Facts
+from recommender.plan import Plan
+from recommender.pool import Pool, Pooler
+from recommender.ranker import Ranker
+from recommender.recipe import Recipe, likelihood, scores
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+TABLE_ENTRIES = 100_000_000
+MOST_CANDIDATES = 200
+FEWEST_CANDIDATES = 50
+NEIGHBOURS = 50
+EXPLAINING = 10
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Sources fitted on one dataset (inside the pooler), and how their candidates become a list."""
+
+    pooler: Pooler
+    recipe: Recipe
+    ranker: Ranker | None
+
+
+def bundle_arrays(fitted: Fitted, users: Int32) -> Arrays:
+    """All arrays of a bundle that knows `users` (ascending rows of the dataset) and every item."""
+    dataset = fitted.pooler.dataset
+    neighbours, similarity = neighbour_table(_similarity(fitted))
+    return {
+        "users": dataset.users[users],
+        **candidate_table(fitted, users, neighbours),
+        "neighbour_items": neighbours,
+        "neighbour_scores": similarity,
+        **common_arrays(dataset, users),
+    }
+
+
+def popular_arrays(dataset: Dataset, users: Int32) -> Arrays:
+    """The arrays of a bundle without a model: what is popular, and what each user took."""
+    return {"users": dataset.users[users], **common_arrays(dataset, users)}
+
+
+def common_arrays(dataset: Dataset, users: Int32) -> Arrays:
+    """Items, popularity, the users' own items and the catalogue: what every bundle has."""
+    bought = dataset.bought[users].sorted_indices()
+    return {
+        "items": dataset.items,
+        "bought_indptr": bought.indptr.astype(np.int64),
+        "bought_items": bought.indices.astype(np.int32),
+        **popular_shelf(dataset),
+        **fact_arrays(dataset.facts),
+    }
+
+
+def popular_shelf(dataset: Dataset) -> Arrays:
+    """Rankable items by recent popularity, then by popularity ever; scores are shares of the first one's."""
+    strength = dataset.recent_popularity + tie_break(dataset.popularity)
+    items = np.flatnonzero(dataset.rankable & (strength > 0))
+    order = items[np.argsort(-strength[items], kind="stable")]
+    best = strength[order[0]] if len(order) else 1.0
+    return {"popular_items": order.astype(np.int32), "popular_scores": (strength[order] / best).astype(np.float32)}
+
+
+def candidate_table(fitted: Fitted, users: Int32, neighbours: Int32) -> Arrays:
+    """Each user's candidates, best first. Repeats fill at most half of a row, so that a list without them is long."""
+    width = int(np.clip(TABLE_ENTRIES // max(len(users), 1), FEWEST_CANDIDATES, MOST_CANDIDATES))
+    table: Arrays = {
+        "candidate_items": np.full((len(users), width), -1, np.int32),
+        "candidate_scores": np.zeros((len(users), width), np.float32),
+        "candidate_sources": np.zeros((len(users), width), np.uint8),
+        "candidate_evidence": np.full((len(users), width), -1, np.int32),
+    }
+    ties = _tie_keys(fitted.pooler.dataset)
+    row = 0
+    for pool in fitted.pooler.pools(users):
+        final = scores(pool, fitted.recipe, likelihood(pool, fitted.ranker))
+        order = _best(pool, final, width)
+        block = slice(row, row + len(pool.users))
+        here = np.s_[block, : order.shape[1]]
+        items = np.take_along_axis(np.where(np.isfinite(final), pool.items, -1), order, axis=1)
+        table["candidate_items"][here] = items
+        table["candidate_scores"][here] = np.where(items >= 0, np.take_along_axis(final, order, axis=1), 0.0)
+        table["candidate_sources"][here] = np.where(items >= 0, np.take_along_axis(pool.source, order, axis=1), 0)
+        table["candidate_evidence"][here] = _evidence(ties, pool.users, items, neighbours)
+        row += len(pool.users)
+    return table
+
+
+def _best(pool: Pool, final: Float32, width: int) -> npt.NDArray[np.intp]:
+    """Columns of the pool in the order of the table's row."""
+    kept = final.copy()
+    repeats = np.where(pool.repeat, final, -np.inf)
+    place = np.argsort(np.argsort(-repeats, axis=1, kind="stable"), axis=1)
+    kept[pool.repeat & (place >= width // 2)] = -np.inf
+    order = np.argsort(-kept, axis=1, kind="stable")[:, :width]
+    final[~np.isfinite(kept)] = -np.inf
+    return order
+
+
+def neighbour_table(similarity: sp.csr_matrix) -> tuple[Int32, Float32]:
+    """The most similar items of each item, best first: int32[I, M] padded with -1, float32[I, M] in [0, 1]."""
+    items = similarity.shape[0]
+    row = np.repeat(np.arange(items), np.diff(similarity.indptr))
+    order = np.lexsort((similarity.indices, -similarity.data, row))
+    place = np.arange(len(row)) - similarity.indptr[row]
+    kept = (place < NEIGHBOURS) & (similarity.data[order] > 0)
+    found = np.full((items, NEIGHBOURS), -1, np.int32)
+    values = np.zeros((items, NEIGHBOURS), np.float32)
+    found[row[kept], place[kept]] = similarity.indices[order][kept]
+    values[row[kept], place[kept]] = np.minimum(similarity.data[order][kept], 1.0)
+    return found, values
+
+
+def session_weight(arrays: Mapping[str, npt.NDArray[Any]]) -> float:
+    """What a similarity of 1 is worth beside the table's scores: a unit of exchange, measured.
+
+    The best neighbour of an item weighs as much as the best candidate of a user, on average.
+    """
+    best, nearest = arrays["candidate_scores"][:, :1], arrays["neighbour_scores"][:, :1]
+    best, nearest = best[best > 0], nearest[nearest > 0]
+    return float(best.mean() / nearest.mean()) if len(best) and len(nearest) else 0.5
+
+
+def manifest_of(arrays: Arrays, dataset: Dataset, recipe: Recipe, plan: Plan) -> dict[str, Any]:
+    """The manifest of a bundle with these arrays; a recipe without sources stands for popularity."""
+    model = bool(recipe.sources)
+    return {
+        **plan.manifest,
+        "sources": list(recipe.sources),
+        "target": list(dataset.target),
+        "repeat": recipe.keep_repeats,
+        "session_weight": session_weight(arrays) if model else 0.5,
+        "recipe": recipe.as_json() if model else None,
+        "seed": plan.seed,
+    }
+
+
+def fact_arrays(facts: Facts) -> Arrays:
+    """The catalogue as the bundle keeps it."""
+    titles = [title.encode() for title in facts.titles]
+    lengths = np.array([len(title) for title in titles], np.int64)
+    arrays: Arrays = {
+        "categories": facts.categories,
+        "brands": facts.brands,
+        "tags": facts.tag_names,
+        "stores": facts.store_ids,
+        "item_price": facts.price,
+        "item_stock": facts.stock,
+        "item_hidden": facts.hidden,
+        "item_created": facts.created,
+        "item_category": facts.category,
+        "item_brand": facts.brand,
+        "titles_offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        "titles_bytes": np.frombuffer(b"".join(titles), np.uint8),
+    }
+    for name, matrix in (("item_tags", facts.tags), ("item_stores", facts.stores)):
+        ordered = matrix.sorted_indices()
+        arrays[f"{name}_indptr"] = ordered.indptr.astype(np.int64)
+        arrays[name] = ordered.indices.astype(np.int32)
+    return arrays
+
+
+def _similarity(fitted: Fitted) -> sp.csr_matrix:
+    for source in fitted.pooler.sources:
+        if type(source) is Similar:
+            return source.similarity_
+    items = fitted.pooler.dataset.shape[1]
+    return sp.csr_matrix((items, items), dtype=np.float32)
+
+
+def _tie_keys(dataset: Dataset) -> npt.NDArray[np.int64]:
+    """Sorted keys of all ties of users and items."""
+    ties = dataset.matrix().tocoo()
+    keys: npt.NDArray[np.int64] = ties.row.astype(np.int64) * dataset.shape[1] + ties.col
+    return np.sort(keys)
+
+
+def _evidence(ties: npt.NDArray[np.int64], users: Int32, items: Int32, neighbours: Int32) -> Int32:
+    """int32[B, C]: the item of the user's own that is most similar to each candidate, -1 when none is near."""
+    found = np.full(items.shape, -1, np.int32)
+    if not len(ties):
+        return found
+    total = len(neighbours)
+    for place in range(EXPLAINING - 1, -1, -1):
+        near = neighbours[np.maximum(items, 0), place]
+        key = users[:, None].astype(np.int64) * total + near
+        at = np.minimum(np.searchsorted(ties, key), len(ties) - 1)
+        own = (near >= 0) & (items >= 0) & (ties[at] == key)
+        found[own] = near[own]
+    return found

@@ -1,0 +1,31 @@
+"""Scores of a factor model: a dot product of user and item vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recommender.candidates.protocol import Source
+from recommender.dataset import Float32, Int32, Mask
+
+
+class FactorSource(Source):
+    """A source whose learned state is `user_factors_` [U, d], `item_factors_` [I, d] and who was known."""
+
+    user_factors_: Float32
+    item_factors_: Float32
+    known_users_: Mask
+    known_items_: Mask
+
+    def scores(self, users: Int32) -> Float32:
+        scores: Float32 = self.user_factors_[users] @ self.item_factors_.T
+        scores[:, ~self.known_items_] = -np.inf
+        scores[~self.known_users_[users]] = -np.inf
+        return scores
+
+
+def scaled_factors(ties: int, most: int) -> int:
+    """How many factors a history of so many ties of users and items can carry: 8 to `most`, in steps of 8.
+
+    A square root, because the parameters grow with factors x (users + items) while each needs several ties.
+    """
+    return int(np.clip(8 * round(np.sqrt(ties) / 40), 8, most))

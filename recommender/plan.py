@@ -1,0 +1,42 @@
+"""What a night is asked for, beside its data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import scipy.sparse as sp
+
+from recommender.facts import Facts
+
+OnStep = Callable[[str, float], None]
+Moment = Callable[[int], tuple[Facts | None, sp.csr_matrix | None]]
+
+MOST_JUDGED = 2_000
+
+
+def quiet(_step: str, _share: float) -> None:
+    """Nobody listens."""
+
+
+def nothing_known(_moment_us: int) -> tuple[Facts | None, sp.csr_matrix | None]:
+    """A history without catalogue or portraits."""
+    return None, None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """repeat: "auto", "yes", "no" (keep items taken before). active: the manifest of the published bundle, None on
+    the first night. manifest: entries to keep with the bundle (app_id, version, as_of). moment: catalogue facts and
+    user features as of a past moment (microseconds). on_step hears each step as it begins, and the share done.
+    judged: the most visitors to judge by.
+    """
+
+    seed: int = 0
+    repeat: str = "auto"
+    active: Mapping[str, Any] | None = None
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    moment: Moment = nothing_known
+    on_step: OnStep = quiet
+    judged: int = MOST_JUDGED

@@ -1,0 +1,122 @@
+"""The night of the recommender: history -> candidates -> fusion -> gate -> bundle.
+
+The backtest (`recommender.backtest`) finds the recipe; the gate compares it with what is active; then the same recipe
+is fitted on the whole history and written. Nothing here depends on the clock or on a draw without a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portraits.engine import connect
+from portraits.lake import Snapshot
+from portraits.settings import AppSettings
+from recommender import gate
+from recommender.assemble import Arrays, Fitted, bundle_arrays, manifest_of, popular_arrays
+from recommender.backtest import FEWEST_JUDGED, fit_sources, replay, splits
+from recommender.bundle import write_bundle
+from recommender.dataset import Dataset, Int32
+from recommender.gate import Verdict
+from recommender.plan import OnStep, Plan, quiet
+from recommender.ranker import Ranker
+from recommender.reading import History
+from recommender.recipe import Recipe
+
+STEPS = ("read", "learn", "judge", "refit", "write", "done")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a night made. folder: the bundle. verdict: "publish" the model; "popular": the bundle holds popularity;
+    "hold": keep what is active. too_little: the history cannot carry a model (not a failure). report: JSON-able.
+    """
+
+    folder: Path
+    verdict: Verdict
+    report: Mapping[str, Any]
+    too_little: bool = False
+
+
+def train(
+    snapshot: Snapshot,
+    settings: AppSettings,
+    portraits: Path | None,
+    as_of: datetime,
+    out: Path,
+    *,
+    active_manifest: Mapping[str, Any] | None = None,
+    on_step: OnStep | None = None,
+    version: str = "",
+) -> Trained:
+    """One night for one app: everything before `as_of` becomes a bundle in `out / "bundle"`.
+
+    portraits: the folder of the portraits as of that moment (user features), None for none. active_manifest: the
+    manifest of the published bundle, None on the first night. on_step hears the name of each step (`STEPS`) as it
+    begins, with the share that is done. The same history, settings and seed give the same arrays.
+    """
+    step = on_step or quiet
+    step("read", 0.0)
+    history = History(snapshot, settings, as_of, connect())
+    dataset = history.dataset(portraits)
+    plan = Plan(
+        seed=settings.seed,
+        repeat=settings.repeat,
+        active=active_manifest,
+        manifest={"app_id": settings.app_id, "version": version, "as_of": as_of.isoformat()},
+        moment=lambda moment_us: history.at(dataset, moment_us),
+        on_step=step,
+    )
+    return train_dataset(dataset, out, plan)
+
+
+def train_dataset(dataset: Dataset, out: Path, plan: Plan) -> Trained:
+    """One night on `dataset`; the bundle is written to `out / "bundle"`. See `Trained`."""
+    replayed = splits(dataset, plan)
+    if replayed is None:
+        reason = f"fewer than {FEWEST_JUDGED} visitors have a {' or '.join(dataset.target)} to be judged by"
+        return _popular(dataset, out, plan, {"too_little": reason})
+    found = replay(*replayed, plan)
+    decision = gate.decide(found.ours, found.popular, found.active, first_night=plan.active is None, seed=plan.seed)
+    report = {
+        "table": found.table.as_json(),
+        "gate": decision.as_json(),
+        "recipe": found.recipe.as_json(),
+        "interactions": len(dataset.user),
+        "users": dataset.shape[0],
+        "items": dataset.shape[1],
+    }
+    if decision.verdict == "popular":
+        return _popular(dataset, out, plan, report)
+    plan.on_step("refit", 0.6)
+    ranker = Ranker(found.ranker.names, plan.seed).fit(found.examples) if found.ranker else None
+    pooler = fit_sources(dataset, plan.seed)
+    plan.on_step("write", 0.8)
+    arrays = bundle_arrays(Fitted(pooler, found.recipe, ranker), _everyone(dataset))
+    _write(out / "bundle", arrays, manifest_of(arrays, dataset, found.recipe, plan), report)
+    plan.on_step("done", 1.0)
+    return Trained(out / "bundle", decision.verdict, report)
+
+
+def _popular(dataset: Dataset, out: Path, plan: Plan, report: Mapping[str, Any]) -> Trained:
+    """Publish popularity: what everybody gets who is unknown anyway."""
+    arrays = popular_arrays(dataset, _everyone(dataset))
+    recipe = Recipe((), keep_repeats=plan.repeat == "yes")
+    _write(out / "bundle", arrays, manifest_of(arrays, dataset, recipe, plan), report)
+    plan.on_step("done", 1.0)
+    return Trained(out / "bundle", "popular", report, "too_little" in report)
+
+
+def _write(folder: Path, arrays: Arrays, manifest: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_bundle(folder, arrays, {**manifest, "metrics": report.get("table"), "gate": report.get("gate")})
+
+
+def _everyone(dataset: Dataset) -> Int32:
+    """All users: who did nothing that counts yet may still be known by the portrait."""
+    return np.arange(dataset.shape[0], dtype=np.int32)

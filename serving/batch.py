@@ -1,0 +1,98 @@
+"""Batch answers: for each visitor of a file what a request would have been answered now.
+
+The same `recommend` on the same state as by day, with one difference: control group and decisions are for answers that
+are shown, so a batch knows neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from portraits.errors import UnreadableFile
+from recommender.pipeline import recommend
+from recommender.types import Query, State
+from serving.models import Model, Models
+from serving.settings import ProcessSettings
+from serving.stores import Store
+
+ANSWERS = pa.schema(
+    [
+        pa.field("user_id", pa.string()),
+        pa.field("rank", pa.int32()),
+        pa.field("item_id", pa.string()),
+        pa.field("score", pa.float64()),
+        pa.field("source", pa.string()),
+        pa.field("reason", pa.string()),
+    ]
+)
+"""One row an item; `rank` from 1, `reason` in words."""
+
+USERS_AT_ONCE = 5_000
+ID = "user_id"
+
+
+def answer_file(
+    process: ProcessSettings,
+    store: Store,
+    app_id: str,
+    users: Path,
+    n: int,
+    out: Path,
+    allow_seen: bool | None,
+    on_progress: Callable[[float], None],
+) -> tuple[int, int]:
+    """Writes `out` (columns: `ANSWERS`) whole or not at all; (visitors, rows).
+
+    Raises UnknownApp, UnreadableFile (no column user_id), InvalidValue (n), StoreUnavailable.
+    """
+    model = asyncio.run(Models(process, store).model(app_id, store.state(app_id)))
+    wanted = read_users(users)
+    rows = 0
+    unfinished = out.with_name(f".{out.name}.tmp")
+    with pa.parquet.ParquetWriter(unfinished, ANSWERS, compression="zstd") as file:
+        for start in range(0, len(wanted), USERS_AT_ONCE):
+            some = wanted[start : start + USERS_AT_ONCE]
+            answers = [row for user in some for row in _rows(store, model, app_id, user, n, allow_seen)]
+            rows += len(answers)
+            columns = zip(*answers, strict=True) if answers else [[] for _ in ANSWERS]
+            file.write_table(pa.table([list(column) for column in columns], schema=ANSWERS))
+            on_progress((start + len(some)) / len(wanted))
+    unfinished.replace(out)
+    return len(wanted), rows
+
+
+def read_users(path: Path) -> list[str]:
+    """The different user ids of a CSV, JSONL or Parquet file (.gz too), in its order. Raises UnreadableFile."""
+    kind = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+    try:
+        if kind == "parquet":
+            ids = pa.parquet.read_table(path, columns=[ID])[ID]
+        elif kind in ("jsonl", "ndjson", "json"):
+            parse = pa.json.ParseOptions(pa.schema([(ID, pa.string())]), unexpected_field_behavior="ignore")
+            ids = pa.json.read_json(pa.input_stream(path, "detect"), parse_options=parse)[ID]
+        else:
+            delimiter = "\t" if kind == "tsv" else ","
+            parse_csv = pa.csv.ParseOptions(delimiter=delimiter)
+            convert = pa.csv.ConvertOptions(column_types={ID: pa.string()}, include_columns=[ID])
+            ids = pa.csv.read_csv(pa.input_stream(path, "detect"), parse_options=parse_csv, convert_options=convert)[ID]
+    except (OSError, KeyError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        raise UnreadableFile(str(path), f"no readable column {ID} ({str(error).splitlines()[0]})") from error
+    return [user for user in dict.fromkeys(ids.cast(pa.string()).to_pylist()) if user]
+
+
+def _rows(
+    store: Store, model: Model, app_id: str, user_id: str, n: int, allow_seen: bool | None
+) -> Iterator[tuple[str, int, str, float, str, str]]:
+    state = store.state(app_id, user_id)
+    query = Query(user_id, n, datetime.now(UTC), personalized=state.consent, allow_seen=allow_seen)
+    answer = recommend(model.bundle, model.catalogue, query, State(state.recent))
+    for rank, item in enumerate(answer.items, 1):
+        yield user_id, rank, item.item_id, float(item.score), item.source, item.reason.text

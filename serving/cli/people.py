@@ -1,0 +1,70 @@
+"""`huaxiang portraits`: what is known of one visitor, or of all in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from portraits.build import PortraitSet
+from portraits.engine import connect
+from portraits.errors import NothingThere
+from portraits.words import in_words
+from serving.cli.output import App, AsJson, show, table
+from serving.publish import portraits_folder
+from serving.settings import ProcessSettings
+from serving.stores import Store
+
+portraits = typer.Typer(no_args_is_help=True)
+
+
+@portraits.command("show")
+def show_portrait(
+    user: Annotated[str, typer.Argument(metavar="USER", show_default=False)], app: App, as_json: AsJson = False
+) -> None:
+    """Show one visitor's portrait: in words, then field by field."""
+    process = ProcessSettings.from_env()
+    store = Store.open(process.store_url)
+    settings = store.app(app)
+    refused = not store.state(app, user).consent
+    portrait = None if refused else _published(process, store, app).get(user)
+    if portrait is None:
+        raise NothingThere("portrait", user, "the visitor is new since the last night, or wants none")
+    show(portrait, _lines(portrait, settings.currency), as_json)
+
+
+@portraits.command("export")
+def export(
+    app: App,
+    out: Annotated[Path, typer.Option("--out", metavar="F.parquet", help="The file to write.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Export the published portraits to a Parquet file, one row a visitor; who refused since is left out."""
+    process = ProcessSettings.from_env()
+    store = Store.open(process.store_url)
+    people = _published(process, store, app)
+    refused = [row["user_id"] for row in store.changes(app, "users") if row.get("consent") is False]
+    con = connect()
+    rows = people.table(con).filter(lambda row: ~row.user_id.isin(refused)) if refused else people.table(con)
+    unfinished = out.with_name(f".{out.name}.tmp")
+    rows.order_by("user_id").to_parquet(unfinished, compression="zstd")
+    count = int(con.read_parquet(str(unfinished)).count().execute())
+    unfinished.replace(out)
+    show({"rows": count, "out": str(out), "as_of": people.as_of}, f"{count:,} portraits in {out}", as_json)
+
+
+def _published(process: ProcessSettings, store: Store, app: str) -> PortraitSet:
+    store.app(app)
+    active = store.active(app).portraits
+    if active is None:
+        raise NothingThere("portraits", app, f"build them with: huaxiang nightly --app {app}")
+    return PortraitSet(portraits_folder(process, app, active.version))
+
+
+def _lines(portrait: Mapping[str, Any], currency: str) -> Iterator[str | Table]:
+    yield from in_words(dict(portrait), currency)
+    yield ""
+    yield table(("field", "value"), ((name, value) for name, value in portrait.items() if not isinstance(value, list)))

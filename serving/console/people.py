@@ -1,0 +1,162 @@
+"""What the pages about visitors show: read from the store, the published portraits and the model that answers now.
+
+The page asks `recommend` as a request does, but writes no decision: looking is not showing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pyarrow.parquet as pq
+
+from portraits.errors import NothingThere
+from portraits.settings import AppSettings
+from portraits.words import in_words
+from recommender.pipeline import popular_shelf, recommend
+from recommender.types import Answer, Query, State
+from serving.console import views
+from serving.context import Context
+from serving.models import Model
+from serving.publish import portraits_folder
+from serving.stores.store import OnlineState
+from serving.tenants import in_control
+
+if TYPE_CHECKING:
+    from portraits.build import PortraitSet
+
+SHOWN = 10
+EXAMPLE_LINES = 3
+RANKED_BY = ("spend", "visits")
+EXAMPLES = (0.0, 0.02, 0.1, 0.25, 0.5, 0.9)
+"""Where in the ranking the examples stand: from the best customer down, not six of a kind."""
+
+
+def overview(context: Context, app_id: str) -> dict[str, Any]:
+    """Figures of the app and a few visitors to begin with."""
+    active = context.store.active(app_id)
+    settings = context.store.app(app_id)
+    runs = context.store.runs(app_id, limit=1)
+    events = runs[0].summary.get("history", {}).get("events", 0) if runs else 0
+    version = active.portraits
+    people = None if version is None else _portraits(portraits_folder(context.settings, app_id, version.version))
+    zone = ZoneInfo(settings.time_zone)
+    figures = [
+        views.Figure("Portraits", f"{people.rows if people else 0:,}"),
+        views.Figure("Events in the history", f"{events:,}"),
+        views.Figure("Portraits as of", "–" if version is None else views.when(version.as_of, zone)),
+        views.Figure("Model as of", "–" if active.bundle is None else views.when(active.bundle.as_of, zone)),
+    ]
+    examples = [] if people is None else _examples(people.path)
+    return {"figures": figures, "examples": [_example(people, user_id, settings) for user_id in examples if people]}
+
+
+async def visitor(context: Context, app_id: str, user_id: str, now: datetime) -> dict[str, Any]:
+    """Everything the page of one visitor prints."""
+    state = await asyncio.to_thread(context.store.state, app_id, user_id)
+    tenant = await asyncio.to_thread(context.store.tenant, app_id)
+    settings = tenant.settings
+    zone = ZoneInfo(settings.time_zone)
+    model = await context.models.model(app_id, state)
+    control = in_control(tenant, user_id)
+    answer = await asyncio.to_thread(_answer, model, state, user_id, now, control)
+    portrait = await asyncio.to_thread(_portrait, context, app_id, user_id, state)
+    images = await asyncio.to_thread(_images, context, app_id, [item.item_id for item in answer.items])
+    return {
+        "user_id": user_id,
+        "note": _note(state, control),
+        "words": _words(portrait, settings.currency),
+        "bars": views.bars(portrait or {}),
+        "degraded": answer.degraded,
+        "cards": _cards(model, answer, images, settings.currency),
+        "removed": sorted(answer.removed.items()),
+        "events": [
+            views.happening(event.type, _title(model, event.item_id), event.ts_us, zone) for event in state.recent
+        ],
+        "fields": _fields(portrait, zone),
+    }
+
+
+def _answer(model: Model, state: OnlineState, user_id: str, now: datetime, control: bool) -> Answer:
+    query = Query(user_id=user_id, n=SHOWN, now=now, personalized=state.consent)
+    if control:
+        return popular_shelf(model.bundle, model.catalogue, query)
+    return recommend(model.bundle, model.catalogue, query, State(state.recent))
+
+
+def _portrait(context: Context, app_id: str, user_id: str, state: OnlineState) -> dict[str, Any] | None:
+    if state.active.portraits is None or not state.consent:
+        return None
+    return _portraits(portraits_folder(context.settings, app_id, state.active.portraits.version)).get(user_id)
+
+
+def _images(context: Context, app_id: str, item_ids: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for item_id in item_ids:
+        try:
+            found[item_id] = str(context.store.row(app_id, "items", item_id).get("image") or "")
+        except NothingThere:
+            found[item_id] = ""
+    return found
+
+
+def _cards(model: Model, answer: Answer, images: Mapping[str, str], currency: str) -> list[views.Card]:
+    catalogue = model.catalogue
+    cards = []
+    for item in answer.items:
+        number = catalogue.index(item.item_id)
+        cards.append(views.card(item, catalogue.title(number), catalogue.price(number), images[item.item_id], currency))
+    return cards
+
+
+def _title(model: Model, item_id: str | None) -> str:
+    number = -1 if item_id is None else model.catalogue.index(item_id)
+    return (model.catalogue.title(number) if number >= 0 else "") or item_id or ""
+
+
+def _note(state: OnlineState, control: bool) -> str:
+    if not state.consent:
+        return "This visitor has turned personalisation off: no portrait is kept and nothing personal is shown."
+    return "Control group: this visitor always gets the popular shelf." if control else ""
+
+
+@lru_cache(maxsize=64)
+def _portraits(folder: Path) -> PortraitSet:
+    """The portraits of one version; a version never changes."""
+    from portraits.build import PortraitSet  # noqa: PLC0415 - Ibis: only a worker whose console is used needs it
+
+    return PortraitSet(folder)
+
+
+@lru_cache(maxsize=64)
+def _examples(folder: Path) -> list[str]:
+    from portraits.build import TABLE_FILE  # noqa: PLC0415 - as above
+
+    table = pq.read_table(folder / TABLE_FILE, columns=["user_id", *RANKED_BY])
+    ranked = table.sort_by([(name, "descending") for name in RANKED_BY])["user_id"]
+    places = dict.fromkeys(int(share * len(ranked)) for share in EXAMPLES)
+    return [ranked[place].as_py() for place in places if place < len(ranked)]
+
+
+def _example(people: PortraitSet, user_id: str, settings: AppSettings) -> dict[str, Any]:
+    return {"user_id": user_id, "lines": _words(people.get(user_id), settings.currency)[:EXAMPLE_LINES]}
+
+
+def _words(portrait: Mapping[str, Any] | None, currency: str) -> list[str]:
+    return [] if portrait is None else in_words(dict(portrait), currency)
+
+
+def _fields(portrait: Mapping[str, Any] | None, zone: ZoneInfo) -> list[dict[str, str]]:
+    from portraits.features import REGISTRY  # noqa: PLC0415 - as above
+
+    if portrait is None:
+        return []
+    return [
+        {"name": name, "value": views.value(portrait.get(name), zone), "meaning": feature.meaning}
+        for name, feature in REGISTRY.items()
+    ]

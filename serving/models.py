@@ -1,0 +1,96 @@
+"""The models of this worker: for each app, the active bundle with the day's catalogue changes over it.
+
+A request brings the state it read. When that names another version than the one held here, the new one is opened (in
+a thread: checksums take a moment) and every request of the app waits for it, so an answer never mixes the new
+version's events with the old version's table. When it shows later catalogue changes, they are applied first. Other
+apps go on meanwhile. The old bundle's memory goes with its last request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from portraits.errors import BrokenBundle
+from recommender.bundle import Bundle
+from recommender.catalogue import Catalogue
+from serving.publish import bundle_folder
+from serving.settings import ProcessSettings
+from serving.stores import Store
+from serving.stores.nights import Version
+from serving.stores.store import OnlineState
+
+APPLY_AT_ONCE = 500
+"""Catalogue rows applied before other requests get a turn: a few milliseconds."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Model:
+    """What answers the requests of one app. `problem`: why there is no bundle although a version is active."""
+
+    version: Version | None
+    bundle: Bundle | None
+    catalogue: Catalogue
+    change_seq: int
+    problem: str | None = None
+    offers: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str | None:
+        """The version that answers; None before the first night and when its files are broken."""
+        return self.version.version if self.version is not None and self.bundle is not None else None
+
+
+class Models:
+    """Models by app, opened when first asked for."""
+
+    def __init__(self, settings: ProcessSettings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._models: dict[str, Model] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def model(self, app_id: str, state: OnlineState) -> Model:
+        """The model that `state` calls for. Raises StoreUnavailable when changes cannot be read."""
+        model = self._models.get(app_id)
+        if model is not None and model.version == state.active.bundle and model.change_seq >= state.change_seq:
+            return model
+        async with self._locks.setdefault(app_id, asyncio.Lock()):
+            model = self._models.get(app_id)
+            if model is None or model.version != state.active.bundle:
+                model, rows = await asyncio.to_thread(self._open, app_id, state.active.bundle)
+                await self._apply(app_id, model, rows, state.change_seq)
+                self._models[app_id] = model
+            elif model.change_seq < state.change_seq:
+                rows = await asyncio.to_thread(self._store.changes, app_id, "items", model.change_seq)
+                await self._apply(app_id, model, rows, state.change_seq)
+        return model
+
+    def last(self, app_id: str) -> Model | None:
+        """The model that answered last, for when the store is away."""
+        return self._models.get(app_id)
+
+    def _open(self, app_id: str, version: Version | None) -> tuple[Model, list[dict[str, Any]]]:
+        """The model of a version and the catalogue rows that it does not hold."""
+        problem = None
+        if version is not None:
+            try:
+                bundle = Bundle.open(bundle_folder(self._settings, app_id, version.version))
+            except BrokenBundle as broken:
+                log.error("app %s answers without its model: %s", app_id, broken.message)
+                problem = broken.message
+            else:
+                rows = self._store.changes(app_id, "items", version.changes_seq, version.as_of_us)
+                return Model(version, bundle, Catalogue.from_bundle(bundle), version.changes_seq), rows
+        return Model(version, None, Catalogue.empty(), 0, problem), self._store.changes(app_id, "items")
+
+    async def _apply(self, app_id: str, model: Model, rows: list[dict[str, Any]], change_seq: int) -> None:
+        for start in range(0, len(rows), APPLY_AT_ONCE):
+            model.catalogue.apply(rows[start : start + APPLY_AT_ONCE])
+            await asyncio.sleep(0)
+        model.offers = await asyncio.to_thread(self._store.changes, app_id, "offers")
+        model.change_seq = change_seq

@@ -1,0 +1,246 @@
+"""The night of one app: drain, portraits, train, publish, tidy.
+
+Only serving knows the online store, so the night is composed here. Each step leaves its outputs in the run's folder
+and then a marker (`runs.Run.finish`); a night that was killed is taken up at the first step without one, with the same
+as_of. A step that is repeated does nothing twice: the lake takes each key once, portraits and bundle are replaced as a
+whole, and a publication has the run's own name.
+
+Portraits always publish; the gate judges the model alone. A night for a past moment publishes nothing over a newer
+version unless it is told to.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from portraits.doctor import diagnose
+
+from portraits.build import PortraitSet, build
+from portraits.errors import BrokenBundle, InvalidValue, StoreUnavailable
+from portraits.lake import Lake
+from portraits.settings import AppSettings
+from recommender.bundle import Bundle
+from recommender.train import train
+from serving.drain import drain
+from serving.publish import bundle_folder, publish
+from serving.runs import Question, Run, forget_old_runs, only_night, open_run
+from serving.settings import ProcessSettings
+from serving.stores import Store
+from serving.stores.nights import Active, Status
+from serving.summary import NightSummary
+
+OnStep = Callable[[str, str], None]
+"""Hears (step, what it is doing or `done in 1.2 s`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What the steps of one night share."""
+
+    process: ProcessSettings
+    store: Store
+    lake: Lake
+    app: AppSettings
+    run: Run
+    on_step: OnStep
+
+    @property
+    def portraits(self) -> Path:
+        """The portraits that this night builds."""
+        return self.run.folder / "portraits"
+
+    @property
+    def model(self) -> Path:
+        """The folder that training works in."""
+        return self.run.folder / "model"
+
+    def replaces(self, active: Active) -> bool:
+        """Whether this night may publish: nothing newer is active, or it was told to."""
+        versions = [version for version in (active.bundle, active.portraits) if version is not None]
+        return self.run.question.publish or all(version.as_of <= self.run.as_of for version in versions)
+
+
+def run_night(
+    process: ProcessSettings,
+    store: Store,
+    lake: Lake,
+    app_id: str,
+    *,
+    as_of: datetime | None = None,
+    publish: bool = False,
+    on_step: OnStep = lambda _step, _what: None,
+) -> NightSummary:
+    """The whole night of one app; safe to run again, takes up a night that was killed.
+
+    `as_of` None: the moment the drain begins. `publish`: replace a newer version too.
+
+    Raises:
+        UnknownApp, StoreUnavailable: nothing was changed.
+        InvalidValue: `as_of` has no offset or lies in the future.
+        AnotherRunning: another night of this app.
+    """
+    now = datetime.now(UTC)
+    if as_of is not None and (as_of.tzinfo is None or as_of > now):
+        raise InvalidValue("as_of", as_of.isoformat(), "a moment with its offset that has passed")
+    app = store.app(app_id)
+    with only_night(process.locks, app_id):
+        run = open_run(process.runs, app_id, Question(as_of, publish), now)
+        _close_killed(store, run)
+        store.start_run(app_id, run.run_id, run.as_of)
+        night = Night(process, store, lake, app, run, on_step)
+        try:
+            summary = _steps(night)
+        except Exception as error:
+            _fail(night, error)
+            raise
+        store.finish_run(app_id, run.run_id, summary.status, summary.to_dict())
+        run.end("done")
+        forget_old_runs(process.runs, app_id)
+        return summary
+
+
+def _steps(night: Night) -> NightSummary:
+    results: dict[str, Mapping[str, Any]] = {}
+    for name, step in STEPS.items():
+        result = night.run.result(name)
+        if result is None:
+            night.on_step(name, "begins")
+            begun = time.perf_counter()
+            result = step(night)
+            took = time.perf_counter() - begun
+            night.run.finish(name, result, took)
+            night.store.step_done(night.app.app_id, night.run.run_id, name, {"seconds": round(took, 3)})
+            night.on_step(name, f"done in {took:.1f} s")
+        results[name] = result
+    return _summary(night, results)
+
+
+def _drain(night: Night) -> dict[str, Any]:
+    """The day's events, catalogue changes and decisions into the lake; what it then holds and supports."""
+    app_id = night.app.app_id
+    drained = drain(night.store, night.lake, app_id, lambda what: night.on_step("drain", what))
+    snapshot = night.lake.snapshot(app_id)
+    bounds = snapshot.bounds()
+    first, last, events = (None, None, 0) if bounds is None else bounds
+    history = {"events": events, "first": first and first.isoformat(), "last": last and last.isoformat()}
+    warnings = [finding.sentence for finding in diagnose(snapshot, night.app) if finding.ok is False]
+    return {"drained": asdict(drained), "history": history, "warnings": warnings}
+
+
+def _portraits(night: Night) -> dict[str, Any]:
+    snapshot = night.lake.snapshot(night.app.app_id)
+    return {"rows": build(snapshot, night.app, night.run.as_of, night.portraits).rows}
+
+
+def _train(night: Night) -> dict[str, Any]:
+    shutil.rmtree(night.model, ignore_errors=True)
+    trained = train(
+        night.lake.snapshot(night.app.app_id),
+        night.app,
+        night.portraits,
+        night.run.as_of,
+        night.model,
+        active_manifest=_active_manifest(night),
+        on_step=lambda what, share: night.on_step("train", f"{what} ({share:.0%})"),
+        version=night.run.run_id,
+    )
+    return {"verdict": trained.verdict, "too_little": trained.too_little, "report": dict(trained.report)}
+
+
+def _publish(night: Night) -> dict[str, Any]:
+    """Portraits whatever the gate said; the bundle unless it was held back; neither over a newer version."""
+    trained = night.run.result("train") or {}
+    if not night.replaces(night.store.active(night.app.app_id)):
+        return {"status": "rehearsed", "version": None}
+    held = trained["verdict"] == "hold"
+    PortraitSet(night.portraits).verify()
+    version = publish(
+        night.process,
+        night.store,
+        night.app.app_id,
+        as_of=night.run.as_of,
+        bundle=None if held else night.model / "bundle",
+        portraits=night.portraits,
+        version=night.run.run_id,
+    )
+    status: Status = {"publish": "published", "popular": "popular", "hold": "held"}[trained["verdict"]]
+    return {"status": status, "version": version}
+
+
+def _tidy(night: Night) -> dict[str, Any]:
+    """Events that the published version holds leave the store; small files of the lake become large ones."""
+    deleted = night.store.delete_drained(night.app.app_id, _microseconds(night.run.as_of))
+    return {"deleted": deleted, "compacted": night.lake.compact(night.app.app_id)}
+
+
+STEPS: Mapping[str, Callable[[Night], dict[str, Any]]] = {
+    "drain": _drain,
+    "portraits": _portraits,
+    "train": _train,
+    "publish": _publish,
+    "tidy": _tidy,
+}
+
+
+def _summary(night: Night, results: Mapping[str, Mapping[str, Any]]) -> NightSummary:
+    trained, report = results["train"], results["train"]["report"]
+    return NightSummary(
+        app_id=night.app.app_id,
+        run_id=night.run.run_id,
+        as_of=night.run.as_of,
+        status=results["publish"]["status"],
+        reason=report["too_little"] if trained["too_little"] else report["gate"]["sentence"],
+        lost=trained["verdict"] != "publish" and not trained["too_little"],
+        resumed=night.run.resumed,
+        version=results["publish"]["version"],
+        drained=results["drain"]["drained"],
+        history=results["drain"]["history"],
+        portraits=results["portraits"]["rows"],
+        backtest=report.get("table") or {},
+        compared=(report.get("gate") or {}).get("comparisons", ()),
+        seconds={step: night.run.seconds(step) for step in STEPS},
+        warnings=tuple(results["drain"]["warnings"]),
+    )
+
+
+def _active_manifest(night: Night) -> Mapping[str, Any] | None:
+    """What the active bundle says of itself; None before the first night and when its files are broken."""
+    active = night.store.active(night.app.app_id).bundle
+    if active is None:
+        return None
+    try:
+        return Bundle.open(bundle_folder(night.process, night.app.app_id, active.version)).manifest
+    except BrokenBundle as broken:
+        night.on_step("train", f"the active bundle is broken and is not compared with: {broken.message}")
+        return None
+
+
+def _close_killed(store: Store, run: Run) -> None:
+    """Nights that were killed and are not taken up are over."""
+    for old in store.runs(run.app_id):
+        if old.status == "running" and old.run_id != run.run_id:
+            _record_failure(store, old.app_id, old.run_id, old.as_of, "killed, and not taken up again in time")
+
+
+def _fail(night: Night, error: Exception) -> None:
+    """The failure stays on record, also where the store cannot take it: the folder's marker is enough."""
+    night.run.end("failed")
+    reason = f"{type(error).__name__}: {error}"
+    with suppress(StoreUnavailable):
+        _record_failure(night.store, night.app.app_id, night.run.run_id, night.run.as_of, reason)
+
+
+def _record_failure(store: Store, app_id: str, run_id: str, as_of: datetime, reason: str) -> None:
+    summary = NightSummary(app_id, run_id, as_of, "failed", reason[:500])
+    store.finish_run(app_id, run_id, "failed", summary.to_dict())
+
+
+def _microseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1e6)

@@ -1,0 +1,206 @@
+"""Publishing: a night's files go, whole, where every worker finds them; then one row in the store makes them served.
+
+Bundles live in BentoML's model store (`huaxiang-<app>.bundle:<version>`), portraits under `portraits/<app>/<version>`.
+The order is copy, sync, activate: a crash in between leaves files that nothing points at, which the next publication
+removes. A version is never changed, so a worker may map its files for as long as it likes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import warnings
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from portraits.errors import BrokenBundle, NothingThere
+from portraits.settings import check_app_id
+from recommender.bundle import MANIFEST, Bundle
+from serving.settings import ProcessSettings, no_tracking
+from serving.stores import Store
+from serving.stores.nights import VersionKind
+
+KEEP_VERSIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A bundle that can be served. `manifest` is what the night wrote into it."""
+
+    version: str
+    as_of: datetime
+    active: bool
+    manifest: dict[str, Any]
+
+
+def publish(
+    settings: ProcessSettings,
+    store: Store,
+    app_id: str,
+    *,
+    as_of: datetime,
+    bundle: Path | None = None,
+    portraits: Path | None = None,
+    version: str | None = None,
+    events_seq: int | None = None,
+    changes_seq: int | None = None,
+) -> str:
+    """Copies the given folders as one version and serves them from the next request on; returns the version.
+
+    A kind that is None stays as it is. `version` names the publication, so that one that was killed can be repeated
+    without doing anything twice. `events_seq`, `changes_seq`: see `Store.activate`.
+
+    Raises:
+        BrokenBundle: the bundle is not whole; nothing was published.
+        UnknownApp, StoreUnavailable: nothing is served that was not served before.
+    """
+    version = version or f"{as_of:%Y%m%dt%H%M%S}-{secrets.token_hex(3)}"
+    store.tenant(app_id)
+    if bundle is not None:
+        _save_bundle(settings, app_id, version, bundle)
+    if portraits is not None:
+        _save_folder(portraits, portraits_folder(settings, app_id, version))
+    store.activate(
+        app_id,
+        as_of=as_of,
+        bundle=version if bundle is not None else None,
+        portraits=version if portraits is not None else None,
+        events_seq=events_seq,
+        changes_seq=changes_seq,
+    )
+    tidy(settings, store, app_id)
+    return version
+
+
+def versions(settings: ProcessSettings, store: Store, app_id: str) -> list[Published]:
+    """The bundles of an app that can be served, newest publication first. Raises UnknownApp."""
+    store.tenant(app_id)
+    active = store.active(app_id).bundle
+    found: dict[str, Published] = {}
+    for old in store.activations(app_id, "bundle"):
+        manifest = bundle_folder(settings, app_id, old.version) / MANIFEST
+        if old.version not in found and manifest.exists():
+            is_active = active is not None and active.version == old.version
+            found[old.version] = Published(old.version, old.as_of, is_active, json.loads(manifest.read_text("utf-8")))
+    return list(found.values())
+
+
+def rollback(settings: ProcessSettings, store: Store, app_id: str, version: str | None = None) -> str:
+    """Serves an earlier bundle again (default: the one before the active one); returns its version.
+
+    Raises:
+        NothingThere: there is no such version. BrokenBundle: its files are not whole any more.
+    """
+    known = versions(settings, store, app_id)
+    wanted = version or next((one.version for one in _after_active(known)), None)
+    if wanted is None or wanted not in {one.version for one in known}:
+        raise NothingThere("version", wanted or "before", f"list them with: huaxiang models list --app {app_id}")
+    Bundle.open(bundle_folder(settings, app_id, wanted))
+    store.reactivate(app_id, "bundle", wanted)
+    return wanted
+
+
+def tidy(settings: ProcessSettings, store: Store, app_id: str) -> int:
+    """Removes all but the last `KEEP_VERSIONS` versions of each kind, and what killed publications left; how many."""
+    roots: dict[VersionKind, Path] = {
+        "bundle": bundle_folder(settings, app_id, "any").parent,
+        "portraits": portraits_folder(settings, app_id, "any").parent,
+    }
+    gone = 0
+    for kind, root in roots.items():
+        kept = list(dict.fromkeys(old.version for old in store.activations(app_id, kind)))[:KEEP_VERSIONS]
+        active = getattr(store.active(app_id), kind)
+        if not root.exists() or active is None:
+            continue
+        for folder in root.iterdir():
+            if folder.is_dir() and folder.name not in (*kept, active.version):
+                shutil.rmtree(folder)
+                gone += 1
+    return gone
+
+
+def bundle_folder(settings: ProcessSettings, app_id: str, version: str) -> Path:
+    """Where BentoML's model store keeps a bundle."""
+    return settings.bentoml / "models" / _model_name(app_id) / version
+
+
+def portraits_folder(settings: ProcessSettings, app_id: str, version: str) -> Path:
+    """Where published portraits are."""
+    return settings.portraits / check_app_id(app_id) / version
+
+
+def _model_name(app_id: str) -> str:
+    """A name that BentoML takes: unlike an app_id, it must not end with '-'."""
+    return f"huaxiang-{check_app_id(app_id)}.bundle"
+
+
+def _after_active(known: list[Published]) -> list[Published]:
+    places = [place for place, one in enumerate(known) if one.active]
+    return known[places[0] + 1 :] if places else known
+
+
+def _save_bundle(settings: ProcessSettings, app_id: str, version: str, source: Path) -> None:
+    manifest = dict(Bundle.open(source).manifest)
+    target = bundle_folder(settings, app_id, version)
+    if _is_whole(target):
+        return
+    shutil.rmtree(target, ignore_errors=True)
+    models = settings.bentoml / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    labels = {"app_id": app_id, "as_of": str(manifest.get("as_of", ""))}
+    create, model_store = _bentoml()
+    with create(f"{_model_name(app_id)}:{version}", labels=labels, _model_store=model_store(models)) as model:
+        shutil.copytree(source, model.path, dirs_exist_ok=True)
+    _sync(target)
+    Bundle.open(target)
+
+
+def _bentoml() -> tuple[Any, Any]:
+    """BentoML's `models.create` and the class of a store at a place of our choice (its own is one a process).
+
+    Imported by the first publication, because it takes more than a second; its dependencies' warnings are not ours.
+    """
+    no_tracking()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from bentoml._internal.models import ModelStore  # noqa: PLC0415 - see above
+        from bentoml.models import create  # noqa: PLC0415 - see above
+    return create, ModelStore
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        Bundle.open(folder)
+    except BrokenBundle:
+        return False
+    return (folder / "model.yaml").exists()
+
+
+def _save_folder(source: Path, target: Path) -> None:
+    """Copies a folder whole or not at all; one that is there already is the same publication."""
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.copying")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(source, unfinished)
+    _sync(unfinished)
+    unfinished.rename(target)
+    _sync_one(target.parent)
+
+
+def _sync(folder: Path) -> None:
+    for path in (*folder.rglob("*"), folder, folder.parent):
+        _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,172 @@
+"""Answers: what a visitor is shown, which offers hold, what is like an item; each one recorded behind the answer.
+
+One read of the store gives all that an answer needs. When the store cannot be read, the last model answers with
+nothing personal and says `degraded`; when a bundle is broken or missing, the catalogue alone answers.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from portraits.errors import StoreUnavailable
+from recommender.offers import Eligible, OfferFacts, eligible
+from recommender.pipeline import popular_shelf, recommend, similar
+from recommender.types import Answer, Filters, Query, Ranked, Reason, State
+from serving.call import Call
+from serving.models import Model
+from serving.stores.events import DecisionRow
+from serving.stores.store import OnlineState
+from serving.tenants import in_control
+
+TREATED, CONTROL = "treated", "control"
+
+
+class Given(NamedTuple):
+    """What was answered, as the decisions keep it."""
+
+    policy: str
+    arm: str
+    degraded: bool
+    shown: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What an answer stands on. `state` None: the store is away, so nothing is known of any visitor."""
+
+    model: Model | None
+    state: OnlineState | None
+
+
+async def post_recommend(call: Call) -> dict[str, Any]:
+    """POST /v1/recommend: the best items for a visitor, with reasons."""
+    body = call.body
+    ground = await _ground(call, body["user_id"])
+    consents = ground.state is not None and ground.state.consent
+    query = _query(body, personalized=consents and body["personalized"])
+    control = in_control(call.grant.tenant, query.user_id)
+    if ground.model is None:
+        answer = Answer((), degraded=True, policy="fallback")
+    elif control:
+        answer = popular_shelf(ground.model.bundle, ground.model.catalogue, query)
+    else:
+        recent = ground.state.recent if ground.state is not None else ()
+        answer = recommend(ground.model.bundle, ground.model.catalogue, query, State(recent))
+    return _respond(call, ground, query, answer, CONTROL if control else TREATED)
+
+
+async def post_similar(call: Call) -> dict[str, Any]:
+    """POST /v1/similar: items like the one named; nothing personal is used."""
+    ground = await _ground(call, "")
+    query = _query(call.body, personalized=False)
+    if ground.model is None:
+        answer = Answer((), degraded=True, policy="fallback")
+    else:
+        answer = similar(ground.model.bundle, ground.model.catalogue, query)
+    return _respond(call, ground, query, answer, TREATED)
+
+
+async def post_offers(call: Call) -> dict[str, Any]:
+    """POST /v1/offers: the offers whose own conditions hold now; there may rightly be none."""
+    ground = await _ground(call, call.body["user_id"])
+    query = _query(call.body, personalized=False)
+    user = ground.state.user if ground.state is not None else None
+    offers = ground.model.offers if ground.model is not None else []
+    catalogue = ground.model.catalogue if ground.model is not None else None
+    facts = OfferFacts(tier=(user or {}).get("member_tier"))
+    local = query.now.astimezone(call.grant.zone)
+    found = eligible(offers, query, facts, local, call.grant.settings.currency, catalogue=catalogue)
+    shown = [{"offer_id": one.offer_id, "position": place} for place, one in enumerate(found, 1)]
+    decision_id = _record(call, query, ground, Given("eligible", TREATED, ground.state is None, shown))
+    return {"decision_id": decision_id, "degraded": ground.state is None, "offers": [_offer(one) for one in found]}
+
+
+async def _ground(call: Call, user_id: str) -> Ground:
+    try:
+        state = call.state(user_id)
+        return Ground(await call.context.models.model(call.app_id, state), state)
+    except StoreUnavailable:
+        return Ground(call.context.models.last(call.app_id), None)
+
+
+def _query(body: dict[str, Any], *, personalized: bool) -> Query:
+    context, filters = body.get("context") or {}, body.get("filters") or {}
+    return Query(
+        user_id=body.get("user_id") or "",
+        n=body["n"],
+        now=datetime.now(UTC),
+        placement=body.get("placement"),
+        platform=body.get("platform"),
+        scene=body.get("scene"),
+        item_id=body.get("item_id"),
+        store_id=body.get("store_id"),
+        content_id=body.get("content_id"),
+        cart=context.get("cart") or (),
+        hour=context.get("hour"),
+        filters=Filters(**filters),
+        exclude=body.get("exclude") or (),
+        lang=body["lang"],
+        personalized=personalized,
+        diversity=body.get("diversity"),
+    )
+
+
+def _respond(call: Call, ground: Ground, query: Query, answer: Answer, arm: str) -> dict[str, Any]:
+    degraded = ground.state is None or answer.degraded
+    shown = [
+        {"item_id": item.item_id, "position": place, "source": item.source, "score": round(float(item.score), 6)}
+        for place, item in enumerate(answer.items, 1)
+    ]
+    response = {
+        "decision_id": _record(call, query, ground, Given(answer.policy, arm, degraded, shown)),
+        "version": ground.model.name if ground.model is not None else None,
+        "degraded": degraded,
+        "items": [_item(item) for item in answer.items],
+    }
+    return response | ({"removed": dict(answer.removed)} if answer.removed else {})
+
+
+def _record(call: Call, query: Query, ground: Ground, given: Given) -> str:
+    """Has the answer written down soon, as a row of the contract's decisions; its id."""
+    decision_id = secrets.token_hex(12)
+    row = {
+        "decision_id": decision_id,
+        "user_id": query.user_id or "-",
+        "ts": query.now.isoformat(),
+        "placement": query.placement,
+        "version": ground.model.name if ground.model is not None else None,
+        "policy": given.policy,
+        "arm": given.arm,
+        "degraded": given.degraded,
+        "candidates": json.dumps(given.shown, ensure_ascii=False, separators=(",", ":")),
+    }
+    payload = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+    call.context.writer.behind(call.app_id, DecisionRow(decision_id, row["user_id"], time.time_ns() // 1000, payload))
+    return decision_id
+
+
+def _item(item: Ranked) -> dict[str, Any]:
+    score = round(float(item.score), 6)
+    return {"item_id": item.item_id, "score": score, "source": item.source, "reason": _reason(item.reason)}
+
+
+def _offer(one: Eligible) -> dict[str, Any]:
+    expires = None if one.expires is None else one.expires.isoformat()
+    return {
+        "offer_id": one.offer_id,
+        "title": one.title,
+        "kind": one.kind,
+        "value": one.value,
+        "minimum": one.minimum,
+        "reason": _reason(one.reason),
+        "expires": expires,
+    }
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {"code": reason.code, "text": reason.text, "evidence": dict(reason.evidence)}

@@ -1,0 +1,117 @@
+"""The routes of `/v1` as data: path, scope, form, handler. Dispatch, OpenAPI and the tests of every route read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from recommender.types import LANGUAGES
+from serving.call import Handler
+from serving.catalogues import upsert_route
+from serving.events import post_events
+from serving.forms import Field, Form
+from serving.recommend import post_offers, post_recommend, post_similar
+
+LARGEST_BATCH = 500
+LARGEST_N = 100
+DEFAULT_N = 10
+
+_N = Field("n", "integer", "how many, at most", default=DEFAULT_N, least=1, greatest=LARGEST_N)
+_USER = Field("user_id", "string", "the visitor", required=True)
+_PLACEMENT = Field("placement", "string", "which shelf of which page")
+_STORE = Field("store_id", "string", "the store the visitor is in: only what it sells")
+_LANG = Field("lang", "string", "language of the reasons", default="en", choices=LANGUAGES)
+_EXCLUDE = Field("exclude", "strings", "items that must not come back")
+_FILTERS = Field(
+    "filters",
+    "object",
+    "conditions that every item meets: fields by 'and', entries of a field by 'or'",
+    inside=Form(
+        Field("category", "strings", "any element of the item's category path", default=()),
+        Field("brand", "strings", "brands", default=()),
+        Field("tags", "strings", "tags", default=()),
+        Field("price_min", "integer", "least price, minor units", least=0),
+        Field("price_max", "integer", "greatest price, minor units", least=0),
+        Field("store_id", "string", "sold in this store"),
+        Field("in_stock", "boolean", "items out of stock never come back, whatever this says"),
+    ),
+)
+_CONTEXT = Field(
+    "context",
+    "object",
+    "the moment",
+    inside=Form(
+        Field("cart", "strings", "items in the cart", default=()),
+        Field("hour", "integer", "the visitor's local hour", least=0, greatest=23),
+    ),
+)
+_RECOMMEND = Form(
+    _USER,
+    _N,
+    _PLACEMENT,
+    Field("platform", "string", "wechat, alipay, douyin or other"),
+    Field("scene", "string", "entrance value as the platform spells it"),
+    Field("item_id", "string", "the item on the page"),
+    _STORE,
+    Field("content_id", "string", "the article, video or live on the page"),
+    _CONTEXT,
+    _FILTERS,
+    _EXCLUDE,
+    Field("diversity", "number", "0: best first; 1: as mixed as can be", least=0, greatest=1),
+    _LANG,
+    Field("personalized", "boolean", "false: nothing known about the visitor is used", default=True),
+)
+_SIMILAR = Form(
+    Field("item_id", "string", "the item that others shall be like", required=True),
+    Field("user_id", "string", "who sees the answer; only recorded with it"),
+    _N,
+    _PLACEMENT,
+    _STORE,
+    _FILTERS,
+    _EXCLUDE,
+    _LANG,
+)
+_OFFERS = Form(
+    _USER,
+    _N,
+    _PLACEMENT,
+    _STORE,
+    Field("item_id", "string", "the item on the page: only offers that may cover it"),
+    _CONTEXT,
+    _LANG,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """POST /v1`path`: who may (the key's scope), what the body holds, who answers."""
+
+    path: str
+    scope: str
+    form: Form
+    handler: Handler
+    meaning: str
+
+
+def _rows(path: str, table: str, scope: str) -> Route:
+    field = Field(table, "rows", "rows of the contract", required=True, most=LARGEST_BATCH, row=table)
+    return Route(path, scope, Form(field), upsert_route(table), f"Upsert rows of the {table} catalogue; all or none.")
+
+
+_EVENTS = Form(Field("events", "rows", "events, oldest first", required=True, most=LARGEST_BATCH, row="events"))
+
+ROUTES: Mapping[str, Route] = {
+    route.path: route
+    for route in (
+        Route("/events", "events", _EVENTS, post_events, "Send events; what is accepted is on disk."),
+        Route("/recommend", "recommend", _RECOMMEND, post_recommend, "The best items for a visitor, with reasons."),
+        Route("/similar", "recommend", _SIMILAR, post_similar, "Items like one item."),
+        Route("/offers", "recommend", _OFFERS, post_offers, "Offers whose own conditions hold now."),
+        _rows("/items", "items", "events"),
+        _rows("/users", "users", "events"),
+        _rows("/stores", "stores", "events"),
+        _rows("/contents", "contents", "events"),
+        _rows("/identities", "identities", "events"),
+        _rows("/offers/catalogue", "offers", "marketing"),
+    )
+}

@@ -1,0 +1,106 @@
+"""Settings of the process: the only place that reads the environment.
+
+What one merchant chooses is `portraits.settings.AppSettings`; this is what the operator of the machine chooses.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from portraits.errors import InvalidValue
+
+DEFAULT_HOME = ".huaxiang"
+DEFAULT_PORT = 3000
+QUIET = {"BENTOML_DO_NOT_TRACK": "true", "OTEL_SDK_DISABLED": "true", "OMP_NUM_THREADS": "1"}
+"""For a process that serves: nothing reported to BentoML's makers, no traces that nobody collects, and one thread of
+numeric code a worker (limiting threads call by call costs milliseconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """Where things live and how the process runs. `secret` signs cookies and tokens and is never printed."""
+
+    home: Path = Path(DEFAULT_HOME)
+    store_url: str = ""
+    secret: str = field(default="", repr=False)
+    port: int = DEFAULT_PORT
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "home", Path(self.home).absolute())
+        if not self.store_url:
+            object.__setattr__(self, "store_url", f"sqlite:///{self.home / 'store.sqlite'}")
+        if not 0 <= self.port <= 65535:
+            raise InvalidValue("HUAXIANG_PORT", self.port, "a port, 0 to 65535")
+        if not 1 <= self.workers <= 256:
+            raise InvalidValue("HUAXIANG_WORKERS", self.workers, "a number of processes, 1 to 256")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> ProcessSettings:
+        """Settings from HUAXIANG_HOME, HUAXIANG_STORE, HUAXIANG_SECRET, HUAXIANG_PORT and HUAXIANG_WORKERS.
+
+        Raises:
+            InvalidValue: a value that cannot be taken, naming the variable.
+        """
+        return cls(
+            home=Path(environ.get("HUAXIANG_HOME") or DEFAULT_HOME),
+            store_url=environ.get("HUAXIANG_STORE", ""),
+            secret=environ.get("HUAXIANG_SECRET", ""),
+            port=_whole(environ, "HUAXIANG_PORT", DEFAULT_PORT),
+            workers=_whole(environ, "HUAXIANG_WORKERS", 1),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """What the serving process must find in its environment, beside what is there."""
+        return {
+            **QUIET,
+            "BENTOML_HOME": str(self.bentoml),
+            "HUAXIANG_HOME": str(self.home),
+            "HUAXIANG_STORE": self.store_url,
+            "HUAXIANG_SECRET": self.secret,
+            "HUAXIANG_PORT": str(self.port),
+            "HUAXIANG_WORKERS": str(self.workers),
+        }
+
+    @property
+    def lake(self) -> Path:
+        """Root of the history lake."""
+        return self.home / "lake"
+
+    @property
+    def bentoml(self) -> Path:
+        """BENTOML_HOME: the model store with the published bundles."""
+        return self.home / "bentoml"
+
+    @property
+    def runs(self) -> Path:
+        """Working folders of the nights: `runs/<app>/<run_id>/`."""
+        return self.home / "runs"
+
+    @property
+    def portraits(self) -> Path:
+        """Published portraits: `portraits/<app>/<version>/`."""
+        return self.home / "portraits"
+
+    @property
+    def locks(self) -> Path:
+        """Lock files, held only while their process lives."""
+        return self.home / "locks"
+
+
+def _whole(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, "")
+    if not text:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidValue(name, text, "a whole number") from None
+
+
+def no_tracking() -> None:
+    """Keeps BentoML, imported from here on, from reporting its use to its makers."""
+    os.environ["BENTOML_DO_NOT_TRACK"] = QUIET["BENTOML_DO_NOT_TRACK"]

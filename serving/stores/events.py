@@ -1,0 +1,198 @@
+"""Events and decisions of the day, until the lake and the published portraits hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, and_, bindparam, delete, select, update
+
+from portraits.errors import UnknownApp
+from serving.stores import schema
+from serving.stores.database import Database
+from serving.stores.dialect import insert_tuples
+
+Outcome = Literal["accepted", "duplicate", "conflict"]
+DELETE_AT_ONCE = 5_000
+"""Rows of one deletion: its transaction stays far below the 50 ms that events may be kept waiting."""
+
+
+class EventRow(NamedTuple):
+    """An event as the store keeps it, in the order of `schema.events`."""
+
+    event_id: str
+    day: int
+    user_id: str
+    ts_us: int
+    type: str
+    item_id: str | None
+    payload: str
+    content: str
+
+
+class RejectedRow(NamedTuple):
+    """A row that could not be taken, in the order of `schema.rejected`: when, where it stood, and why."""
+
+    at_us: int
+    source: str
+    line: int
+    column: str
+    value: str
+    reason: str
+    row: str
+
+
+class DecisionRow(NamedTuple):
+    """An answer that was given, in the order of `schema.decisions`; `payload` is the contract's row as JSON."""
+
+    decision_id: str
+    user_id: str
+    ts_us: int
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows in the order they came, as JSON texts of the contract's rows. `last_seq` is where the next page begins."""
+
+    payloads: list[str]
+    last_seq: int
+
+
+_SEEN = select(schema.events.c.event_id, schema.events.c.day, schema.events.c.content).where(
+    schema.events.c.app_id == bindparam("app_id"), schema.events.c.event_id.in_(bindparam("ids", expanding=True))
+)
+
+
+class Events(Database):
+    """Append, drain, delete."""
+
+    def append_events(self, app_id: str, rows: Sequence[EventRow]) -> list[Outcome]:
+        """What became of each row; on disk when this returns. Raises StoreUnavailable."""
+        with self.write() as connection:
+            return insert_events(connection, app_id, rows)
+
+    def events_to_drain(self, app_id: str, after_seq: int | None = None, limit: int = 50_000) -> Page:
+        """Events after `after_seq` (default: the last drained), with `received_at`, in the order they came."""
+        return self._page(schema.events, app_id, after_seq, limit)
+
+    def mark_drained(self, app_id: str, seq: int) -> None:
+        """The lake now holds every event up to `seq`."""
+        c = schema.apps.c
+        with self.write() as connection:
+            connection.execute(
+                update(schema.apps).where(c.app_id == app_id, c.events_drained < seq).values(events_drained=seq)
+            )
+
+    def delete_drained(self, app_id: str, before_ts_us: int) -> int:
+        """Deletes events that are in the lake and older than `before_ts_us`; how many.
+
+        Law 5 is kept whatever the caller says: nothing goes that an active version does not hold, and nothing goes
+        before a first version is active.
+        """
+        limits = self.read(
+            select(schema.active.c.as_of_us, schema.active.c.events_seq).where(schema.active.c.app_id == app_id)
+        )
+        if not limits:
+            return 0
+        before = min(before_ts_us, *(row.as_of_us for row in limits))
+        up_to = min(row.events_seq for row in limits)
+        old = and_(schema.events.c.app_id == app_id, schema.events.c.seq <= up_to, schema.events.c.ts_us < before)
+        return self._delete(schema.events, old)
+
+    def add_rejected(self, app_id: str, rows: Sequence[RejectedRow]) -> None:
+        """Keeps rows that could not be taken."""
+        with self.write() as connection:
+            insert_rejected(connection, app_id, rows)
+
+    def rejected_to_drain(self, app_id: str, limit: int = 50_000) -> list[tuple[int, RejectedRow]]:
+        """(seq, row) of the rejected rows that the lake does not hold yet."""
+        c = schema.rejected.c
+        statement = select(c.seq, c.at_us, c.source, c.line, c.column, c.value, c.reason, c.row)
+        rows = self.read(statement.where(c.app_id == app_id).order_by(c.seq).limit(limit))
+        return [(row[0], RejectedRow._make(row[1:])) for row in rows]
+
+    def delete_rejected(self, app_id: str, up_to_seq: int) -> int:
+        """Deletes the rejected rows that the lake now holds; how many."""
+        c = schema.rejected.c
+        return self._delete(schema.rejected, and_(c.app_id == app_id, c.seq <= up_to_seq))
+
+    def add_decisions(self, app_id: str, rows: Sequence[DecisionRow]) -> None:
+        """Keeps answers that were given."""
+        with self.write() as connection:
+            insert_decisions(connection, [(app_id, row) for row in rows])
+
+    def decisions_to_drain(self, app_id: str, after_seq: int = 0, limit: int = 50_000) -> Page:
+        """Decisions after `after_seq`, in the order they came."""
+        return self._page(schema.decisions, app_id, after_seq, limit)
+
+    def delete_decisions(self, app_id: str, up_to_seq: int) -> int:
+        """Deletes the decisions that the lake now holds; how many."""
+        c = schema.decisions.c
+        return self._delete(schema.decisions, and_(c.app_id == app_id, c.seq <= up_to_seq))
+
+    def _page(self, table: Any, app_id: str, after_seq: int | None, limit: int) -> Page:
+        if after_seq is None:
+            after_seq = self._drained(app_id)
+        statement = select(table.c.seq, table.c.payload).where(table.c.app_id == app_id, table.c.seq > after_seq)
+        rows = self.read(statement.order_by(table.c.seq).limit(limit))
+        return Page([row.payload for row in rows], rows[-1].seq if rows else after_seq)
+
+    def _drained(self, app_id: str) -> int:
+        rows = self.read(select(schema.apps.c.events_drained).where(schema.apps.c.app_id == app_id))
+        if not rows:
+            raise UnknownApp(app_id)
+        return int(rows[0].events_drained)
+
+    def _delete(self, table: Any, which: Any) -> int:
+        gone = 0
+        while True:
+            some = select(table.c.seq).where(which).order_by(table.c.seq).limit(DELETE_AT_ONCE)
+            with self.write() as connection:
+                count = connection.execute(delete(table).where(table.c.seq.in_(some))).rowcount
+            gone += count
+            if count < DELETE_AT_ONCE:
+                return gone
+
+
+def insert_events(connection: Connection, app_id: str, rows: Sequence[EventRow]) -> list[Outcome]:
+    """Inserts what is new inside a transaction that no other writer is in; what became of each row.
+
+    Nearly always every row is new, so they are first inserted as if they were, and looked at one by one only when
+    the count says otherwise.
+    """
+    if not rows:
+        return []
+    connection.exec_driver_sql("SAVEPOINT batch")
+    if insert_tuples(connection, schema.events, [(app_id, *row) for row in rows], skip=True) == len(rows):
+        connection.exec_driver_sql("RELEASE SAVEPOINT batch")
+        return ["accepted"] * len(rows)
+    connection.exec_driver_sql("ROLLBACK TO SAVEPOINT batch")
+    found = connection.execute(_SEEN, {"app_id": app_id, "ids": [row.event_id for row in rows]})
+    seen: dict[tuple[str, int], str] = {(event_id, day): content for event_id, day, content in found}
+    outcomes: list[Outcome] = []
+    new: list[tuple[Any, ...]] = []
+    for row in rows:
+        content = seen.get((row.event_id, row.day))
+        if content is None:
+            seen[row.event_id, row.day] = row.content
+            new.append((app_id, *row))
+            outcomes.append("accepted")
+        else:
+            outcomes.append("duplicate" if content == row.content else "conflict")
+    if new:
+        insert_tuples(connection, schema.events, new)
+    return outcomes
+
+
+def insert_rejected(connection: Connection, app_id: str, rows: Sequence[RejectedRow]) -> None:
+    """Keeps rows that could not be taken."""
+    if rows:
+        insert_tuples(connection, schema.rejected, [(app_id, *row) for row in rows])
+
+
+def insert_decisions(connection: Connection, rows: Sequence[tuple[str, DecisionRow]]) -> None:
+    """Inserts (app_id, decision) pairs."""
+    if rows:
+        insert_tuples(connection, schema.decisions, [(app_id, *row) for app_id, row in rows])

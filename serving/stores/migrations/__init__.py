@@ -1,0 +1,45 @@
+"""Migrations of the online store, run by Alembic, shipped inside the package.
+
+`upgrade` is called each time a store is opened; Alembic is imported only when the database is behind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, inspect, text
+
+from serving.stores.schema import REVISION
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+    from serving.stores.dialect import Sqlite
+
+
+def upgrade(dialect: Sqlite) -> None:
+    """Brings the tables to `REVISION`, in one transaction; several processes may try at once."""
+    with dialect.engine.connect() as connection:
+        if _revision(connection) == REVISION:
+            return
+    from alembic import command  # noqa: PLC0415 - 0.2 s that only a database that is behind has to pay
+
+    with dialect.writing() as connection:
+        if _revision(connection) != REVISION:
+            command.upgrade(_config(connection), REVISION)
+
+
+def _config(connection: Connection) -> Config:
+    from alembic.config import Config  # noqa: PLC0415 - as above
+
+    config = Config()
+    config.set_main_option("script_location", "serving.stores:migrations")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)

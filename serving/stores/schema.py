@@ -1,0 +1,167 @@
+"""Tables of the online store: what changes by day. Every row carries its `app_id`.
+
+Times are int64 microseconds since 1970 UTC, rows of the contract are JSON text. Changes to these tables go through a
+migration (`migrations/versions`); a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text, text
+
+REVISION = "0001"
+"""The migration that these tables correspond to."""
+
+metadata = MetaData()
+
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+"""Type of an ever-growing number; SQLite counts only a column of type INTEGER."""
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("app_id", String, primary_key=True),
+    Column("settings", Text, nullable=False),
+    Column("salt", String, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("change_seq", BigInteger, nullable=False),
+    Column("events_drained", BigInteger, nullable=False),
+    Column("changes_drained", BigInteger, nullable=False),
+)
+"""`revision` moves with settings, keys and activations, `change_seq` with the catalogues: a reader that sees the same
+numbers knows that nothing changed. `*_drained`: everything up to there is in the lake. `salt` keys the hashes of
+visitors, so that two apps never share an arm."""
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("key_id", String, nullable=False, unique=True),
+    Column("app_id", String, nullable=False, index=True),
+    Column("scope", String, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("revoked_us", BigInteger),
+)
+
+SHAPING = text("item_id IS NOT NULL AND type <> 'exposure'")
+"""Events that may change the next answer. The index of a visitor's events holds no others, so that a visitor who saw a
+million shelves costs no more than one who saw ten."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("app_id", String, nullable=False),
+    Column("event_id", String, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("user_id", String, nullable=False),
+    Column("ts_us", BigInteger, nullable=False),
+    Column("type", String, nullable=False),
+    Column("item_id", String),
+    Column("payload", Text, nullable=False),
+    Column("content", String, nullable=False),
+    Index("events_once", "app_id", "event_id", "day", unique=True),
+    Index("events_of_visitor", "app_id", "user_id", "ts_us", sqlite_where=SHAPING, postgresql_where=SHAPING),
+    sqlite_autoincrement=True,
+)
+"""Events that the published portraits do not hold yet. `day` counts days since 1970 of the ts as it was sent, `content`
+is a hash of the row as it was sent: a repeated event keeps both, whatever the server's clock says."""
+
+rejected = Table(
+    "rejected",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("app_id", String, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("source", String, nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("column", String, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("row", Text, nullable=False),
+    Index("rejected_of_app", "app_id", "seq"),
+    sqlite_autoincrement=True,
+)
+
+catalogue = Table(
+    "catalogue",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("change_seq", BigInteger, nullable=False),
+    Column("changed_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("app_id", "name", "key"),
+    Index("catalogue_changes", "app_id", "name", "change_seq"),
+)
+"""The row that is true now, for each of the six catalogues."""
+
+catalogue_log = Table(
+    "catalogue_log",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("app_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Index("catalogue_log_of_app", "app_id", "seq"),
+    sqlite_autoincrement=True,
+)
+"""Every change in order, kept until the lake has it. Its `seq` is the `change_seq` of the row it made."""
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("app_id", String, nullable=False),
+    Column("decision_id", String, nullable=False),
+    Column("user_id", String, nullable=False),
+    Column("ts_us", BigInteger, nullable=False),
+    Column("payload", Text, nullable=False),
+    Index("decisions_of_app", "app_id", "seq"),
+    sqlite_autoincrement=True,
+)
+
+active = Table(
+    "active",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("as_of_us", BigInteger, nullable=False),
+    Column("events_seq", BigInteger, nullable=False),
+    Column("changes_seq", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("app_id", "kind"),
+)
+"""What is served now, `kind` bundle or portraits. `*_seq`: how far the lake was filled when the version was built."""
+
+activations = Table(
+    "activations",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("app_id", String, nullable=False, index=True),
+    Column("kind", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("as_of_us", BigInteger, nullable=False),
+    Column("events_seq", BigInteger, nullable=False),
+    Column("changes_seq", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Every version that was ever made active, newest last."""
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("run_id", String, nullable=False),
+    Column("as_of_us", BigInteger, nullable=False),
+    Column("started_us", BigInteger, nullable=False),
+    Column("finished_us", BigInteger),
+    Column("status", String, nullable=False),
+    Column("steps", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    PrimaryKeyConstraint("app_id", "run_id"),
+)

@@ -1,0 +1,124 @@
+"""What a night leaves to read: one value, kept with the run, printed by the command and shown by the console."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from serving.stores.nights import Status
+
+SHOWN = ("recall", "ndcg", "hit")
+PARTS = {"all": "all items", "new": "items new to the visitor"}
+VERDICTS: Mapping[Status, str] = {
+    "published": "the new model is published",
+    "popular": "the popular shelf is published",
+    "held": "the new model is held back, the active one stays",
+    "rehearsed": "nothing is published: a newer version is active (--publish replaces it)",
+    "failed": "the night failed",
+    "running": "the night is running",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NightSummary:
+    """One night of one app.
+
+    `version` is what this night published (None: nothing), `drained` and `history` count rows, `backtest` is the
+    recommender's table ({k, rows: [{name, part, users, recall: [mean, low, high], ...}]}), `compared` what the gate
+    compared ([{rival, part, difference: [mean, low, high], lost}], NDCG of the new model minus the rival's), `seconds`
+    is by step and `warnings` are the doctor's sentences on what the history does not support. `lost`: the new model
+    lost to what it was compared with.
+    """
+
+    app_id: str
+    run_id: str
+    as_of: datetime
+    status: Status
+    reason: str
+    lost: bool = False
+    resumed: bool = False
+    version: str | None = None
+    drained: Mapping[str, int] = field(default_factory=dict)
+    history: Mapping[str, Any] = field(default_factory=dict)
+    portraits: int = 0
+    backtest: Mapping[str, Any] = field(default_factory=dict)
+    compared: Sequence[Mapping[str, Any]] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 failed, 3 the gate held the new model back (or, on the first night, published popularity)."""
+        if self.status == "failed":
+            return 1
+        return 3 if self.lost else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For machines: JSON's own types only."""
+        return asdict(self) | {
+            "as_of": self.as_of.isoformat(),
+            "warnings": list(self.warnings),
+            "compared": list(self.compared),
+            "exit_code": self.exit_code,
+        }
+
+
+def in_words(summary: NightSummary, zone: ZoneInfo) -> Iterator[str]:
+    """The summary as lines for people; times in the app's own zone."""
+    yield f"{summary.app_id}: {VERDICTS[summary.status]}"
+    yield f"  why        {summary.reason}"
+    yield from (f"             {line}" for line in comparisons(summary.compared))
+    if summary.version is not None:
+        yield f"  version    {summary.version}"
+    taken_up = ", taken up after a crash" if summary.resumed else ""
+    yield f"  as of      {_local(summary.as_of, zone)}{taken_up}"
+    yield f"  drained    {_counts(summary.drained)}"
+    yield f"  history    {_history(summary.history, zone)}"
+    yield f"  portraits  {summary.portraits:,}"
+    yield f"  seconds    {', '.join(f'{step} {took:.1f}' for step, took in summary.seconds.items())}"
+    for part, meaning in PARTS.items():
+        rows = [row for row in summary.backtest.get("rows", ()) if row["part"] == part]
+        if rows:
+            yield ""
+            yield from _table(f"backtest, {meaning}", rows, summary.backtest["k"])
+    if summary.warnings:
+        yield ""
+        yield "  what the history does not support"
+        yield from (f"  - {warning}" for warning in summary.warnings)
+
+
+def comparisons(compared: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What the gate compared, a line for each rival and part."""
+    for one in compared:
+        mean, low, high = one["difference"]
+        rival = str(one["rival"]).replace("_", " ")
+        yield f"NDCG against {rival}, {PARTS[one['part']]}: {mean:+.3f} (95% {low:+.3f} to {high:+.3f})"
+
+
+def _table(title: str, rows: list[Mapping[str, Any]], k: int) -> Iterator[str]:
+    yield f"  {title} ({rows[0]['users']:,} visitors)"
+    yield f"    {'':16}" + "".join(f"{f'{metric}@{k}':>24}" for metric in SHOWN)
+    for row in rows:
+        cells = (row[metric] for metric in SHOWN)
+        texts = (f"{mean:.3f} [{low:.3f} {high:.3f}]" for mean, low, high in cells)
+        yield f"    {row['name']:16}" + "".join(f"{text:>24}" for text in texts)
+
+
+def _counts(drained: Mapping[str, int]) -> str:
+    names = {"changes": "catalogue changes", "duplicates": "known already"}
+    shown = [f"{count:,} {names.get(name, name)}" for name, count in drained.items() if count or name == "events"]
+    return ", ".join(shown) or "nothing"
+
+
+def _history(history: Mapping[str, Any], zone: ZoneInfo) -> str:
+    if not history.get("events"):
+        return "no events"
+    first, last = (_local(datetime.fromisoformat(history[end]), zone) for end in ("first", "last"))
+    return f"{history['events']:,} events from {first} to {last}"
+
+
+def _local(moment: datetime, zone: ZoneInfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"

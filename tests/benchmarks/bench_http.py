@@ -1,0 +1,186 @@
+"""Requests a second and latency over HTTP, beside an empty mounted ASGI route of the same running service.
+
+    python tests/benchmarks/bench_http.py [--users 50000] [--items 20000] [--workers 1] [--seconds 5] [--rounds 3]
+
+Starts `bentoml serve` on a planted app in a temporary home, loads it with wrk (16 connections, one thread, many users)
+and alternates empty route and route under test, so that whatever else the machine does meets both. Without wrk
+(Debian package `wrk`) it says so and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from portraits.settings import AppSettings
+from recommender.bundle import write_bundle
+from serving.publish import publish
+from serving.settings import ProcessSettings
+from serving.stores import Store
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from serving_process import Service
+
+CONNECTIONS = 16
+CANDIDATES, NEIGHBOURS = 100, 20
+AIMS = {"recommend": 0.4, "similar": 0.4, "events": 0.3, "offers": 0.4}
+LUA = """
+local key, kind, users, items = "%(key)s", "%(kind)s", %(users)d, %(items)d
+local count, salt = 0, "%(salt)s"
+math.randomseed(7)
+local function user() return string.format("u%%06d", math.random(0, users - 1)) end
+local function item() return string.format("i%%06d", math.random(0, items - 1)) end
+local bodies = {
+  empty = function() return "{}" end,
+  recommend = function() return '{"user_id":"' .. user() .. '","n":10}' end,
+  similar = function() return '{"item_id":"' .. item() .. '","n":10}' end,
+  offers = function() return '{"user_id":"' .. user() .. '","n":5}' end,
+  events = function()
+    local rows = {}
+    for place = 1, 20 do
+      count = count + 1
+      rows[place] = string.format('{"event_id":"%%s%%d","user_id":"%%s","ts":"%(ts)s","type":"item_view",' ..
+        '"item_id":"%%s","platform":"wechat","scene":"1001","session_id":"s1"}', salt, count, user(), item())
+    end
+    return '{"events":[' .. table.concat(rows, ",") .. ']}'
+  end,
+}
+local headers = {["Authorization"] = "Bearer " .. key, ["Content-Type"] = "application/json"}
+local path = kind == "empty" and "/empty" or "/v1/" .. kind
+request = function() return wrk.format("POST", path, headers, bodies[kind]()) end
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format("RESULT %%f %%f %%f %%f %%d\\n", summary.requests / summary.duration * 1e6,
+    latency:percentile(50) / 1000, latency:percentile(99) / 1000, latency:percentile(99.9) / 1000,
+    e.status + e.connect + e.read + e.write + e.timeout))
+end
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of wrk measured. Latencies and `cpu`, the service's processor time a request, in milliseconds."""
+
+    rate: float
+    p50: float
+    p99: float
+    p999: float
+    errors: int
+    cpu: float
+
+
+def main() -> None:
+    """Prints one line a route: its medians over the rounds, and their ratios to the empty route's."""
+    asked = _arguments()
+    if shutil.which("wrk") is None:
+        sys.exit("wrk is not installed (Debian: apt install wrk): nothing was measured")
+    with tempfile.TemporaryDirectory() as folder:
+        settings = ProcessSettings(home=Path(folder) / "home", workers=asked.workers)
+        key = plant(settings, asked.users, asked.items)
+        with Service(settings, "http_service:Huaxiang", Path(__file__).parent) as service:
+            print(
+                f"{asked.users:,} users x {asked.items:,} items, {asked.workers} worker(s), {CONNECTIONS} connections"
+            )
+            for kind in asked.routes:
+                _compare(service, key, kind, asked)
+
+
+def plant(settings: ProcessSettings, users: int, items: int) -> str:
+    """An app with a published bundle of the given size and a full items catalogue; an admin key."""
+    store = Store.open(settings.store_url)
+    store.add_app(AppSettings("shop", control_share=0.0))
+    rows = [{"item_id": f"i{n:06d}", "title": f"Item {n}", "price": 100 + n % 900} for n in range(items)]
+    store.upsert("shop", "items", rows)
+    store.mark_changes_drained("shop", items)
+    bundle = settings.home / "bundle"
+    write_bundle(bundle, _arrays(users, items), {"sources": ["als"], "target": "purchase", "repeat": False})
+    publish(settings, store, "shop", as_of=datetime.now(UTC), bundle=bundle)
+    key = store.add_key("shop", "admin")
+    store.close()
+    return key
+
+
+def _arrays(users: int, items: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    stride = items // CANDIDATES
+    candidates = (rng.integers(0, items, (users, 1)) + np.arange(CANDIDATES) * stride) % items
+    neighbours = (np.arange(items)[:, None] + np.arange(1, NEIGHBOURS + 1)) % items
+    titles = "".join(f"Item {n}" for n in range(items)).encode()
+    lengths = [len(f"Item {n}") for n in range(items)]
+    return {
+        "users": np.array([f"u{n:06d}" for n in range(users)], "S"),
+        "items": np.array([f"i{n:06d}" for n in range(items)], "S"),
+        "candidate_items": candidates.astype(np.int32),
+        "candidate_scores": np.tile(np.linspace(1, 0.1, CANDIDATES, dtype=np.float32), (users, 1)),
+        "candidate_sources": np.zeros((users, CANDIDATES), np.uint8),
+        "candidate_evidence": np.full((users, CANDIDATES), -1, np.int32),
+        "popular_items": rng.permutation(items).astype(np.int32),
+        "popular_scores": np.linspace(1, 0, items, dtype=np.float32),
+        "neighbour_items": neighbours.astype(np.int32),
+        "neighbour_scores": np.tile(np.linspace(1, 0.1, NEIGHBOURS, dtype=np.float32), (items, 1)),
+        "item_price": 100 + np.arange(items) % 900,
+        "titles_bytes": np.frombuffer(titles, np.uint8),
+        "titles_offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+    }
+
+
+def _compare(service: Service, key: str, kind: str, asked: argparse.Namespace) -> None:
+    empty: list[Run] = []
+    tested: list[Run] = []
+    for number in range(asked.rounds):
+        empty.append(_wrk(service, key, "empty", number, asked))
+        tested.append(_wrk(service, key, kind, number, asked))
+    rate, base = (statistics.median(run.rate for run in runs) for runs in (tested, empty))
+    p99, base_p99 = (statistics.median(run.p99 for run in runs) for runs in (tested, empty))
+    p50, p999 = statistics.median(run.p50 for run in tested), statistics.median(run.p999 for run in tested)
+    cpu, base_cpu = (statistics.median(run.cpu for run in runs) for runs in (tested, empty))
+    errors = sum(run.errors for run in tested)
+    print(
+        f"{kind:10} {rate:8.0f}/s  p50 {p50:6.1f}  p99 {p99:6.1f}  p99.9 {p999:6.1f} ms  errors {errors} | "
+        f"empty {base:8.0f}/s  p99 {base_p99:6.1f} ms | "
+        f"rate ratio {rate / base:.2f} (aim {AIMS[kind]})  p99 ratio {p99 / base_p99:.2f} (aim 3)  "
+        f"cpu {cpu:.3f} / {base_cpu:.3f} ms = {cpu / base_cpu:.2f}"
+    )
+
+
+def _wrk(service: Service, key: str, kind: str, number: int, asked: argparse.Namespace) -> Run:
+    values = {"key": key, "kind": kind, "users": asked.users, "items": asked.items, "salt": f"{kind}{number}-"}
+    ts = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(LUA % (values | {"ts": ts}))
+        script.flush()
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{asked.seconds}s", "-s", script.name, service.url]
+        before = service.cpu_seconds()
+        output = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ).stdout
+    found = re.search(r"RESULT (\S+) (\S+) (\S+) (\S+) (\d+)", output)
+    if found is None:
+        sys.exit(f"wrk said nothing that can be read:\n{output}")
+    rate, p50, p99, p999, errors = found.groups()
+    cpu = (service.cpu_seconds() - before) * 1000 / (float(rate) * asked.seconds)
+    return Run(float(rate), float(p50), float(p99), float(p999), int(errors), cpu)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=50_000)
+    parser.add_argument("--items", type=int, default=20_000)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--routes", nargs="+", choices=sorted(AIMS), default=sorted(AIMS))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

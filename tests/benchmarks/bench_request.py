@@ -1,0 +1,191 @@
+"""Microseconds of one request inside the process, without HTTP, by case and by stage.
+
+    python tests/benchmarks/bench_request.py [--items 1000 20000 100000] [--users 5000] [--requests 2000]
+
+The reference is the least that NumPy could do for an answer: take 100 scores of the items, sort them, take ten ids.
+Every figure is the median of the requests, each for another visitor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recommender.bundle import Bundle, write_bundle
+from recommender.catalogue import Catalogue
+from recommender.pipeline import recommend, rules_of, similar
+from recommender.proposals import blend, seeds_of, table_of, who
+from recommender.slate import Rules
+from recommender.types import Filters, Query, Recent, State
+
+CANDIDATES, NEIGHBOURS, CATEGORIES, TAGS = 100, 30, 500, 1000
+NOW = datetime(2026, 3, 2, 4, tzinfo=UTC)
+
+
+def arrays(items: int, users: int, rng: np.random.Generator) -> dict[str, Any]:
+    """A bundle of random candidates, neighbours, purchases and catalogue."""
+    start = rng.integers(0, items, (users, 1))
+    steps = np.cumsum(rng.integers(1, max(2, items // (CANDIDATES + 1)), (users, CANDIDATES)), axis=1)
+    near = np.sort(rng.choice(min(items - 1, 500), NEIGHBOURS, replace=False)) + 1
+    bought = np.sort((start + np.arange(0, 20 * (items // 50), items // 50)) % items, axis=1)
+    titles = [f"Item number {n} 号".encode() for n in range(items)]
+    return {
+        "users": np.array([f"user-{n:08d}".encode() for n in range(users)]),
+        "items": np.array([f"item-{n:08d}".encode() for n in range(items)]),
+        "candidate_items": ((start + steps) % items).astype(np.int32),
+        "candidate_scores": -np.sort(-rng.random((users, CANDIDATES), dtype=np.float32), axis=1),
+        "candidate_sources": rng.integers(0, 3, (users, CANDIDATES), dtype=np.uint8),
+        "candidate_evidence": rng.integers(-1, items, (users, CANDIDATES), dtype=np.int32),
+        "bought_indptr": np.arange(0, 20 * users + 1, 20, dtype=np.int64),
+        "bought_items": bought.astype(np.int32).ravel(),
+        "popular_items": rng.permutation(items).astype(np.int32),
+        "popular_scores": np.linspace(1, 0.001, items, dtype=np.float32),
+        "neighbour_items": ((np.arange(items)[:, None] + near) % items).astype(np.int32),
+        "neighbour_scores": -np.sort(-rng.random((items, NEIGHBOURS), dtype=np.float32), axis=1),
+        "item_price": rng.integers(100, 100_000, items),
+        "categories": np.array([f"category-{n:04d}".encode() for n in range(CATEGORIES)]),
+        "item_category": rng.integers(0, CATEGORIES, (items, 3), dtype=np.int32),
+        "tags": np.array([f"tag-{n:04d}".encode() for n in range(TAGS)]),
+        "item_tags_indptr": np.arange(items + 1, dtype=np.int64),
+        "item_tags": rng.integers(0, TAGS, items, dtype=np.int32),
+        "titles_bytes": np.frombuffer(b"".join(titles), np.uint8),
+        "titles_offsets": np.cumsum([0, *map(len, titles)]),
+    }
+
+
+def median_us(call: Callable[[Any], object], inputs: Iterator[Any], requests: int) -> float:
+    """Median microseconds of `call` over `requests` inputs, after a tenth as many to warm up."""
+    for one in itertools.islice(inputs, requests // 10):
+        call(one)
+    times = []
+    for one in itertools.islice(inputs, requests):
+        began = time.perf_counter()
+        call(one)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1e6
+
+
+def baseline(bundle: Bundle) -> Callable[[int], object]:
+    def least(row: int) -> object:
+        items = bundle.candidate_items[row]
+        best = np.argsort(-bundle.candidate_scores[row])[:10]
+        return bundle.items.array[items[best]].tolist()
+
+    return least
+
+
+def cases(items: int, users: int, rng: np.random.Generator) -> dict[str, Iterator[tuple[Query, State]]]:
+    """Endless requests of each kind."""
+
+    def user() -> str:
+        return f"user-{rng.integers(users):08d}"
+
+    def one() -> str:
+        return f"item-{rng.integers(items):08d}"
+
+    def views(n: int) -> State:
+        return State([Recent("item_view", one(), at) for at in range(n)])
+
+    def endless(make: Callable[[], tuple[Query, State]]) -> Iterator[tuple[Query, State]]:
+        while True:
+            yield make()
+
+    def ask(user_id: str, **asked: Any) -> Query:
+        return Query(user_id, 10, NOW, **asked)
+
+    rare = Filters(tags=("tag-0007",), price_max=2_000)
+    return {
+        "known visitor": endless(lambda: (ask(user()), State())),
+        "known visitor, 8 views today": endless(lambda: (ask(user()), views(8))),
+        "known visitor, 50 events today": endless(lambda: (ask(user()), views(50))),
+        "stranger": endless(lambda: (ask("nobody"), State())),
+        "product page": endless(lambda: (ask(user(), item_id=one()), State())),
+        "50 excluded, 5 in the cart": endless(
+            lambda: (ask(user(), exclude=tuple(one() for _ in range(50)), cart=tuple(one() for _ in range(5))), State())
+        ),
+        "one category": endless(lambda: (ask(user(), filters=Filters(category=("category-0007",))), State())),
+        "a price and a rare tag": endless(lambda: (ask(user(), filters=rare), State())),
+        "diversity 0.3": endless(lambda: (ask(user(), diversity=0.3), State())),
+        "a price nothing has: walks all": endless(lambda: (ask(user(), filters=Filters(price_max=1)), State())),
+        "Chinese": endless(lambda: (ask(user(), lang="zh"), State())),
+    }
+
+
+def stages(
+    bundle: Bundle, catalogue: Catalogue, requests: Iterator[tuple[Query, State]], count: int
+) -> dict[str, float]:
+    """Median microseconds of each step of `recommend`, one after the other on the same requests."""
+    clocks: dict[str, list[float]] = {"visitor": [], "rules made": [], "blend": [], "rules asked": [], "all": []}
+    for query, state in itertools.islice(requests, count):
+        t = [time.perf_counter()]
+        visitor, acts = who(bundle, catalogue, query, state)
+        t.append(time.perf_counter())
+        rules: Rules = rules_of(bundle, catalogue, query, -1, visitor)
+        t.append(time.perf_counter())
+        seeds = seeds_of(bundle, catalogue, query, -1, acts)
+        pool = blend(bundle, table_of(bundle, visitor.row, 1.0), seeds)
+        t.append(time.perf_counter())
+        rules.proposals(pool.items)
+        t.append(time.perf_counter())
+        recommend(bundle, catalogue, query, state)
+        t.append(time.perf_counter())
+        for clock, (before, after) in zip(clocks.values(), itertools.pairwise(t), strict=True):
+            clock.append(after - before)
+    medians = {name: statistics.median(clock) * 1e6 for name, clock in clocks.items()}
+    whole = medians.pop("all")
+    return {**medians, "reasons and ids": whole - sum(medians.values()), "whole": whole}
+
+
+def bench(items: int, users: int, requests: int, folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    write_bundle(
+        folder,
+        arrays(items, users, rng),
+        {"sources": ["again", "als", "popular"], "target": "purchase", "repeat": False},
+    )
+    began = time.perf_counter()
+    bundle = Bundle.open(folder)
+    verified = time.perf_counter() - began
+    began = time.perf_counter()
+    bundle = Bundle.open(folder, verify=False)
+    catalogue = Catalogue.from_bundle(bundle)
+    opened = time.perf_counter() - began
+    rows = iter(lambda: int(rng.integers(users)), -1)
+    least = median_us(baseline(bundle), rows, requests)
+    print(f"\n{items:,} items, {users:,} users: opened in {opened * 1e3:.1f} ms, verified in {verified * 1e3:.1f} ms")
+    print(f"  {'reference: NumPy alone':34}{least:10.1f} us")
+    for name, asked in cases(items, users, rng).items():
+        took = median_us(lambda one: recommend(bundle, catalogue, *one), asked, requests)
+        print(f"  {name:34}{took:10.1f} us {took / least:7.1f} x")
+    pages = iter(lambda: Query("", 10, NOW, item_id=f"item-{rng.integers(items):08d}"), None)
+    took = median_us(lambda query: similar(bundle, catalogue, query), pages, requests)
+    print(f"  {'similar':34}{took:10.1f} us {took / least:7.1f} x")
+    for name in ("known visitor", "known visitor, 8 views today"):
+        steps = stages(bundle, catalogue, cases(items, users, rng)[name], requests)
+        print(f"  stages of {name!r}: " + ", ".join(f"{step} {took:.1f}" for step, took in steps.items()))
+    changes = iter(lambda: [{"item_id": f"item-{rng.integers(items):08d}", "price": 5, "stock": 7}], None)
+    print(f"  {'one catalogue change':34}{median_us(catalogue.apply, changes, requests):10.1f} us")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, nargs="+", default=[1_000, 20_000, 100_000])
+    parser.add_argument("--users", type=int, default=5_000)
+    parser.add_argument("--requests", type=int, default=2_000)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for items in given.items:
+            bench(items, given.users, given.requests, Path(folder) / "bundle")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Signals of one planted user, as arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from planted_blocks import TINY, tiny
+
+from recommender.dataset import DAY_US, STRENGTH, Dataset
+from recommender.facts import Facts
+from recommender.signals import Signals
+
+NOW = 100 * DAY_US
+UNIT = 25
+"""Days in the recent window of a history of 100 days: min(30, 100 / 4)."""
+
+
+@pytest.fixture(scope="module")
+def signals() -> dict[str, dict[str, float]]:
+    """ann: tea on days 0, 40 and 80 (each with pot on day 80), a look at cup on day 75. bob: tea on day 90."""
+    history = Dataset.from_arrays(
+        ["ann"] * 5 + ["bob"],
+        ["tea", "tea", "tea", "pot", "cup", "tea"],
+        np.array([0, 40, 80, 80, 75, 90]) * DAY_US,
+        ["purchase"] * 4 + ["item_view", "purchase"],
+        until_us=NOW,
+    )
+    facts = Facts.none(3)
+    facts.brand[:] = [-1, 0, 0]
+    branded = Facts(**{**vars(facts), "brands": np.array([b"acme"])})
+    maker = Signals(history.subset(np.ones(len(history.user), bool), NOW, branded))
+    values = maker.of(np.array([0], np.int32), np.array([[0, 1, 2]], np.int32))[0]
+    return {item: dict(zip(maker.names, row.tolist(), strict=True)) for item, row in zip(("cup", "pot", "tea"), values)}
+
+
+def test_own_history_of_the_item(signals: dict[str, dict[str, float]]) -> None:
+    tea = signals["tea"]
+    assert tea["times_taken"] == 3
+    assert tea["share_of_orders"] == 3 / 3
+    assert tea["last_taken"] == pytest.approx((100 - 80) / UNIT)
+    assert tea["first_taken"] == pytest.approx((100 - 0) / UNIT)
+    assert tea["waiting_share"] == pytest.approx((100 - 80) / ((80 - 0) / 2))
+
+
+def test_what_was_taken_once_has_no_rhythm(signals: dict[str, dict[str, float]]) -> None:
+    assert np.isnan(signals["pot"]["waiting_share"])
+    assert np.isnan(signals["cup"]["times_taken"])
+
+
+def test_interest_fades_by_the_recent_window(signals: dict[str, dict[str, float]]) -> None:
+    assert signals["cup"]["interest"] == pytest.approx(STRENGTH["item_view"] * 0.5 ** (25 / UNIT))
+    assert signals["cup"]["last_touched"] == pytest.approx(25 / UNIT)
+
+
+def test_affinity_is_the_share_of_taken_items(signals: dict[str, dict[str, float]]) -> None:
+    assert signals["tea"]["brand_share"] == 2 / 2
+    assert np.isnan(signals["cup"]["brand_share"])
+
+
+def test_popularity_of_the_item(signals: dict[str, dict[str, float]]) -> None:
+    assert signals["tea"]["log_buyers"] == pytest.approx(np.log(1 + 2))
+    assert signals["tea"]["taken_again"] == pytest.approx((1 + 1) / (2 + 10))
+
+
+def test_the_user(signals: dict[str, dict[str, float]]) -> None:
+    assert signals["cup"]["orders"] == 3
+    assert signals["cup"]["items"] == 2
+    assert signals["cup"]["repeat_share"] == 1 / 2
+    assert signals["cup"]["items_an_order"] == pytest.approx(4 / 3)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("edge", TINY)
+def test_histories_at_the_edge(edge: str) -> None:
+    dataset = tiny(edge)
+    users = np.arange(min(len(dataset.users), 3), dtype=np.int32)
+    items = np.zeros((len(users), min(1, len(dataset.items))), np.int32)
+    values = Signals(dataset).of(users, items)
+    assert not np.isinf(values).any()

@@ -1,0 +1,424 @@
+"""`/v1` from outside: who may, what is refused, what is answered, what happens when things are broken."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from planted_app import Client, night, open_shop, publish_night, purchase
+from planted_shelf import Candidate
+from starlette.applications import Starlette
+
+from portraits.history import CATALOGUES, TABLES
+from portraits.settings import AppSettings
+from serving.app import LARGEST_BODY, v1
+from serving.context import Context
+from serving.publish import bundle_folder
+from serving.routes import LARGEST_BATCH, LARGEST_N, ROUTES
+from serving.stores.apps import SCOPES
+from serving.tenants import in_control
+
+SMALLEST: dict[str, dict[str, Any]] = {
+    "/events": {"events": []},
+    "/recommend": {"user_id": "ann"},
+    "/similar": {"item_id": "green"},
+    "/offers": {"user_id": "ann"},
+}
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
+    process, store = open_shop(tmp_path_factory.mktemp("home"))
+    store.close()
+    context = Context.open(process)
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def client(shop: Context) -> Iterator[Client]:
+    with Client(Starlette(routes=[v1(shop)])) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def key(shop: Context) -> str:
+    return shop.store.add_key("shop", "admin")
+
+
+@pytest.fixture
+def ask(client: Client, key: str) -> Ask:
+    """Posts a body and gives the answer of a request that must be taken."""
+
+    def post(path: str, **body: Any) -> Any:
+        answer = client.post(f"/v1{path}", json=body, headers={"authorization": f"Bearer {key}"})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    return post
+
+
+def smallest(path: str) -> dict[str, Any]:
+    return SMALLEST.get(path) or {ROUTES[path].form.fields[0].name: []}
+
+
+def shown(answer: Any) -> list[str]:
+    return [one["item_id"] for one in answer["items"]]
+
+
+# Who may
+
+
+@pytest.mark.law
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_route_takes_only_a_key_of_its_scope(client: Client, shop: Context, path: str) -> None:
+    body = smallest(path)
+    for scope in SCOPES:
+        plain = shop.store.add_key("cafe", scope)
+        answer = client.post(f"/v1{path}", json=body, headers={"authorization": f"Bearer {plain}"})
+        assert answer.status_code == (200 if scope in (ROUTES[path].scope, "admin") else 403), (scope, answer.text)
+
+
+@pytest.mark.law
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize(
+    "authorization",
+    ["", "Bearer", "Bearer ", "Bearer hx_shop_no", "Basic aHg6eA==", "hx_shop_no", "Bearer hx_\xff", "Bearer ' OR 1=1"],
+)
+def test_no_key_opens_nothing(client: Client, path: str, authorization: str) -> None:
+    headers = {"authorization": authorization.encode("latin-1")}
+    answer = client.post(f"/v1{path}", content=b"not even read", headers=headers)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "unauthorized"
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_revoked_key_is_refused_at_once(client: Client, shop: Context, path: str) -> None:
+    plain = shop.store.add_key("cafe", "admin")
+    headers = {"authorization": f"Bearer {plain}"}
+    assert client.post(f"/v1{path}", json=smallest(path), headers=headers).status_code == 200
+    found = shop.store.find_key(plain)
+    assert found is not None
+    shop.store.revoke_key("cafe", found.key_id)
+    assert client.post(f"/v1{path}", json=smallest(path), headers=headers).status_code == 401
+
+
+@pytest.mark.law
+def test_one_tenant_sees_nothing_of_another(client: Client, shop: Context, ask: Ask) -> None:
+    """Law 4. The same ids in two apps are different things."""
+    cafe = {"authorization": f"Bearer {shop.store.add_key('cafe', 'admin')}"}
+    ask("/users", users=[{"user_id": "ann", "member_tier": "gold"}])
+    ask("/offers/catalogue", offers=[{"offer_id": "o1", "kind": "cash", "value": 5}])
+    assert client.post("/v1/recommend", json={"user_id": "ann"}, headers=cafe).json()["items"] == []
+    assert client.post("/v1/similar", json={"item_id": "green"}, headers=cafe).json()["items"] == []
+    assert client.post("/v1/offers", json={"user_id": "ann"}, headers=cafe).json()["offers"] == []
+    sent = {"events": [purchase("cafe-1", "zoe", "green")]}
+    assert client.post("/v1/events", json=sent, headers=cafe).json()["accepted"] == 1
+    assert "green" in shown(ask("/recommend", user_id="zoe"))
+    assert ask("/events", **sent)["accepted"] == 1, "an event_id is an app's own"
+    assert "green" not in shown(ask("/recommend", user_id="zoe"))
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"),
+        (b"{", "body"),
+        (b"[]", "body"),
+        (b"\xff\xfe", "body"),
+        (b'{"a":NaN}', "body"),
+        (b"[" * 100_000, "body"),
+        (b'{"user_idd":"ann"}', "user_idd"),
+        (b'{"\\ud800":1}', "\\ud800"),
+    ],
+)
+def test_a_body_that_is_no_form_is_refused(client: Client, key: str, path: str, body: bytes, field: str) -> None:
+    answer = client.post(f"/v1{path}", content=body, headers={"authorization": f"Bearer {key}"})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"].encode("ascii", "backslashreplace").decode() == field
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_what_is_required_is_named(client: Client, key: str, path: str) -> None:
+    answer = client.post(f"/v1{path}", json={}, headers={"authorization": f"Bearer {key}"})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"] == next(f.name for f in ROUTES[path].form.fields if f.required)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"user_id": ""}, "user_id"),
+        ({"user_id": "a" * 129}, "user_id"),
+        ({"user_id": 5}, "user_id"),
+        ({"user_id": "\ud800"}, "user_id"),
+        ({"user_id": "a\x00"}, "user_id"),
+        ({"user_id": "ann", "n": 0}, "n"),
+        ({"user_id": "ann", "n": LARGEST_N + 1}, "n"),
+        ({"user_id": "ann", "n": 5.5}, "n"),
+        ({"user_id": "ann", "n": True}, "n"),
+        ({"user_id": "ann", "n": 10**400}, "n"),
+        ({"user_id": "ann", "lang": "fr"}, "lang"),
+        ({"user_id": "ann", "exclude": "tea"}, "exclude"),
+        ({"user_id": "ann", "exclude": ["tea", 5]}, "exclude[1]"),
+        ({"user_id": "ann", "exclude": ["x"] * 501}, "exclude"),
+        ({"user_id": "ann", "context": {"hour": 24}}, "context.hour"),
+        ({"user_id": "ann", "filters": {"colour": ["red"]}}, "filters.colour"),
+        ({"user_id": "ann", "filters": {"price_min": -1}}, "filters.price_min"),
+        ({"user_id": "ann", "diversity": 1.5}, "diversity"),
+        ({"user_id": "ann", "personalized": "no"}, "personalized"),
+    ],
+)
+def test_a_field_that_cannot_be_taken_is_named(client: Client, key: str, body: Any, field: str) -> None:
+    answer = client.post("/v1/recommend", content=json.dumps(body), headers={"authorization": f"Bearer {key}"})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, field)
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_body_that_is_too_large_is_refused(client: Client, key: str, path: str) -> None:
+    headers = {"authorization": f"Bearer {key}"}
+    stated = client.post(f"/v1{path}", content=b" " * (LARGEST_BODY + 1), headers=headers)
+    chunked = client.post(f"/v1{path}", content=_chunks(), headers=headers)
+    assert (stated.status_code, chunked.status_code) == (413, 413)
+
+
+async def _chunks() -> AsyncIterator[bytes]:
+    for _ in range(4):
+        yield b" " * 300_000
+
+
+def test_a_batch_that_is_too_long_is_refused(client: Client, key: str) -> None:
+    body = {"events": [{}] * (LARGEST_BATCH + 1)}
+    answer = client.post("/v1/events", json=body, headers={"authorization": f"Bearer {key}"})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "events")
+
+
+def test_paths_and_methods_that_are_not_there(client: Client, key: str) -> None:
+    assert client.post("/v1/nothing", json={}).status_code == 404
+    refused = client.get("/v1/recommend")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    assert client.post("/v1/openapi.json").status_code == 405
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.sampled_from(sorted(ROUTES)), data=st.data())
+def test_a_wrong_request_is_never_a_500(client: Client, key: str, path: str, data: st.DataObject) -> None:
+    fields = ROUTES[path].form.fields
+    names = [field.name for field in fields]
+    rows = [column.name for column in TABLES[fields[0].row].columns] if fields[0].row else ["x"]
+    row = st.dictionaries(st.sampled_from(rows), JSON | st.just("2026-01-01T00:00:00Z"), max_size=5)
+    values = JSON | st.lists(row, max_size=3)
+    body = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(names, values)))
+    answer = client.post(f"/v1{path}", content=json.dumps(body), headers={"authorization": f"Bearer {key}"})
+    assert answer.status_code in (200, 422), answer.text
+
+
+# What is answered
+
+
+def test_a_known_visitor_gets_the_night_s_table_with_reasons(ask: Ask) -> None:
+    answer = ask("/recommend", user_id="ann", n=3, placement="home")
+    assert shown(answer) == ["green", "black", "white"]
+    assert not answer["degraded"]
+    first = answer["items"][0]
+    assert first["source"] == "als"
+    assert first["reason"].keys() == {"code", "text", "evidence"}
+    assert ask("/recommend", user_id="ann", n=3, lang="zh")["items"][0]["reason"]["text"] != first["reason"]["text"]
+
+
+def test_an_unknown_visitor_gets_what_is_popular(ask: Ask) -> None:
+    assert shown(ask("/recommend", user_id="nobody", n=3)) == ["cup", "mug", "black"]
+
+
+def test_nothing_personal_when_the_request_or_the_visitor_says_so(ask: Ask) -> None:
+    """Law 11, as far as the switch of the users catalogue goes."""
+    assert shown(ask("/recommend", user_id="ann", n=2, personalized=False)) == ["cup", "mug"]
+    ask("/users", users=[{"user_id": "ann", "consent": False}])
+    assert shown(ask("/recommend", user_id="ann", n=2)) == ["cup", "mug"]
+    ask("/users", users=[{"user_id": "ann", "consent": True}])
+    assert shown(ask("/recommend", user_id="ann", n=2)) == ["green", "black"]
+
+
+@pytest.mark.law
+def test_what_was_asked_for_is_obeyed(ask: Ask) -> None:
+    """Law 8 at the door; the rules themselves are the recommender's tests."""
+    assert shown(ask("/recommend", user_id="ann", exclude=["green"], filters={"category": ["tea"]})) == [
+        "black",
+        "white",
+    ]
+    answer = ask("/recommend", user_id="ann", filters={"price_max": 1000})
+    assert set(shown(answer)) == {"green", "black"}
+    assert answer["removed"]["price"] >= 1
+    assert "cup" not in shown(ask("/recommend", user_id="ann", context={"cart": ["cup"]}))
+
+
+@pytest.mark.law
+def test_the_next_answer_reflects_an_acknowledged_event(ask: Ask) -> None:
+    """Law 6."""
+    before = shown(ask("/recommend", user_id="bob"))
+    assert (before.index("mug"), before.index("white")) == (1, 4)
+    assert ask("/events", events=[purchase("p1", "bob", "mug")])["accepted"] == 1
+    answer = ask("/recommend", user_id="bob")
+    assert "mug" not in shown(answer), "bought: gone"
+    place = shown(answer).index("white")
+    assert place < 3, "its neighbour rises"
+    assert answer["items"][place]["reason"]["code"] == "because_bought"
+
+
+@pytest.mark.law
+def test_a_catalogue_change_is_seen_by_the_next_answer(ask: Ask) -> None:
+    cup = {"item_id": "cup", "title": "Cup", "category": ["ware"], "price": 1500}
+    ask("/items", items=[cup | {"hidden": True}, {"item_id": "pot", "title": "Pot", "category": ["pots"]}])
+    assert "cup" not in shown(ask("/recommend", user_id="eve"))
+    assert shown(ask("/recommend", user_id="eve", filters={"category": ["pots"]})) == ["pot"]
+    assert ask("/items", items=[cup]) == {"changed": 1, "unchanged": 0}
+    assert ask("/items", items=[cup]) == {"changed": 0, "unchanged": 1}
+    assert "cup" in shown(ask("/recommend", user_id="eve"))
+
+
+def test_similar_items(ask: Ask) -> None:
+    assert shown(ask("/similar", item_id="green", n=1)) == ["black"]
+
+
+def test_offers_hold_by_their_own_conditions(ask: Ask) -> None:
+    member = {"offer_id": "gold", "kind": "member", "value": 500, "max_cost": 900, "tiers": ["gold"]}
+    over = {"offer_id": "over", "kind": "cash", "value": 100, "ends": "2020-01-01T00:00:00Z"}
+    ask("/offers/catalogue", offers=[member, over, {"offer_id": "all", "kind": "cash", "value": 100, "title": "All"}])
+    found = {one["offer_id"]: one for one in ask("/offers", user_id="carl")["offers"]}
+    assert "all" in found
+    assert not {"gold", "over"} & set(found)
+    assert found["all"]["reason"]["text"]
+    ask("/users", users=[{"user_id": "carl", "member_tier": "gold"}])
+    assert "gold" in {one["offer_id"] for one in ask("/offers", user_id="carl")["offers"]}
+
+
+@pytest.mark.parametrize("name", CATALOGUES)
+def test_a_row_that_cannot_be_taken_is_named_and_nothing_is_stored(client: Client, key: str, name: str) -> None:
+    path = next(route.path for route in ROUTES.values() if route.form.fields[0].name == name)
+    good = {CATALOGUES[name].key: "fine-1"} | ({"kind": "cash"} if name == "offers" else {})
+    headers = {"authorization": f"Bearer {key}"}
+    answer = client.post(f"/v1{path}", json={name: [good, good | {"nonsense": 1}]}, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, f"{name}[1].nonsense")
+    assert client.post(f"/v1{path}", json={name: [good]}, headers=headers).json()["changed"] == 1
+
+
+def test_each_answer_is_written_down(ask: Ask, shop: Context) -> None:
+    answer = ask("/recommend", user_id="dora", n=2, placement="home")
+    similar = ask("/similar", item_id="green", n=1)
+    ask("/events", events=[purchase("after", "dora", "mug")])  # a commit takes along what waits
+    rows = {row["decision_id"]: row for row in map(json.loads, shop.store.decisions_to_drain("shop").payloads)}
+    row = rows[answer["decision_id"]]
+    assert (row["user_id"], row["placement"], row["arm"], row["degraded"]) == ("dora", "home", "treated", False)
+    assert (row["version"], row["policy"]) == (answer["version"], "popular")
+    candidates = json.loads(row["candidates"])
+    assert [(one["item_id"], one["position"]) for one in candidates] == [(i, p) for p, i in enumerate(shown(answer), 1)]
+    assert similar["decision_id"] in rows
+
+
+def test_the_control_group_is_a_fixed_share_and_gets_the_popular_shelf(
+    client: Client, shop: Context, ask: Ask, key: str
+) -> None:
+    shop.store.save_app(AppSettings("shop", control_share=0.3))
+    tenant = shop.store.tenant("shop")
+    arms = [in_control(tenant, f"visitor {n}") for n in range(4_000)]
+    assert abs(sum(arms) / len(arms) - 0.3) < 4 * (0.3 * 0.7 / len(arms)) ** 0.5
+    assert arms == [in_control(tenant, f"visitor {n}") for n in range(4_000)]
+    cafe = [in_control(shop.store.tenant("cafe"), f"visitor {n}") for n in range(4_000)]
+    assert cafe != arms
+    bought = [f"visitor {n}" for n in range(12)]
+    ask("/events", events=[purchase(f"c-{user}", user, "green") for user in bought])
+    answers = {user: ask("/recommend", user_id=user, n=1)["items"][0] for user in bought}
+    for user, first in answers.items():
+        assert first["item_id"] == ("cup" if in_control(tenant, user) else "black")
+    shop.store.save_app(AppSettings("shop", control_share=0.0))
+
+
+def test_a_new_version_is_served_by_the_next_request_and_an_old_one_again(ask: Ask, shop: Context) -> None:
+    before = ask("/recommend", user_id="ann", n=1)
+    table = {"ann": (Candidate("white", 0.9),)}
+    version = publish_night(shop.settings, shop.store, night(table=table))
+    after = ask("/recommend", user_id="ann", n=1)
+    assert (after["version"], shown(after)) == (version, ["white"])
+    shop.store.reactivate("shop", "bundle", before["version"])
+    assert ask("/recommend", user_id="ann", n=1)["version"] == before["version"]
+
+
+# What is broken
+
+
+@pytest.mark.fault
+def test_a_broken_bundle_answers_from_the_catalogue_and_says_so(ask: Ask, shop: Context) -> None:
+    good = shop.store.active("shop").bundle
+    assert good is not None
+    version = publish_night(shop.settings, shop.store, night())
+    array = bundle_folder(shop.settings, "shop", version) / "candidate_items.npy"
+    array.write_bytes(array.read_bytes()[:-1] + b"!")
+    answer = ask("/recommend", user_id="frank", n=3)
+    assert (answer["degraded"], answer["version"], len(answer["items"])) == (True, None, 3)
+    shop.store.reactivate("shop", "bundle", good.version)
+    assert not ask("/recommend", user_id="frank")["degraded"]
+
+
+@pytest.mark.fault
+def test_without_its_store_the_service_answers_nothing_personal_and_accepts_nothing(
+    client: Client, shop: Context, ask: Ask, key: str
+) -> None:
+    """Law 7, and law 5 from the other side: what cannot be kept is not acknowledged."""
+    ask("/recommend", user_id="ann")
+    path = shop.settings.store_url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as other:
+        other.execute("ALTER TABLE apps RENAME TO gone")
+    try:
+        answer = ask("/recommend", user_id="ann", n=3)
+        assert (answer["degraded"], shown(answer)) == (True, ["cup", "mug", "black"])
+        assert ask("/offers", user_id="ann")["degraded"]
+        body = {"events": [purchase("lost", "ann", "green")]}
+        refused = client.post("/v1/events", json=body, headers={"authorization": f"Bearer {key}"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    finally:
+        with sqlite3.connect(path) as other:
+            other.execute("ALTER TABLE gone RENAME TO apps")
+    assert shown(ask("/recommend", user_id="ann", n=1)) == ["green"]
+    assert ask("/events", **body)["accepted"] == 1
+
+
+# What is said of it
+
+
+def test_openapi_describes_every_route(client: Client) -> None:
+    document = client.get("/v1/openapi.json").json()
+    assert document["paths"].keys() == ROUTES.keys()
+    schemas = document["components"]["schemas"]
+    assert {ref.rsplit("/", 1)[1] for ref in _references(document)} <= schemas.keys()
+    for path, route in ROUTES.items():
+        body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        assert body["properties"].keys() == {field.name for field in route.form.fields}
+        assert not body["additionalProperties"]
+    assert schemas["events"]["properties"].keys() == set(TABLES["events"].names)
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from (each for name, each in value.items() if name == "$ref")
+        for inner in value.values():
+            yield from _references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)

@@ -1,0 +1,91 @@
+"""The day's rows in the lake: all of them, once, whatever is repeated."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from portraits.engine import connect
+from portraits.history import EVENTS, ITEMS
+from portraits.lake import Lake
+from portraits.settings import AppSettings
+from serving import drain as drain_module
+from serving.drain import as_table, drain
+from serving.events import prepare, store_batch
+from serving.stores import Store
+
+NOW = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    opened = Store.open(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    opened.add_app(AppSettings("shop"))
+    return opened
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def send(store: Store, *events: dict[str, object], now: datetime = NOW) -> None:
+    batch = prepare(events, now)
+    with store.write() as connection:
+        store_batch(connection, "shop", batch)
+
+
+def event(number: int, **columns: object) -> dict[str, object]:
+    ts = (NOW - timedelta(minutes=number)).isoformat()
+    return {"event_id": f"e{number}", "user_id": "ann", "ts": ts, "type": "item_view", "item_id": "tea"} | columns
+
+
+def quiet(_: str) -> None:
+    """Hears nothing."""
+
+
+def test_every_event_arrives_once_with_its_values(store: Store, lake: Lake) -> None:
+    send(store, event(1, quantity=1.25, amount=990, properties={"note": "中文 😀\n"}), event(2), event(2))
+    assert drain(store, lake, "shop", quiet).events == 2
+    rows = lake.snapshot("shop").events(connect()).order_by("event_id").to_pyarrow().to_pylist()
+    assert [row["event_id"] for row in rows] == ["e1", "e2"]
+    assert (rows[0]["quantity"], rows[0]["amount"], rows[0]["received_at"]) == (Decimal("1.25"), 990, NOW)
+    assert json.loads(rows[0]["properties"]) == {"note": "中文 😀\n"}
+
+
+def test_a_second_drain_finds_nothing_and_a_repeated_one_finds_duplicates(store: Store, lake: Lake) -> None:
+    send(store, *(event(number) for number in range(5)))
+    page = store.events_to_drain("shop")
+    lake.append("shop", "events", as_table(EVENTS, page.payloads), "before the crash")
+    drained = drain(store, lake, "shop", quiet)
+    assert (drained.events, drained.duplicates) == (0, 5)
+    assert drain(store, lake, "shop", quiet).duplicates == 0
+    assert lake.snapshot("shop").events(connect()).count().execute() == 5
+
+
+def test_many_pages_are_one_history(store: Store, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain_module, "PAGE_ROWS", 7)
+    send(store, *(event(number) for number in range(20)))
+    assert drain(store, lake, "shop", quiet).events == 20
+
+
+def test_a_catalogue_row_keeps_the_moments_at_which_it_was_true(store: Store, lake: Lake) -> None:
+    store.upsert("shop", "items", [{"item_id": "tea", "price": 100}])
+    between = datetime.now(UTC)
+    store.upsert("shop", "items", [{"item_id": "tea", "price": 120}])
+    assert drain(store, lake, "shop", quiet).changes == 2
+    snapshot = lake.snapshot("shop")
+    for as_of, price in ((between, 100), (None, 120)):
+        assert snapshot.catalogue(connect(), "items", as_of).to_pyarrow().to_pylist()[0]["price"] == price
+    assert drain(store, lake, "shop", quiet).changes == 0
+
+
+def test_json_becomes_the_types_of_the_contract() -> None:
+    rows = as_table(ITEMS, ['{"item_id": "a", "category": ["x", "y"], "hidden": true, "price": 9007199254740993}'])
+    assert rows.schema == ITEMS.arrow_schema()
+    assert rows.to_pylist()[0]["price"] == 2**53 + 1
+    assert rows.to_pylist()[0]["category"] == ["x", "y"]

@@ -1,0 +1,115 @@
+"""A real `bentoml serve` for tests and benchmarks: started on a free port, ready when it says so, ended for sure."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from serving.settings import ProcessSettings
+
+READY_S = 60.0
+SERVICE = "serving.service:Huaxiang"
+
+
+class Service:
+    """`with Service(settings) as service:` - `service.url` answers inside the block."""
+
+    def __init__(self, settings: ProcessSettings, what: str = SERVICE, folder: Path | None = None) -> None:
+        self.settings = settings
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._what = what
+        self._folder = folder or Path(__file__).parents[1]
+        self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115 - closed with the process
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+        self._log.close()
+
+    def start(self) -> None:
+        """Starts the service in a process group of its own and waits until it is ready."""
+        command = [
+            sys.executable,
+            "-m",
+            "bentoml",
+            "serve",
+            self._what,
+            "--port",
+            str(self.port),
+            "--host",
+            "127.0.0.1",
+        ]
+        self._process = subprocess.Popen(
+            command,
+            cwd=self._folder,
+            env={**os.environ, **self.settings.environment()},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + READY_S
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"the service did not start:\n{self.log()}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Asks it to end as an operator would, and waits."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """kill -9 for the supervisor and every worker, at once."""
+        if self._process is not None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+            self._process.wait(30)
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the workers so far."""
+        if self._process is None:
+            return 0.0
+        workers = psutil.Process(self._process.pid).children(recursive=True)
+        return float(sum(sum(worker.cpu_times()[:2]) for worker in workers))
+
+    def log(self) -> str:
+        """What it printed so far."""
+        return Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:  # noqa: S310 - our own address
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
