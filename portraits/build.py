@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from bisect import bisect_left
 from collections.abc import Collection
@@ -46,13 +45,14 @@ def build(
     """Writes the portraits of everyone with an event before `as_of` to the folder `out`, replacing what is there.
 
     `as_of` is an aware moment; visitors who refused (users.consent = false) and those with nothing but test traffic
-    get none. Raises InvalidValue for a naive `as_of`.
+    get none. What a crash left beside `out` is swept up by the next build; two at once into one folder are the
+    caller's to prevent. Raises InvalidValue for a naive `as_of`.
     """
     if as_of.tzinfo is None:
         raise InvalidValue("as_of", as_of, "a time with an offset")
     con = con or connect()
     table = fields(past_of(history, settings, as_of, con)).order_by("user_id")
-    building = out.with_name(f".{out.name}.{os.getpid()}")
+    building = out.with_name(f".{out.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     table.to_parquet(building / TABLE_FILE, compression="zstd", row_group_size=ROW_GROUP)
@@ -89,8 +89,9 @@ def past_of(history: Snapshot, settings: AppSettings, as_of: datetime, con: Back
 def fields(past: Past, wanted: Collection[Feature] = tuple(REGISTRY.values())) -> ir.Table:
     """The portrait table: user_id and the wanted fields, one row a visitor, in no particular order.
 
-    `wanted` keeps the registry's order and holds what its row-level fields look at. Lists of evidence are joined last:
-    they are wide, and row-level fields never look at them.
+    `wanted` (for benchmarks: a part of the registry, in its order) holds what its row-level fields look at; visitors
+    are those of its first grain. Lists of evidence are joined last: they are wide, and row-level fields never look at
+    them.
     """
     known = [field for field in wanted if past.real_time or not field.clock]
     grains = [name for name in GRAINS if name not in ROW_LEVEL and any(field.grain == name for field in known)]

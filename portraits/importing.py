@@ -37,6 +37,8 @@ from portraits.shaping import PART, Shape
 from portraits.storage import TimeKind
 
 NO_EVENT = "makes no event"
+KEEP_TRY = "SET disabled_optimizers = 'common_subexpressions'"
+"""DuckDB 1.4 pulls an expression that occurs twice out of the TRY around it, and its errors with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +162,13 @@ class _Import:
         """Shapes, checks and stages one batch."""
         if self.source.form == "jsonl" and self.mapping is None:
             self._note_keys()
-        plains = self._check(shape)
-        if self.mapping is not None:
+        if self.mapping is None:
+            plains = self._check(shape)
+        else:
+            self.con.execute(KEEP_TRY)
+            plains = self._check(shape)
             self._count_left_out(shape, batch.rows.num_rows)
+            self.con.execute("RESET disabled_optimizers")
         judged, refused = self._judge(shape)
         if refused:
             bad = {row.line for row in refused}
@@ -185,10 +191,9 @@ class _Import:
         described = self.con.execute(f"DESCRIBE {shape.rows}").fetchall()
         kinds = {name: kind for name, kind, *_ in described if not name.startswith("_")}
         plains = {name: checking.plain(self.table.column(name), f'"{name}"', kind) for name, kind in kinds.items()}
-        conditions = ["_broken IS NULL", *(plain.good for plain in plains.values())]
-        for column in self.table.columns:
-            if column.required and column.name != made_key(self.table):
-                conditions.append(f"({plains[column.name].value}) IS NOT NULL" if column.name in plains else "false")
+        needed = [c.name for c in self.table.columns if c.required and c.name != made_key(self.table)]
+        given = [f"({plains[name].value}) IS NOT NULL" if name in plains else "false" for name in needed]
+        conditions = ["_broken IS NULL", *(plain.good for plain in plains.values()), *given]
         if self.table.name == "events" and "ts" in plains:
             conditions.append(f"{plains['ts'].value} <= {self._received(plains)}")
         good = f"coalesce({' AND '.join(conditions)}, false)"

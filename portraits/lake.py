@@ -234,17 +234,18 @@ class Lake:
         parent = self.folder(app_id) / ".staging"
         parent.mkdir(parents=True, exist_ok=True)
         stage = parent / uuid.uuid4().hex
-        with (parent / f"{stage.name}.lock").open("w") as file:
-            with (parent / "sweeping").open("w") as sweeping:
-                fcntl.flock(sweeping, fcntl.LOCK_EX)
-                _sweep(parent)
-                fcntl.flock(file, fcntl.LOCK_EX)
-                stage.mkdir()
+        with (parent / "sweeping").open("w") as sweeping:
+            fcntl.flock(sweeping, fcntl.LOCK_EX)
+            _sweep(parent)
+            lock = stage.with_suffix(".lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock:
+            stage.mkdir()
             try:
                 yield stage
             finally:
                 shutil.rmtree(stage, ignore_errors=True)
-                Path(file.name).unlink(missing_ok=True)
+                stage.with_suffix(".lock").unlink(missing_ok=True)
 
     def compact(self, app_id: str, keep_hours: int = KEEP_HOURS) -> int:
         """Rewrites days (and catalogues) of several files as one sorted file each; how many files went into it.

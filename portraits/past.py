@@ -89,8 +89,8 @@ class Past:
     # -- events ------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _before(self) -> ir.Table:
-        """Events before T of visitors who did not refuse."""
+    def before(self) -> ir.Table:
+        """Events before T of visitors who did not refuse, test traffic still among them."""
         events = self.lake_events.filter(self.lake_events.ts < ibis.literal(self.as_of, "timestamp('UTC')"))
         refused = self.lake_users.filter(self.lake_users.consent == False)  # noqa: E712
         events = events.select(*COLUMNS, ts_us=microseconds(events.ts))
@@ -99,7 +99,7 @@ class Past:
     @cached_property
     def events(self) -> ir.Table:
         """One row an event: the contract's columns, `ts_us`, and `own` (the visitor did it)."""
-        before = self._before
+        before = self.before
         touched = before.filter(scenes.is_test(before.platform, before.scene)).select("user_id").distinct().cache()
         if touched.count().execute() > 0:
             mixed = before.semi_join(touched, "user_id")
@@ -118,6 +118,8 @@ class Past:
         users = self.events.select("user_id").distinct()
         tiled = users.mutate(tile=ibis.ntile(parts).over(ibis.window(order_by="user_id")))
         firsts = sorted(tiled.group_by("tile").aggregate(first=tiled.user_id.min()).first.to_pyarrow().to_pylist())
+        if len(firsts) <= 1:
+            return [self.events]
         user_id = self.events.user_id
         bounds = zip(firsts, [*firsts[1:], None], strict=True)
         return [

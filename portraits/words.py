@@ -8,7 +8,7 @@ from typing import Any
 
 from portraits.errors import InvalidValue
 from portraits.history import CATEGORY_SEPARATOR
-from portraits.scenes import CHANNELS
+from portraits.scenes import CHANNELS, UNKNOWN
 
 LANGUAGES = ("en", "zh")
 MINOR_DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "KWD": 3, "BHD": 3, "OMR": 3, "TND": 3, "JOD": 3}
@@ -136,7 +136,7 @@ class _Teller:
 
     def entrance(self) -> str | None:
         usual, best = self.of("usual_channel"), self.of("best_channel")
-        if usual is None:
+        if usual in (None, UNKNOWN):
             return None
         told = self.say(f"Usually comes in by {CHANNELS[usual][0]}", f"通常从{CHANNELS[usual][1]}进入")
         if best is not None and best != usual:

@@ -64,20 +64,36 @@ class Pooler:
 
     def draw(self, users: Int32) -> Pool:
         """The pool of `users`, all at once."""
-        seen = self.dataset.bought[users].toarray() > 0
-        rankable = self.dataset.rankable
+        taken = self.dataset.bought[users]
+        open_items = np.tile(self.dataset.rankable, (len(users), 1))
+        open_items[taken.nonzero()] = False
         dense = [source.scores(users) for source in self.sources]
-        old = [top(np.where(seen & rankable, scores, -np.inf).astype(np.float32), self.repeats)[0] for scores in dense]
-        new = [top(np.where(~seen & rankable, scores, -np.inf).astype(np.float32), self.depth)[0] for scores in dense]
-        items = _distinct(np.concatenate(old + new, axis=1))
+        new = [top(np.where(open_items, scores, np.float32(-np.inf)), self.depth)[0] for scores in dense]
+        old = self._repeats(users)
+        items = _distinct(np.concatenate([old, *new], axis=1))
         at = np.maximum(items, 0)
         scores = np.stack([np.take_along_axis(of_source, at, axis=1) for of_source in dense], axis=2)
         scores[items < 0] = -np.inf
-        ranks = np.stack([_ranks(pair, items, dense[0].shape[1]) for pair in zip(old, new, strict=True)], axis=2)
-        repeat = np.take_along_axis(seen, at, axis=1) & (items >= 0)
+        repeat = _places(items, old, self.dataset.shape[1]) > 0
+        new_ranks = [_places(items, found, self.dataset.shape[1]) for found in new]
+        ranks = np.where(repeat[:, :, None], _ranks(scores, repeat), np.stack(new_ranks, axis=2))
         features = np.concatenate([_of_sources(scores, ranks), self.signals.of(users, at)], axis=2)
         source = np.where(np.isnan(ranks), np.inf, ranks).argmin(axis=2).astype(np.uint8)
         return Pool(users, items, repeat, features, scores, source)
+
+    def _repeats(self, users: Int32) -> Int32:
+        """int32[B, R]: rankable items that each user took, those taken most often first, -1 pads."""
+        orders = self.dataset.orders[users]
+        row = np.repeat(np.arange(len(users)), np.diff(orders.indptr))
+        kept = self.dataset.rankable[orders.indices]
+        row, item, times = row[kept], orders.indices[kept], orders.data[kept]
+        order = np.lexsort((item, -times, row))
+        row, item = row[order], item[order]
+        place = np.arange(len(row)) - np.searchsorted(row, row)
+        chosen = place < self.repeats
+        found = np.full((len(users), int(place[chosen].max(initial=0)) + 1), -1, np.int32)
+        found[row[chosen], place[chosen]] = item[chosen]
+        return found
 
 
 def _distinct(items: Int32) -> Int32:
@@ -92,15 +108,29 @@ def _distinct(items: Int32) -> Int32:
     return np.ascontiguousarray(packed[:, : max(width, 1)])
 
 
-def _ranks(lists: tuple[Int32, Int32], items: Int32, columns: int) -> Float32:
-    """float32[B, C]: place (from 1) of each of `items` in either list of its row, NaN where in neither."""
-    table = np.full((len(items), columns), np.nan, np.float32)
-    for part in lists:
-        rows, at = np.nonzero(part >= 0)
-        table[rows, part[rows, at]] = at + 1
-    ranks = np.take_along_axis(table, np.maximum(items, 0), axis=1)
-    ranks[items < 0] = np.nan
-    return ranks
+def _places(items: Int32, listed: Int32, columns: int) -> Float32:
+    """float32[B, C]: place (from 1) of each of `items` in the list of its row, NaN where it is not there.
+
+    `items` as `_distinct` gives them; every listed item is among them.
+    """
+    rows, width = items.shape
+    start = np.arange(rows, dtype=np.int64)[:, None] * (columns + 1)
+    keys = (start + np.where(items < 0, columns, items)).ravel()
+    row, place = np.nonzero(listed >= 0)
+    found = np.searchsorted(keys, start[row, 0] + listed[row, place])
+    places = np.full(rows * width, np.nan, np.float32)
+    places[found] = place + 1
+    return places.reshape(rows, width)
+
+
+def _ranks(scores: Float32, part: Mask) -> Float32:
+    """float32[B, C, S]: place (from 1) of each candidate of `part` in each source's order of it, NaN elsewhere."""
+    inside = np.where(part[:, :, None], scores, -np.inf)
+    order = np.argsort(-inside, axis=1, kind="stable")
+    places = np.empty(scores.shape, np.float32)
+    np.put_along_axis(places, order, np.arange(1, scores.shape[1] + 1, dtype=np.float32)[None, :, None], axis=1)
+    places[~np.isfinite(inside)] = np.nan
+    return places
 
 
 def _of_sources(scores: Float32, ranks: Float32) -> Float32:

@@ -45,6 +45,13 @@ class Examples:
             np.concatenate([self.repeat, other.repeat]),
         )
 
+    def sample(self, most: int, seed: int) -> Examples:
+        """At most so many, drawn by `seed`; taken and not taken alike, so that likelihoods keep their level."""
+        if len(self.taken) <= most:
+            return self
+        rows = np.sort(np.random.default_rng(seed).choice(len(self.taken), most, replace=False))
+        return Examples(self.features[rows], self.taken[rows], self.repeat[rows])
+
     def part(self, repeat: bool) -> tuple[Float32, Mask]:
         """Features and labels of the repeats, or of the new items."""
         chosen = self.repeat == repeat
@@ -108,6 +115,8 @@ class Ranker:
         self.learning_rate = learning_rate
 
     def fit(self, examples: Examples) -> Self:
+        """Learn from at most MOST_EXAMPLES of `examples`."""
+        examples = examples.sample(MOST_EXAMPLES, self.seed)
         self.parts_ = {
             repeat: PartRanker(self.names, self.seed, self.trees, self.leaves, self.learning_rate).fit(
                 *examples.part(repeat)

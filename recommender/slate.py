@@ -51,6 +51,8 @@ class Rules:
 
     def _fit(self, items: Numbers, removed: Removed | None) -> Mask:
         fits = self.catalogue.allowed(items, self.conditions, removed)
+        if not np.count_nonzero(fits):
+            return fits
         if len(self._ordered):
             hit = members(items, self._ordered) & fits
             if removed is not None and np.count_nonzero(hit):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,28 +40,43 @@ USERS_AT_ONCE = 5_000
 ID = "user_id"
 
 
-def answer_file(
-    process: ProcessSettings,
-    store: Store,
-    app_id: str,
-    users: Path,
-    n: int,
-    out: Path,
-    allow_seen: bool | None,
-    on_progress: Callable[[float], None],
-) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is asked for every visitor. `allow_seen`: see `Query`."""
+
+    store: Store
+    model: Model
+    app_id: str
+    n: int
+    allow_seen: bool | None
+
+    def rows(self, user_id: str) -> Iterator[tuple[str, int, str, float, str, str]]:
+        """The visitor's answer as rows of `ANSWERS`."""
+        state = self.store.state(self.app_id, user_id)
+        query = Query(user_id, self.n, datetime.now(UTC), personalized=state.consent, allow_seen=self.allow_seen)
+        answer = recommend(self.model.bundle, self.model.catalogue, query, State(state.recent))
+        for rank, item in enumerate(answer.items, 1):
+            yield user_id, rank, item.item_id, float(item.score), item.source, item.reason.text
+
+
+def open_batch(process: ProcessSettings, store: Store, app_id: str, n: int, allow_seen: bool | None) -> Batch:
+    """A batch on the model that is served now. Raises UnknownApp, StoreUnavailable."""
+    model = asyncio.run(Models(process, store).model(app_id, store.state(app_id)))
+    return Batch(store, model, app_id, n, allow_seen)
+
+
+def answer_file(batch: Batch, users: Path, out: Path, on_progress: Callable[[float], None]) -> tuple[int, int]:
     """Writes `out` (columns: `ANSWERS`) whole or not at all; (visitors, rows).
 
-    Raises UnknownApp, UnreadableFile (no column user_id), InvalidValue (n), StoreUnavailable.
+    Raises UnreadableFile (no column user_id), InvalidValue (n), StoreUnavailable.
     """
-    model = asyncio.run(Models(process, store).model(app_id, store.state(app_id)))
     wanted = read_users(users)
     rows = 0
     unfinished = out.with_name(f".{out.name}.tmp")
     with pa.parquet.ParquetWriter(unfinished, ANSWERS, compression="zstd") as file:
         for start in range(0, len(wanted), USERS_AT_ONCE):
             some = wanted[start : start + USERS_AT_ONCE]
-            answers = [row for user in some for row in _rows(store, model, app_id, user, n, allow_seen)]
+            answers = [row for user in some for row in batch.rows(user)]
             rows += len(answers)
             columns = zip(*answers, strict=True) if answers else [[] for _ in ANSWERS]
             file.write_table(pa.table([list(column) for column in columns], schema=ANSWERS))
@@ -86,13 +102,3 @@ def read_users(path: Path) -> list[str]:
     except (OSError, KeyError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise UnreadableFile(str(path), f"no readable column {ID} ({str(error).splitlines()[0]})") from error
     return [user for user in dict.fromkeys(ids.cast(pa.string()).to_pylist()) if user]
-
-
-def _rows(
-    store: Store, model: Model, app_id: str, user_id: str, n: int, allow_seen: bool | None
-) -> Iterator[tuple[str, int, str, float, str, str]]:
-    state = store.state(app_id, user_id)
-    query = Query(user_id, n, datetime.now(UTC), personalized=state.consent, allow_seen=allow_seen)
-    answer = recommend(model.bundle, model.catalogue, query, State(state.recent))
-    for rank, item in enumerate(answer.items, 1):
-        yield user_id, rank, item.item_id, float(item.score), item.source, item.reason.text

@@ -7,10 +7,11 @@ is served on localhost. What is there already is used again: a second demo start
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
+from portraits.history import CATALOGUES
 from portraits.lake import Lake
 from portraits.sample import history
 from portraits.settings import AppSettings
@@ -24,43 +25,57 @@ from serving.stores import Store
 APP = "demo"
 EVENTS = 100_000
 
-Say = Callable[[str], None]
+
+class Listener(Protocol):
+    """Hears how far the demo is."""
+
+    def say(self, line: str) -> None:
+        """Something is done."""
+
+    def now(self, text: str) -> None:
+        """Something begins."""
 
 
-def prepare(process: ProcessSettings, store: Store, events: int, seed: int, say: Say, now: Say) -> None:
+def prepare(process: ProcessSettings, events: int, seed: int, listener: Listener) -> None:
     """The sample shop as the app `demo`: its past imported, its portraits and model published."""
-    lake = Lake(process.lake)
+    store, lake = Store.open(process.store_url), Lake(process.lake)
+    store.add_app(AppSettings(APP))
     if lake.snapshot(APP).bounds() is None:
         files = process.home / "demo"
-        now(f"a shop lives through {events:,} events")
+        listener.now(f"a shop lives through {events:,} events")
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         written = history(seed, events, files, end=midnight)
-        say(f"sample shop: {written.events:,} events of {written.users:,} visitors, {written.items:,} items")
-        _import(process, store, lake, files, say, now)
+        listener.say(f"sample shop: {written.events:,} events, {written.users:,} visitors, {written.items:,} items")
+        _import(store, lake, files, listener)
         shutil.rmtree(files)
-    summary = run_night(process, store, lake, APP, on_step=lambda step, what: now(f"night: {step}: {what}"))
-    say(f"night: {summary.portraits:,} portraits, model {summary.status} ({sum(summary.seconds.values()):.0f} s)")
+    summary = run_night(process, store, lake, APP, on_step=lambda step, what: listener.now(f"night: {step}: {what}"))
+    seconds = sum(summary.seconds.values())
+    listener.say(f"night: {summary.portraits:,} portraits, model {summary.status} ({seconds:.0f} s)")
 
 
-def start(process: ProcessSettings, say: Say, now: Say) -> tuple[Server, str]:
-    """Serves, and makes the one-time link. Raises CannotServe."""
-    now("the server starts")
+def serve(process: ProcessSettings, listener: Listener) -> Server:
+    """The demo's server, ready. Raises CannotServe."""
+    listener.now("the server starts")
     server = Server.start(process)
-    server.wait_ready()
-    say(f"serving on port {process.port}; the log is {server.log}")
-    return server, link(process.port, make_link(process.home, APP))
+    try:
+        server.wait_ready()
+    except BaseException:
+        server.stop()
+        raise
+    listener.say(f"serving on port {process.port}; the log is {server.log}")
+    return server
 
 
-def open_store(process: ProcessSettings) -> Store:
-    """The store with the app `demo` in it."""
-    store = Store.open(process.store_url)
-    store.add_app(AppSettings(APP))
-    return store
+def one_time_link(process: ProcessSettings) -> str:
+    """An address that opens the console of the demo's app, once."""
+    return link(process.port, make_link(process.home, APP))
 
 
-def _import(process: ProcessSettings, store: Store, lake: Lake, files: Path, say: Say, now: Say) -> None:
-    for table in ("items", "users", "offers", "stores", "contents", "identities", "events", "decisions"):
-        for path in sorted((files / table).iterdir() if table == "events" else [files / f"{table}.parquet"]):
-            now(f"import: {table} from {path.name}")
-            report = take_file(store, lake, APP, table, path, None)
-            say(f"import: {table} {path.name}: {report.accepted:,} of {report.rows:,} rows taken")
+def _import(store: Store, lake: Lake, files: Path, listener: Listener) -> None:
+    """Catalogues, events, decisions. The events come last, so that a demo that was stopped imports all of it again."""
+    named = [(table, files / f"{table}.parquet") for table in (*CATALOGUES, "decisions")]
+    events = [("events", path) for path in sorted((files / "events").iterdir())]
+    for table, path in (*named, *events):
+        listener.now(f"import: {table} from {path.name}")
+        report = take_file(store, lake, APP, table, path)
+        listener.say(f"import: {table} {path.name}: {report.accepted:,} of {report.rows:,} rows taken")

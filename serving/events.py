@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -28,6 +28,14 @@ DAY_US = 86_400_000_000
 ROW_TEXT_LIMIT = 1_000
 CONFLICT = "conflict: this event_id is known with other content"
 SOURCE = "/v1/events"
+
+
+class Moment(NamedTuple):
+    """The moment a request came, in the three forms that each of its events needs."""
+
+    at: datetime
+    us: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +62,15 @@ async def post_events(call: Call) -> dict[str, Any]:
 
 def prepare(sent: Sequence[Any], now: datetime) -> Batch:
     """Checks each event; `now` becomes its received_at. Nothing is stored yet."""
-    now_us = (now - EPOCH) // MICROSECOND
-    batch = Batch(now_us, [], [], [])
+    moment = Moment(now, (now - EPOCH) // MICROSECOND, now.isoformat())
+    batch = Batch(moment.us, [], [], [])
     for place, record in enumerate(sent):
         row: dict[str, Any] | Rejection
         row = check(EVENTS, record) if isinstance(record, Mapping) else Rejection("events", "", "not an object")
         if isinstance(row, Rejection):
-            batch.rejected.append(_rejected(place, row, record, now_us))
+            batch.rejected.append(_rejected(place, row, record, moment.us))
         else:
-            batch.rows.append(_event_row(row, now, now_us))
+            batch.rows.append(_event_row(row, moment))
             batch.places.append(place)
     return batch
 
@@ -80,17 +88,17 @@ def store_batch(connection: Connection, app_id: str, batch: Batch) -> tuple[list
     return outcomes, rejected
 
 
-def _event_row(row: dict[str, Any], now: datetime, now_us: int) -> EventRow:
+def _event_row(row: dict[str, Any], now: Moment) -> EventRow:
     row["received_at"] = None  # set by the server, whatever was sent, and no part of what makes the content
     sent_us = (row["ts"] - EPOCH) // MICROSECOND
     text = as_text(row)
     content = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    if sent_us > now_us:
-        payload = as_text(clamp_future(row, now))
+    if sent_us > now.us:
+        payload = as_text(clamp_future(row, now.at))
     else:
-        payload = f'{text[:-1]},"received_at":"{now.isoformat()}"}}'
+        payload = f'{text[:-1]},"received_at":"{now.text}"}}'
     day = sent_us // DAY_US
-    ts_us = min(sent_us, now_us)
+    ts_us = min(sent_us, now.us)
     return EventRow(row["event_id"], day, row["user_id"], ts_us, row["type"], row["item_id"], payload, content)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -77,18 +77,7 @@ class Form:
 def _take(field: Field, value: Any, path: str) -> Any:
     if not isinstance(value, _TYPES[field.kind]) or (isinstance(value, bool) and field.kind != "boolean"):
         raise InvalidValue(path, value, _WORDS[field.kind])
-    if field.kind == "string":
-        return _text(field, value, path)
-    if field.kind in ("integer", "number"):
-        return _bounded(field, value, path)
-    if field.kind == "object":
-        return value if field.inside is None else field.inside.read(value, f"{path}.")
-    if field.kind in ("strings", "rows"):
-        if len(value) > field.most:
-            raise InvalidValue(path, f"{len(value)} entries", f"at most {field.most} entries")
-        if field.kind == "strings":
-            return tuple(_text(field, entry, f"{path}[{place}]") for place, entry in enumerate(value))
-    return value
+    return _CHECKS[field.kind](field, value, path)
 
 
 def _text(field: Field, value: Any, path: str) -> str:
@@ -110,6 +99,35 @@ def _bounded(field: Field, value: float, path: str) -> float:
     if not least <= value <= greatest:
         raise InvalidValue(path, value, f"{_WORDS[field.kind]} from {least} to {greatest}")
     return value
+
+
+def _list(field: Field, value: list[Any], path: str) -> list[Any]:
+    if len(value) > field.most:
+        raise InvalidValue(path, f"{len(value)} entries", f"at most {field.most} entries")
+    return value
+
+
+def _strings(field: Field, value: list[Any], path: str) -> tuple[str, ...]:
+    return tuple(_text(field, entry, f"{path}[{place}]") for place, entry in enumerate(_list(field, value, path)))
+
+
+def _object(field: Field, value: dict[str, Any], path: str) -> dict[str, Any]:
+    return value if field.inside is None else field.inside.read(value, f"{path}.")
+
+
+def _boolean(_field: Field, value: bool, _path: str) -> bool:
+    return value
+
+
+_CHECKS: Mapping[str, Callable[[Field, Any, str], Any]] = {
+    "string": _text,
+    "integer": _bounded,
+    "number": _bounded,
+    "boolean": _boolean,
+    "strings": _strings,
+    "object": _object,
+    "rows": _list,
+}
 
 
 def schema_of(form: Form) -> dict[str, Any]:

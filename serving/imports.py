@@ -30,6 +30,7 @@ def take_file(
     app_id: str,
     table: str,
     path: Path,
+    *,
     mapping: Mapping | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> ImportReport:
@@ -39,10 +40,10 @@ def take_file(
     """
     settings = store.app(app_id)
     if table not in CATALOGUES:
-        return import_file(lake, settings, table, path, mapping, on_progress)
+        return import_file(lake, settings, table, path, mapping, on_progress=on_progress)
     since_us = time.time_ns() // 1000
     drain_changes(store, lake, app_id)
-    report = import_file(lake, settings, table, path, mapping, on_progress)
+    report = import_file(lake, settings, table, path, mapping, on_progress=on_progress)
     _tell_store(store, lake, app_id, table, since_us)
     return report
 

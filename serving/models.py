@@ -30,19 +30,32 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Model:
-    """What answers the requests of one app. `problem`: why there is no bundle although a version is active."""
+    """What answers the requests of one app.
+
+    `revision`: the app's when this was opened; `change_seq`: the last catalogue change that it knows; `problem`: why
+    there is no bundle although a version is active.
+    """
 
     version: Version | None
     bundle: Bundle | None
     catalogue: Catalogue
-    change_seq: int
+    revision: int
     problem: str | None = None
+    change_seq: int = 0
     offers: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def name(self) -> str | None:
         """The version that answers; None before the first night and when its files are broken."""
         return self.version.version if self.version is not None and self.bundle is not None else None
+
+    def is_version_of(self, state: OnlineState) -> bool:
+        """This is the version that `state` calls for, or a later one: a slow request must not bring an old one back."""
+        return state.revision <= self.revision or state.active.bundle == self.version
+
+    def answers(self, state: OnlineState) -> bool:
+        """Nothing that `state` knows of is missing here."""
+        return self.is_version_of(state) and self.change_seq >= state.change_seq
 
 
 class Models:
@@ -57,26 +70,28 @@ class Models:
     async def model(self, app_id: str, state: OnlineState) -> Model:
         """The model that `state` calls for. Raises StoreUnavailable when changes cannot be read."""
         model = self._models.get(app_id)
-        if model is not None and model.version == state.active.bundle and model.change_seq >= state.change_seq:
+        if model is not None and model.answers(state):
             return model
         async with self._locks.setdefault(app_id, asyncio.Lock()):
             model = self._models.get(app_id)
-            if model is None or model.version != state.active.bundle:
-                model, rows = await asyncio.to_thread(self._open, app_id, state.active.bundle)
-                await self._apply(app_id, model, rows, state.change_seq)
-                self._models[app_id] = model
-            elif model.change_seq < state.change_seq:
+            if model is not None and model.answers(state):
+                return model
+            if model is not None and model.is_version_of(state):
+                current = model
                 rows = await asyncio.to_thread(self._store.changes, app_id, "items", model.change_seq)
-                await self._apply(app_id, model, rows, state.change_seq)
-        return model
+            else:
+                current, rows = await asyncio.to_thread(self._open, app_id, state)
+            await self._apply(app_id, current, rows, state.change_seq)
+            self._models[app_id] = current
+            return current
 
     def last(self, app_id: str) -> Model | None:
         """The model that answered last, for when the store is away."""
         return self._models.get(app_id)
 
-    def _open(self, app_id: str, version: Version | None) -> tuple[Model, list[dict[str, Any]]]:
+    def _open(self, app_id: str, state: OnlineState) -> tuple[Model, list[dict[str, Any]]]:
         """The model of a version and the catalogue rows that it does not hold."""
-        problem = None
+        version, problem = state.active.bundle, None
         if version is not None:
             try:
                 bundle = Bundle.open(bundle_folder(self._settings, app_id, version.version))
@@ -85,8 +100,9 @@ class Models:
                 problem = broken.message
             else:
                 rows = self._store.changes(app_id, "items", version.changes_seq, version.as_of_us)
-                return Model(version, bundle, Catalogue.from_bundle(bundle), version.changes_seq), rows
-        return Model(version, None, Catalogue.empty(), 0, problem), self._store.changes(app_id, "items")
+                return Model(version, bundle, Catalogue.from_bundle(bundle), state.revision), rows
+        rows = self._store.changes(app_id, "items")
+        return Model(version, None, Catalogue.empty(), state.revision, problem), rows
 
     async def _apply(self, app_id: str, model: Model, rows: list[dict[str, Any]], change_seq: int) -> None:
         for start in range(0, len(rows), APPLY_AT_ONCE):

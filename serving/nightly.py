@@ -20,9 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from portraits.doctor import diagnose
-
 from portraits.build import PortraitSet, build
+from portraits.doctor import diagnose
 from portraits.errors import BrokenBundle, InvalidValue, StoreUnavailable
 from portraits.lake import Lake
 from portraits.settings import AppSettings

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -19,11 +18,14 @@ from recommender.pipeline import popular_shelf, recommend, similar
 from recommender.types import Answer, Filters, Query, Ranked, Reason, State
 from serving.call import Call
 from serving.models import Model
+from serving.stores.database import now_us
 from serving.stores.events import DecisionRow
 from serving.stores.store import OnlineState
 from serving.tenants import in_control
 
 TREATED, CONTROL = "treated", "control"
+NOBODY = "-"
+"""Who an answer was for when the request names no visitor."""
 
 
 class Given(NamedTuple):
@@ -133,10 +135,10 @@ def _respond(call: Call, ground: Ground, query: Query, answer: Answer, arm: str)
 
 def _record(call: Call, query: Query, ground: Ground, given: Given) -> str:
     """Has the answer written down soon, as a row of the contract's decisions; its id."""
-    decision_id = secrets.token_hex(12)
+    decision_id, user_id = secrets.token_hex(12), query.user_id or NOBODY
     row = {
         "decision_id": decision_id,
-        "user_id": query.user_id or "-",
+        "user_id": user_id,
         "ts": query.now.isoformat(),
         "placement": query.placement,
         "version": ground.model.name if ground.model is not None else None,
@@ -146,7 +148,7 @@ def _record(call: Call, query: Query, ground: Ground, given: Given) -> str:
         "candidates": json.dumps(given.shown, ensure_ascii=False, separators=(",", ":")),
     }
     payload = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
-    call.context.writer.behind(call.app_id, DecisionRow(decision_id, row["user_id"], time.time_ns() // 1000, payload))
+    call.context.writer.behind(call.app_id, DecisionRow(decision_id, user_id, now_us(), payload))
     return decision_id
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn, Self
 
 from portraits.errors import CannotServe
 from serving.settings import ProcessSettings
@@ -68,18 +69,24 @@ class Server:
             )
         return cls(child, process.port, log)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def wait_ready(self) -> None:
-        """Returns when requests are answered. Raises CannotServe when that does not come to pass; it is stopped then."""
+        """Returns when requests are answered. Raises CannotServe when that does not come to pass."""
         until = time.monotonic() + READY_WITHIN_S
         while not self._is_ready():
             if self.child.poll() is not None or time.monotonic() > until:
-                self.stop()
                 raise CannotServe(self.port, f"the server did not start; {self.log} ends with: {self._tail()}")
             time.sleep(POLL_S)
 
-    def wait(self) -> int:
-        """Returns when the server has ended, with its exit code."""
-        return self.child.wait()
+    def wait(self) -> NoReturn:
+        """Waits for a Ctrl-C. Raises CannotServe when the server ends without having been asked to."""
+        code = self.child.wait()
+        raise CannotServe(self.port, f"the server ended with code {code}; {self.log} ends with: {self._tail()}")
 
     def stop(self) -> None:
         """Asks the server to end, and makes it end when it does not."""
@@ -109,5 +116,3 @@ class Server:
 def link(port: int, token: str) -> str:
     """Where a one-time token opens the console."""
     return f"http://{LOCALHOST}:{port}/console/enter?token={token}"
-
-

@@ -14,6 +14,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
@@ -89,7 +90,7 @@ class Writer:
             jobs, going_on = self._next_group()
             decisions = _take(self._behind)
             if decisions:
-                jobs.append(_Job(lambda connection, rows=decisions: insert_decisions(connection, rows), Future()))
+                jobs.append(_Job(partial(insert_decisions, rows=decisions), Future()))
             if jobs and not self._commit(jobs) and decisions and going_on:
                 self._put_back(decisions, jobs[-1])
 

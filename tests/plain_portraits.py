@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
+from itertools import pairwise
 from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -163,7 +164,7 @@ def _purchases(rows: list[Row], shop: _Shop, as_of: datetime, app: AppSettings) 
     first = {key: min(row["ts"] for row in group) for key, group in orders.items()}
     zone = ZoneInfo(app.time_zone)
     days = sorted({moment.astimezone(zone).date() for moment in first.values()})
-    gaps = [(after - before).days for before, after in zip(days, days[1:], strict=False)]
+    gaps = [(after - before).days for before, after in pairwise(days)]
     spend, refunded = sum(row["amount"] for row in lines), sum(row["amount"] for row in refunds)
     costs = [(row, shop.items.get(row["item_id"], {}).get("cost")) for row in lines]
     last = max((row["ts"] for row in lines), default=None)

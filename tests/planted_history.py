@@ -48,8 +48,11 @@ def items() -> list[Row]:
 
 def users() -> list[Row]:
     """Two visitors refused, one agreed; nothing is known of the others."""
-    return [{"user_id": "u03", "consent": False}, {"user_id": "u04", "consent": True}, {"user_id": "u17"}] + [
-        {"user_id": "u11", "consent": False}
+    return [
+        {"user_id": "u03", "consent": False},
+        {"user_id": "u04", "consent": True},
+        {"user_id": "u11", "consent": False},
+        {"user_id": "u17"},
     ]
 
 
@@ -82,15 +85,15 @@ def _visitor(rng: random.Random, user: str, n: int) -> list[Row]:
     for visit in range(1 if n % 8 == 0 else rng.randint(1, 9)):
         days = (AS_OF - START).total_seconds() / 86_400
         ts = START + timedelta(seconds=int(rng.random() * days * 86_400), microseconds=rng.choice((0, 0, 17)))
-        platform, scene = rng.choice(SCENES)
-        rows += _visit(rng, user, ts, platform, scene, f"{user}-{visit}")
+        rows += _visit(rng, user, ts, rng.choice(SCENES), f"{user}-{visit}")
         if rng.random() < 0.15:
-            platform, scene = rng.choice((("wechat", "1129"), (None, "1017"), ("wechat", "1030")))
-            rows += _visit(rng, user, ts + timedelta(minutes=rng.randint(1, 90)), platform, scene, f"{user}-t{visit}")
+            test = rng.choice((("wechat", "1129"), (None, "1017"), ("wechat", "1030")))
+            rows += _visit(rng, user, ts + timedelta(minutes=rng.randint(1, 90)), test, f"{user}-t{visit}")
     return [row for row in rows if row["ts"] < AS_OF]
 
 
-def _visit(rng: random.Random, user: str, ts: datetime, platform: Any, scene: Any, order: str) -> list[Row]:
+def _visit(rng: random.Random, user: str, ts: datetime, entrance: tuple[Any, Any], order: str) -> list[Row]:
+    platform, scene = entrance
     launch = {"user_id": user, "ts": ts, "type": "launch", "platform": platform, "scene": scene}
     rows: list[Row] = [] if rng.random() < 0.2 else [launch]
     for _ in range(rng.randint(1, 8)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -82,13 +83,17 @@ class Service:
                 self.kill()
 
     def kill(self) -> None:
-        """kill -9 for the supervisor and every worker, at once."""
-        if self._process is not None:
-            try:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                return
-            self._process.wait(30)
+        """kill -9 for the supervisor and every worker; they are sessions of their own, so one signal is not enough."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        supervisor = psutil.Process(self._process.pid)
+        workers = supervisor.children(recursive=True)
+        supervisor.kill()
+        for worker in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
+        self._process.wait(30)
+        psutil.wait_procs(workers, timeout=30)
 
     def cpu_seconds(self) -> float:
         """Processor time of the workers so far."""

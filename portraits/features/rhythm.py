@@ -36,4 +36,4 @@ def last_order_day(order_days: ir.Table) -> ir.Value:
 def due_date(order_days: ir.Table) -> ir.Value:
     """Local date at which the next order is due by the customer's own rhythm: last order day plus the median gap,
     rounded up. Needs two order days; may lie in the past."""
-    return date_of_day(order_days.day.max() + order_days.gap.median().ceil().cast("int64"))
+    return date_of_day(order_days.day.max() + order_days.gap.quantile(0.5).ceil().cast("int64"))

@@ -7,7 +7,9 @@ import ibis.expr.types as ir
 
 from portraits.features.registry import feature
 
-EVIDENCE = "array<struct<tag: string, weight: float64, events: int64, last_ts: timestamp('UTC', 6), confidence: float64>>"
+EVIDENCE = (
+    "array<struct<tag: string, weight: float64, events: int64, last_ts: timestamp('UTC', 6), confidence: float64>>"
+)
 
 
 @feature("tastes", EVIDENCE, "evidence", minimum=None)

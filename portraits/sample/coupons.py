@@ -139,6 +139,7 @@ def truth_of(today: Today, coupons: Array, wish: Wish, due: Array) -> Columns:
         "treated": coupons[first] >= 0,
         "p_without": 1 - (1 - without) * (1 - planned),
         "p_with": 1 - (1 - chance) * (1 - planned),
+        "p_planned": planned,
         "wants_without": luck < without,
         "wants_with": luck < chance,
     }

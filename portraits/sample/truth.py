@@ -12,7 +12,8 @@
 | effects | a visitor x offer | user_id, offer_id, p_without, p_with: chance that an ordinary visit ends in an unplanned
   purchase |
 | coupons | first visit of a visitor in a random send | decision_id, user_id, offer_id, ts, treated, p_without, p_with
-  (needs included), wants_without, wants_with (what was drawn for either world) |
+  (chance to buy anything), p_planned (chance that a need is bought, the same in both), wants_without and wants_with
+  (the unplanned decision, drawn with the same luck for either world) |
 | brought | a visit that a share brought | sharer, friend, ts, new, paid |
 
 `accounting.json` is `Written`, the ids of bots and testers, and the number of days. The user of an anonymous id
@@ -74,6 +75,7 @@ SCHEMAS = {
             ("treated", _YES),
             ("p_without", _REAL),
             ("p_with", _REAL),
+            ("p_planned", _REAL),
             ("wants_without", _YES),
             ("wants_with", _YES),
         ]
@@ -104,7 +106,7 @@ class TruthWriter:
             }
         )
         if coupons:
-            same = ("treated", "p_without", "p_with", "wants_without", "wants_with")
+            same = ("treated", "p_without", "p_with", "p_planned", "wants_without", "wants_with")
             self._coupons.add(
                 {
                     "decision_id": numbered("d", coupons["decision"], 3),

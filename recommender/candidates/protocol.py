@@ -78,8 +78,8 @@ def blocks(users: Int32, rows: int) -> Iterator[Int32]:
         yield users[start : start + rows]
 
 
-def opinions(matrix: sp.csr_matrix) -> Float32:
-    """Dense scores of a sparse block: what is not stored, or not above 0, is no opinion."""
-    dense: Float32 = matrix.toarray()
+def opinions(block: sp.csr_matrix | Float32) -> Float32:
+    """Scores of a block, sparse or not: what is not above 0 is no opinion."""
+    dense: Float32 = block if isinstance(block, np.ndarray) else block.toarray()
     dense[dense <= 0] = -np.inf
     return dense

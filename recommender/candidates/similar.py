@@ -17,6 +17,9 @@ from threadpoolctl import threadpool_limits
 from recommender.candidates.protocol import Source, opinions
 from recommender.dataset import Dataset, Float32, Int32
 
+FULL_ABOVE = 0.1
+FULL_ITEMS = 8_000
+
 
 @dataclass
 class Similar(Source):
@@ -42,10 +45,13 @@ class Similar(Source):
         with threadpool_limits(1, "blas"):
             model.fit(unit_columns(matrix), show_progress=False)
         similarity = model.similarity.astype(np.float32)
-        similarity.setdiag(0.0)
+        similarity.data[similarity.indices == np.repeat(np.arange(matrix.shape[1]), np.diff(similarity.indptr))] = 0.0
         similarity.eliminate_zeros()
         self.similarity_: sp.csr_matrix = similarity
         self.ties_: sp.csr_matrix = matrix
+        # A product with a well filled sparse matrix costs several times that with the same matrix in full.
+        full = similarity.nnz > FULL_ABOVE * matrix.shape[1] ** 2 and matrix.shape[1] <= FULL_ITEMS
+        self.factor_: sp.csr_matrix | Float32 = similarity.toarray() if full else similarity
         return self
 
     def kept(self, items: int) -> int:
@@ -53,7 +59,7 @@ class Similar(Source):
         return int(np.clip(self.entries // max(items, 1), 50, self.neighbours))
 
     def scores(self, users: Int32) -> Float32:
-        return opinions(self.ties_[users] @ self.similarity_)
+        return opinions(self.ties_[users] @ self.factor_)
 
 
 @dataclass

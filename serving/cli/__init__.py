@@ -33,7 +33,7 @@ class Verb:
 
 
 VERBS = {
-    "demo": Verb("serving.cli.web:demo", "Sample shop, nightly, serve: from nothing to a page in the browser."),
+    "demo": Verb("serving.cli.demo:demo", "Sample shop, nightly, serve: from nothing to a page in the browser."),
     "app": Verb("serving.cli.apps:apps", "Add, list and set apps (one app = one merchant's mini program)."),
     "key": Verb("serving.cli.apps:keys", "Create, list and revoke server keys."),
     "import": Verb("serving.cli.history:import_table", "Import a file into one table of an app's history."),
@@ -43,7 +43,7 @@ VERBS = {
     "recommend": Verb("serving.cli.answers:recommend", "Batch answers for a file of visitors."),
     "evaluate": Verb("serving.cli.answers:evaluate", "Backtest every source and baseline, with intervals."),
     "models": Verb("serving.cli.models:models", "List, promote and roll back published versions."),
-    "serve": Verb("serving.cli.web:serve", "Serve /v1 and /console with BentoML."),
+    "serve": Verb("serving.cli.serve:serve", "Serve /v1 and /console with BentoML."),
 }
 
 

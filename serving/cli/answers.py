@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from portraits.lake import Lake
-from serving.backtest import backtest_app, backtest_files
 from portraits.errors import InvalidValue
-from serving.batch import answer_file
-from serving.cli.output import App, AsJson, reporter, show
+from portraits.lake import Lake
+from recommender.backtest import backtest_app, backtest_files
+from recommender.evaluate import Table
+from serving.batch import answer_file, open_batch
+from serving.cli.output import App, AsJson, OutFile, reporter, show
+from serving.publish import portraits_folder
 from serving.settings import ProcessSettings
 from serving.stores import Store
 
-File = Annotated[Path, typer.Option(show_default=False)]
-
 
 def recommend(
+    *,
     app: App,
-    users: Annotated[Path, typer.Option("--users", metavar="FILE", help="A file with a column user_id.")],
+    users: Annotated[
+        Path, typer.Option("--users", metavar="FILE", help="A file with a column user_id.", exists=True, dir_okay=False)
+    ],
     n: Annotated[int, typer.Option("--n", min=1, max=1000, help="Items a visitor.")],
-    out: Annotated[Path, typer.Option("--out", metavar="F.parquet", help="The file to write.")],
+    out: OutFile,
     exclude_seen: Annotated[
         bool | None,
         typer.Option("--exclude-seen/--allow-seen", help="Without or with items had before; default: as learnt."),
@@ -37,6 +41,39 @@ def recommend(
     store = Store.open(process.store_url)
     allow_seen = None if exclude_seen is None else not exclude_seen
     with reporter() as report:
-        visitors, rows = answer_file(process, store, app, users, n, out, allow_seen, report.share)
+        visitors, rows = answer_file(open_batch(process, store, app, n, allow_seen), users, out, report.share)
     words = f"{rows:,} items for {visitors:,} visitors in {out}"
     show({"visitors": visitors, "rows": rows, "out": str(out)}, words, as_json)
+
+
+def evaluate(
+    app: Annotated[str | None, typer.Option("--app", help="The app.", show_default=False)] = None,
+    train: Annotated[
+        Path | None,
+        typer.Option("--train", metavar="F", help="CSV: user, item, perhaps ts (a number).", exists=True),
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option("--test", metavar="F", help="CSV: user, item; what came after.", exists=True)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Backtest every source and baseline, with intervals.
+
+    Either of an app (its last weeks are judged, nothing is published) or of two files, --train and --test.
+    """
+    files = [file for file in (train, test) if file is not None]
+    if len(files) != (0 if app is not None else 2):
+        raise InvalidValue("--app", app or "", "either --app APP, or --train F and --test F")
+    with reporter() as report:
+        report.now("backtest")
+        table = backtest_files(*files) if app is None else _of_app(app)
+    show(table.as_json(), table.as_text(), as_json)
+
+
+def _of_app(app: str) -> Table:
+    process = ProcessSettings.from_env()
+    store = Store.open(process.store_url)
+    settings = store.app(app)
+    active = store.active(app).portraits
+    portraits = None if active is None else portraits_folder(process, app, active.version)
+    return backtest_app(Lake(process.lake).snapshot(app), settings, portraits, datetime.now(UTC))

@@ -25,9 +25,12 @@ MARKS = {True: "yes", False: "no ", None: "?  "}
 def import_table(
     table: Annotated[str, typer.Argument(metavar="TABLE", help=", ".join(TABLES), show_default=False)],
     app: App,
-    source: Annotated[Path, typer.Option("--from", metavar="FILE", help="CSV, TSV, JSONL or Parquet; .gz too.")],
+    source: Annotated[
+        Path, typer.Option("--from", metavar="FILE", help="CSV, TSV, JSONL or Parquet; .gz too.", exists=True)
+    ],
     mapping: Annotated[
-        Path | None, typer.Option("--map", metavar="MAP.toml", help="Names, constants, units, filters, time format.")
+        Path | None,
+        typer.Option("--map", metavar="MAP.toml", help="Names, constants, units, filters, time format.", exists=True),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -39,7 +42,8 @@ def import_table(
     names = Mapping.load(mapping) if mapping is not None else None
     with reporter() as report:
         report.now(f"{app}: {table} from {source.name}")
-        done = take_file(Store.open(process.store_url), Lake(process.lake), app, table, source, names, report.share)
+        store, lake = Store.open(process.store_url), Lake(process.lake)
+        done = take_file(store, lake, app, table, source, mapping=names, on_progress=report.share)
     show(asdict(done), _account(done), as_json)
 
 

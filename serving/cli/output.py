@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -19,6 +20,19 @@ from portraits.errors import HuaxiangError, InvalidValue
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 App = Annotated[str, typer.Option("--app", help="The app.", show_default=False)]
+Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="0: a free one; default: HUAXIANG_PORT.")]
+
+
+def _in_a_folder(out: Path) -> Path:
+    if not out.parent.is_dir():
+        raise InvalidValue("--out", str(out), "a file in a folder that is there")
+    return out
+
+
+OutFile = Annotated[
+    Path,
+    typer.Option("--out", metavar="F.parquet", help="The file to write.", dir_okay=False, callback=_in_a_folder),
+]
 
 PIPE_WIDTH = 160
 SECONDS_BETWEEN_LINES = 1.0

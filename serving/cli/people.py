@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from portraits.build import PortraitSet
 from portraits.engine import connect
 from portraits.errors import NothingThere
 from portraits.words import in_words
-from serving.cli.output import App, AsJson, show, table
+from serving.cli.output import App, AsJson, OutFile, show, table
 from serving.publish import portraits_folder
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -39,7 +38,7 @@ def show_portrait(
 @portraits.command("export")
 def export(
     app: App,
-    out: Annotated[Path, typer.Option("--out", metavar="F.parquet", help="The file to write.", show_default=False)],
+    out: OutFile,
     as_json: AsJson = False,
 ) -> None:
     """Export the published portraits to a Parquet file, one row a visitor; who refused since is left out."""

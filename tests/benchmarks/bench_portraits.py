@@ -1,6 +1,7 @@
 """Portrait build beside hand-written DuckDB SQL for the same families: seconds, ratio, peak memory, growth exponent.
 
-    python tests/benchmarks/bench_portraits.py [--sizes 1e6 1e7 1e8] [--folder FOLDER] [--rounds 1] [--memory 8GB]
+    python tests/benchmarks/bench_portraits.py [--sizes 1e6 1e7 1e8] [--families all taste ...] [--folder FOLDER]
+        [--rounds 1] [--memory 8GB]
 
 Histories come from the sample shop (kept in FOLDER for the next run, if given). Every measurement is a process of its
 own, ours and theirs in turn, on the same Parquet files; CPU seconds are shown beside seconds, since they do not feel
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from portraits.build import ROW_GROUP, fields
 from portraits.engine import connect
 from portraits.features import FAMILIES, REGISTRY
 from portraits.local import to_us
-from portraits.past import Past
+from portraits.past import COLUMNS, Past
 from portraits.sample.history import history
 from portraits.settings import AppSettings
 
@@ -41,6 +43,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import portraits_sql
 
 SIDES = ("ours", "sql")
+HEAD = "      events family        ours s     sql s  ratio cpu ratio  ours GB  sql GB"
 NEEDED = {"visits": ("orders",)}
 """Fields of other families that a family's row-level fields look at."""
 
@@ -58,14 +61,13 @@ def main() -> None:
 def compare(folder: Path, args: argparse.Namespace) -> None:
     """Prints the table, a row for each size and family."""
     totals = {}
-    print(
-        f"{'events':>12} {'family':10} {'ours s':>9} {'sql s':>9} {'ratio':>6} {'cpu ratio':>9} {'ours GB':>8} {'sql GB':>7}"
-    )
-    for size in sorted(int(float(text)) for text in args.sizes):
+    print(HEAD)
+    sizes = sorted(int(float(text)) for text in args.sizes)
+    for size in sizes:
         shop = folder / f"shop-{size}"
         if not (shop / "items.parquet").exists():
             history(0, size, shop)
-        for family in ("all", *FAMILIES):
+        for family in args.families:
             best = {side: _best(shop, family, side, args) for side in SIDES}
             ours, sql = best["ours"], best["sql"]
             print(
@@ -74,14 +76,17 @@ def compare(folder: Path, args: argparse.Namespace) -> None:
                 flush=True,
             )
             if family == "all":
-                totals[size] = ours["s"]
-            elif not totals.keys() - {size}:
+                totals[size] = ours
+            elif size == sizes[0]:
                 differing = list(_differences(shop, family))
                 print(f"{'':12} {'':10} {'equal' if not differing else 'differ: ' + ', '.join(differing)}")
-    sizes = sorted(totals)
-    for small, large in zip(sizes, sizes[1:], strict=False):
-        exponent = math.log(totals[large] / totals[small]) / math.log(large / small)
-        print(f"growth exponent of ours from {small:,} to {large:,}: {exponent:.2f}")
+    for small, large in pairwise(sorted(totals)):
+        wall, cpu = (_exponent(small, large, totals[small][key], totals[large][key]) for key in ("s", "cpu"))
+        print(f"growth exponent of ours from {small:,} to {large:,}: {wall:.2f} (by CPU seconds {cpu:.2f})")
+
+
+def _exponent(small: int, large: int, of_small: float, of_large: float) -> float:
+    return math.log(of_large / of_small) / math.log(large / small)
 
 
 def _best(shop: Path, family: str, side: str, args: argparse.Namespace) -> dict[str, float]:
@@ -124,7 +129,8 @@ def theirs(con: Backend, shop: Path, family: str, out: Path) -> None:
     raw = con.con
     raw.execute(f"create view items as from read_parquet('{shop}/items.parquet')")
     raw.execute(
-        f"create view lake as select * from read_parquet('{shop}/events/*.parquet') e where ts < {known['ts']} and not "
+        f"create view lake as select {', '.join(COLUMNS)} from read_parquet('{shop}/events/*.parquet') e "
+        f"where ts < {known['ts']} and not "
         f"exists (from read_parquet('{shop}/users.parquet') u where u.user_id = e.user_id and u.consent = false)"
     )
     for name in ("touched", "mixed"):
@@ -174,6 +180,7 @@ def _bounds(shop: Path) -> tuple[datetime, datetime, int]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["1e6"])
+    parser.add_argument("--families", nargs="+", default=["all", *FAMILIES], choices=["all", *FAMILIES])
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--memory", default="8GB")

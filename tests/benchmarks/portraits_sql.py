@@ -1,7 +1,7 @@
 """The portrait written by hand in DuckDB SQL, for the benchmark: family -> statements, the last one a query.
 
-What a careful analyst would write for DuckDB alone, with its own time zones, `median`, `asof join` and so on. {now} is T
-in microseconds, {ts} the same as a literal. `PREPARE` makes the tables that families share, each once.
+What a careful analyst would write for DuckDB alone, with its own time zones, `median`, `asof join` and so on. {now} is
+T in microseconds, {ts} the same as a literal. `PREPARE` makes the tables that families share, each once.
 """
 
 PREPARE = {
@@ -25,7 +25,8 @@ PREPARE = {
           from marked)
         select * exclude (silence, n, previous, session) from cut
         qualify not bool_or(coalesce(coalesce(platform, 'wechat') = 'wechat'
-          and scene in ('1017', '1030', '1059', '1101', '1129', '1203'), false)) over (partition by user_id, session)""",
+          and scene in ('1017', '1030', '1059', '1101', '1129', '1203'), false))
+          over (partition by user_id, session)""",
     "visit": """
         with own as (
           select user_id, ts, type = 'launch' as launch, coalesce(platform, '') as platform,
@@ -62,7 +63,8 @@ PREPARE = {
           from items i full join paid p on i.item_id = p.item_id)
         select item_id, cost, root, case when price is not null then
           round((rank() over (partition by root, price is null order by price) - 1
-           + count(*) over (partition by root, price) / 2) / count(*) over (partition by root, price is null), 6) end as level
+           + count(*) over (partition by root, price) / 2) / count(*) over (partition by root, price is null), 6) end
+            as level
         from both_sides""",
     "orders": """
         select user_id, order_key, min(ts) as ts, min(day) as day, sum(amount) as spend, count(*) as lines
@@ -131,7 +133,8 @@ FAMILIES = {
             min(ts) filter (buy) as first_order, max(ts) filter (buy) as last_order
           from (select *, type = 'purchase' as buy from trade left join fact using (item_id)) group by user_id),
         rhythm as (
-          select user_id, count(*) as order_days, median(gap)::double as order_gap_days from order_day group by user_id),
+          select user_id, count(*) as order_days, median(gap)::double as order_gap_days
+          from order_day group by user_id),
         base as (
           select *, spend - refunded as net_spend, spend / nullif(orders, 0) as order_value,
             refunded / nullif(spend, 0) as refund_share,

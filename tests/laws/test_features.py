@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
 import ibis.expr.datatypes as dt
 import plain_portraits
 import planted_history as planted
-import pyarrow as pa
 import pytest
 
 from portraits.build import fields
@@ -185,9 +184,3 @@ def test_odd_histories(rows: list[dict[str, Any]]) -> None:
     expected = plain_portraits.portraits(numbered, planted.items(), [], planted.AS_OF, planted.SETTINGS)
     found = table_of(planted.past(numbered, user_rows=[]))
     assert found == {user: {"user_id": user} | approximately(person) for user, person in expected.items()}
-
-
-def test_arrow_gives_moments_in_utc() -> None:
-    table = fields(VARIANTS["base"]()).select("first_seen").to_pyarrow()
-    assert table.schema.field("first_seen").type == pa.timestamp("us", tz="UTC")
-    assert table["first_seen"].drop_null()[0].as_py().astimezone(UTC) < datetime.now(UTC)

@@ -179,9 +179,10 @@ def test_compaction_leaves_one_sorted_file_a_day_and_the_same_rows(lake: Lake) -
         lake.append_events("shop", events((f"a{i}", f"u{9 - i}", NOON, i), (f"b{i}", "u", NOON + DAY, i)))
         lake.upsert("shop", "items", items(i, "tea"), NOON + i * DAY)
     before = lake.snapshot("shop")
+    rows = stored(before)
     assert lake.compact("shop", keep_hours=0) == 12
     after = lake.snapshot("shop")
-    assert (stored(after), after.bounds()) == (stored(lake.snapshot("shop")), before.bounds())
+    assert (stored(after), after.bounds()) == (rows, before.bounds())
     assert [len(after.files(name)) for name in ("events", "items")] == [2, 1]
     assert prices(lake, NOON + DAY) == {"tea": 1}
     assert not any(path.exists() for path in before.files("events"))
@@ -211,7 +212,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 import pyarrow as pa
 from portraits.lake import Lake
-for batch in range(8):
+for batch in range(4):
     ids = [f"{sys.argv[2]}-{batch}-{i}" for i in range(10)]
     times = pa.array([datetime(2026, 3, 1 + i % 5, tzinfo=UTC) for i in range(10)], pa.timestamp("us", tz="UTC"))
     Lake(Path(sys.argv[1])).append_events(
@@ -227,7 +228,7 @@ def test_a_reader_beside_two_writers_sees_whole_commits_only(lake: Lake) -> None
     while any(writer.poll() is None for writer in writers):
         seen.append(lake.snapshot("shop").events(con).count().execute())
     assert [writer.returncode for writer in writers] == [0, 0]
-    assert lake.snapshot("shop").events(con).count().execute() == 2 * 8 * 10
+    assert lake.snapshot("shop").events(con).count().execute() == 2 * 4 * 10
     assert all(rows % 10 == 0 for rows in seen)
     assert seen == sorted(seen)
 

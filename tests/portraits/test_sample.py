@@ -287,11 +287,11 @@ def test_sharers_are_found_in_the_friends_they_bring(sql: Sql) -> None:
 
 
 def test_coupons_are_given_at_random_and_change_what_the_truth_says(sql: Sql) -> None:
-    """Treated and held out are alike without a coupon; what they buy on that visit differs by the planted effect."""
+    """Treated and held out are alike without a coupon; what they decide on that visit differs by the planted effect."""
     [(share, alike, apart, effect, users)] = sql(
         "SELECT avg(treated::INT), avg(p_without) FILTER (treated) - avg(p_without) FILTER (NOT treated), "
         "avg(wants_with::INT) FILTER (treated) - avg(wants_without::INT) FILTER (NOT treated), "
-        "avg(p_with - p_without), count(*) FROM true_coupons"
+        "avg((p_with - p_without) / (1 - p_planned)), count(*) FROM true_coupons"
     )
     assert share == pytest.approx(0.5, abs=0.03)
     assert alike == pytest.approx(0, abs=0.02)

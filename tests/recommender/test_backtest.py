@@ -42,7 +42,7 @@ def _write(path: Path, pairs: list[tuple[str, str]]) -> None:
 def test_files_give_a_table_that_finds_the_blocks(files: tuple[Path, Path]) -> None:
     table = backtest_files(*files)
     rows = {(row.name, row.part): row for row in table.rows}
-    assert rows["served", "new"].estimates["ndcg"].mean > 0.9
+    assert rows["served", "new"].estimates["ndcg"].mean > 0.8
     assert rows["popular", "new"].estimates["ndcg"].mean < 0.5
     text = table.as_text()
     assert all(name in text for name in SOURCES)

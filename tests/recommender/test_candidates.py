@@ -162,7 +162,9 @@ def test_features_weigh_less_than_the_identity() -> None:
     import scipy.sparse as sp
 
     rows = with_identity(np.array([True, False]), sp.csr_matrix(np.array([[1, 1], [0, 1]], np.float32)))
-    np.testing.assert_allclose(rows.toarray(), [[1, 0, FEATURE_WEIGHT / 2, FEATURE_WEIGHT / 2], [0, 0, 0, FEATURE_WEIGHT]])
+    np.testing.assert_allclose(
+        rows.toarray(), [[1, 0, FEATURE_WEIGHT / 2, FEATURE_WEIGHT / 2], [0, 0, 0, FEATURE_WEIGHT]]
+    )
 
 
 def test_top_breaks_ties_by_the_smaller_number() -> None:

@@ -41,7 +41,7 @@ def test_coverage_counts_items_shown_to_anybody() -> None:
 
 def plainly(listed: list[int], truth: set[int], k: int) -> dict[str, float]:
     """The definitions again, one user at a time, without arrays."""
-    cut = [item for item in listed[:k]]
+    cut = listed[:k]
     places = [place for place, item in enumerate(cut, start=1) if item in truth]
     ideal = sum(1 / log2(place + 1) for place in range(1, min(k, len(truth)) + 1))
     precisions = [sum(item in truth for item in cut[:place]) / place for place in places]

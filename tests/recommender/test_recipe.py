@@ -108,7 +108,9 @@ def test_the_same_examples_give_the_same_ranker() -> None:
 def test_too_little_to_learn_from_is_the_base_rate() -> None:
     few = Examples(np.zeros((100, 3), np.float32), np.arange(100) < 9, np.zeros(100, bool))
     assert not few.enough
-    assert Ranker(NAMES).fit(few).predict(few.features, few.repeat) == pytest.approx(np.full(100, (9 + 1) / (100 + 100)))
+    assert Ranker(NAMES).fit(few).predict(few.features, few.repeat) == pytest.approx(
+        np.full(100, (9 + 1) / (100 + 100))
+    )
 
 
 def test_examples_are_the_real_candidates() -> None:
@@ -122,7 +124,9 @@ def test_examples_are_the_real_candidates() -> None:
 def judged_by(truth: list[int], seen: list[int], users: int = 30) -> Split:
     """Everybody took the items of `seen` before and those of `truth` afterwards."""
     names = [f"u{number:02d}" for number in range(users)]
-    train = Dataset.from_arrays(names * len(seen), [str(item) for item in seen for _ in names], extra_items=list("0123456789"))
+    train = Dataset.from_arrays(
+        names * len(seen), [str(item) for item in seen for _ in names], extra_items=list("0123456789")
+    )
     dense = np.zeros((users, 10), np.float32)
     dense[:, truth] = 1
     rows = np.arange(users, dtype=np.int32)

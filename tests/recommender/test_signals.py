@@ -11,6 +11,7 @@ from recommender.facts import Facts
 from recommender.signals import Signals
 
 NOW = 100 * DAY_US
+ITEMS = ("cup", "pot", "tea")
 UNIT = 25
 """Days in the recent window of a history of 100 days: min(30, 100 / 4)."""
 
@@ -30,7 +31,7 @@ def signals() -> dict[str, dict[str, float]]:
     branded = Facts(**{**vars(facts), "brands": np.array([b"acme"])})
     maker = Signals(history.subset(np.ones(len(history.user), bool), NOW, branded))
     values = maker.of(np.array([0], np.int32), np.array([[0, 1, 2]], np.int32))[0]
-    return {item: dict(zip(maker.names, row.tolist(), strict=True)) for item, row in zip(("cup", "pot", "tea"), values)}
+    return {item: dict(zip(maker.names, row.tolist(), strict=True)) for item, row in zip(ITEMS, values, strict=True)}
 
 
 def test_own_history_of_the_item(signals: dict[str, dict[str, float]]) -> None:

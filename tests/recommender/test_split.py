@@ -59,9 +59,7 @@ def test_the_same_seed_leaves_out_the_same() -> None:
 
 def test_a_given_split_is_taken_as_it_is() -> None:
     train = Dataset.from_arrays(["ann", "bob"], ["tea", "tea"], extra_users=["cid"], extra_items=["pot"])
-    test = Dataset.from_arrays(
-        ["ann", "ann", "cid"], ["tea", "pot", "pot"], extra_users=["bob"], extra_items=["tea"]
-    )
+    test = Dataset.from_arrays(["ann", "ann", "cid"], ["tea", "pot", "pot"], extra_users=["bob"], extra_items=["tea"])
     found = split.given(train, test)
     assert names(found, found.truth) == {"ann": {"tea", "pot"}}
     assert names(found, found.new_truth) == {"ann": {"pot"}}

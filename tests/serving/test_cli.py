@@ -1,0 +1,239 @@
+"""`huaxiang` as people and machines call it: verbs, exit codes, JSON, files."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import typer
+from planted_app import open_shop
+
+from portraits.history import TABLES
+from serving.cli import VERBS, main
+from serving.cli.output import moment
+from serving.settings import ProcessSettings
+from serving.stores import Store
+
+DESIGNED = {
+    "demo", "app", "key", "import", "doctor", "nightly", "portraits", "recommend", "evaluate", "models", "serve",
+}  # fmt: skip
+
+
+class Shell:
+    """Calls of the command line in this process, in one home folder."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.home = home
+        self._capsys = capsys
+        monkeypatch.setenv("HUAXIANG_HOME", str(home))
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        """Exit code, stdout, stderr."""
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        said = self._capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    def json(self, *arguments: object) -> object:
+        """The JSON that a call that must succeed prints."""
+        code, out, err = self(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(tmp_path / "home", monkeypatch, capsys)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+
+
+def test_help_names_every_verb_and_imports_none() -> None:
+    heavy = ("ibis", "duckdb", "pyarrow", "numpy", "sqlalchemy", "bentoml")
+    code = f"""if True:
+        import sys
+        from serving.cli import main
+        try:
+            main(["--help"])
+        except SystemExit:
+            print(*[name for name in {heavy} if name in sys.modules])
+    """
+    out = run("-c", code).stdout
+    assert set(VERBS) == DESIGNED
+    for verb in VERBS:
+        assert f"  {verb} " in out
+    assert out.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_helps_and_says_the_same_as_the_table(name: str, shell: Shell) -> None:
+    verb = VERBS[name].load()
+    code, out, _ = shell(name, "--help")
+    assert code == 0
+    if isinstance(verb, typer.Typer):
+        for command in verb.registered_commands:
+            assert command.name is not None
+            assert shell(name, command.name, "--help")[0] == 0
+    else:
+        assert inspect.getdoc(verb).splitlines()[0] == VERBS[name].line
+    assert VERBS[name].line.split()[0] in out
+
+
+def test_import_names_every_table_of_the_contract(shell: Shell) -> None:
+    out = " ".join(shell("import", "--help")[1].split())
+    for table in TABLES:
+        assert table in out
+
+
+def test_an_app_is_added_once_set_and_listed(shell: Shell) -> None:
+    assert shell("app", "add", "shop")[:2] == (0, "shop: added\n")
+    assert shell("app", "add", "shop")[:2] == (0, "shop: there already\n")
+    assert shell("app", "set", "shop", "currency=EUR", "control_share=0.1")[0] == 0
+    assert shell("app", "set", "shop", "currency=USD", "control_share=7")[0] == 2
+    listed = shell.json("app", "list")
+    assert [(app["app_id"], app["currency"], app["control_share"]) for app in listed] == [("shop", "EUR", 0.1)]
+
+
+def test_a_key_is_printed_once_listed_without_itself_and_revoked(shell: Shell) -> None:
+    shell("app", "add", "shop")
+    key = shell("key", "create", "--app", "shop", "--scope", "events")[1].strip()
+    store = Store.open(ProcessSettings(home=shell.home).store_url)
+    found = store.find_key(key)
+    assert found is not None
+    listed = shell("key", "list", "--app", "shop")[1]
+    assert found.key_id in listed
+    assert key not in listed
+    assert shell("key", "revoke", found.key_id, "--app", "shop")[0] == 0
+    assert store.find_key(key) is None
+    assert shell("key", "revoke", "nothing", "--app", "shop")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("bogus",), 2, "No such command"),
+        (("app", "add", "Not An App"), 2, "app_id = 'Not An App'"),
+        (("app", "set", "shop", "currency"), 2, "KEY=VALUE"),
+        (("app", "set", "shop", "colour=red"), 2, "unknown setting 'colour'"),
+        (("key", "list", "--app", "nope"), 2, "no app 'nope'"),
+        (("key", "create", "--app", "shop"), 2, "--scope"),
+        (("doctor", "--app", "nope"), 2, "no app 'nope'"),
+        (("nightly",), 2, "--app APP or --all"),
+        (("nightly", "--app", "shop", "--all"), 2, "--app APP or --all"),
+        (("nightly", "--app", "shop", "--as-of", "yesterday"), 2, "--as-of"),
+        (("nightly", "--app", "shop", "--as-of", "2026-01-01T00:00:00"), 2, "offset"),
+        (("nightly", "--app", "shop", "--as-of", "2199-01-01T00:00:00Z"), 2, "has passed"),
+        (("import", "nonsense", "--app", "shop", "--from", __file__), 2, "unknown table 'nonsense'"),
+        (("import", "events", "--app", "shop", "--from", "no-such-file.csv"), 2, "no-such-file.csv"),
+        (("portraits", "export", "--app", "shop", "--out", "no/such/folder.parquet"), 2, "--out"),
+        (("portraits", "show", "ann", "--app", "shop"), 1, "no portraits 'shop'"),
+        (("models", "rollback", "--app", "shop"), 1, "no version"),
+        (("evaluate",), 2, "--train"),
+        (("evaluate", "--app", "shop", "--train", "x.csv"), 2, "--train"),
+        (("serve", "--port", "99999"), 2, "--port"),
+    ],
+)
+def test_wrong_use_is_2_failure_is_1_and_both_say_why(
+    shell: Shell, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    shell("app", "add", "shop")
+    ended, out, err = shell(*arguments)
+    assert (ended, out) == (code, "")
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_an_error_is_json_for_machines(shell: Shell) -> None:
+    code, _, err = shell("key", "list", "--app", "nope", "--json")
+    error = json.loads(err)["error"]
+    assert (code, error["code"], error["field"]) == (2, "unknown_app", "app_id")
+
+
+def test_import_accounts_for_every_row_and_the_next_request_sees_it(shell: Shell, tmp_path: Path) -> None:
+    shell("app", "add", "shop")
+    items = tmp_path / "items.csv"
+    items.write_text("item_id,title,price\ntea,龙井茶 😀,12800\npot,茶壶,not a price\n", "utf-8")
+    report = shell.json("import", "items", "--app", "shop", "--from", items)
+    assert (report["rows"], report["accepted"], report["quarantined"]) == (2, 1, 1)
+    again = shell.json("import", "items", "--app", "shop", "--from", items)
+    assert (again["accepted"], again["duplicates"], again["events"]) == (0, 1, 0)
+    store = Store.open(ProcessSettings(home=shell.home).store_url)
+    assert store.row("shop", "items", "tea")["title"] == "龙井茶 😀"
+    code, out, _ = shell("import", "items", "--app", "shop", "--from", items)
+    assert code == 0
+    assert out.splitlines()[0].split() == ["rows", "2"]
+
+
+def test_a_request_that_changed_an_item_meanwhile_is_not_undone_by_an_import(shell: Shell, tmp_path: Path) -> None:
+    shell("app", "add", "shop")
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"item_id": "tea", "price": 100}\n{"item_id": "pot", "price": 200}\n')
+    shell("import", "items", "--app", "shop", "--from", items)
+    store = Store.open(ProcessSettings(home=shell.home).store_url)
+    store.upsert("shop", "items", [{"item_id": "pot", "price": 250}])
+    items.write_text('{"item_id": "tea", "price": 110}\n')
+    shell("import", "items", "--app", "shop", "--from", items)
+    assert [store.row("shop", "items", item)["price"] for item in ("tea", "pot")] == [110, 250]
+
+
+def test_batch_answers_for_known_and_unknown_visitors(shell: Shell, tmp_path: Path) -> None:
+    _, store = open_shop(shell.home)
+    store.upsert("shop", "users", [{"user_id": "eve", "consent": False}])
+    users = tmp_path / "users.csv"
+    users.write_text("name,user_id\nAnn,ann\nBob,stranger\nAnn again,ann\nEve,eve\n")
+    out = tmp_path / "answers.parquet"
+    said = shell.json("recommend", "--app", "shop", "--users", users, "--n", "3", "--out", out)
+    assert said == {"visitors": 3, "rows": 9, "out": str(out)}
+    rows = pq.read_table(out).to_pylist()
+    assert [row["rank"] for row in rows] == [1, 2, 3] * 3
+    assert [row["item_id"] for row in rows if row["user_id"] == "ann"] == ["green", "black", "white"]
+    assert [row["item_id"] for row in rows if row["user_id"] == "stranger"][:2] == ["cup", "mug"]
+    assert list(tmp_path.glob(".answers*")) == []
+
+
+def test_users_without_the_column_are_refused(shell: Shell, tmp_path: Path) -> None:
+    open_shop(shell.home)
+    users = tmp_path / "users.csv"
+    users.write_text("name\nann\n")
+    out = tmp_path / "out.parquet"
+    code, _, err = shell("recommend", "--app", "shop", "--users", users, "--n", "3", "--out", out)
+    assert (code, out.exists()) == (1, False)
+    assert "no readable column user_id" in err
+
+
+def test_versions_are_listed_and_the_one_before_comes_back(shell: Shell) -> None:
+    planted = importlib.import_module("planted_app")
+    settings, store = planted.open_shop(shell.home)
+    first = store.active("shop").bundle.version
+    second = planted.publish_night(settings, store, planted.night())
+    listed = shell.json("models", "list", "--app", "shop")
+    assert [(one["version"], one["active"]) for one in listed] == [(second, True), (first, False)]
+    assert shell.json("models", "rollback", "--app", "shop")["version"] == first
+    assert shell("models", "promote", second, "--app", "shop")[:2] == (0, f"shop: {second} is served\n")
+    assert shell("models", "promote", "unknown", "--app", "shop")[0] == 1
+
+
+def test_a_backtest_of_two_files(shell: Shell, tmp_path: Path) -> None:
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    pairs = [(user, item) for user in range(40) for item in range(12) if (user + item) % 3]
+    train.write_text("user,item\n" + "".join(f"u{user},i{item}\n" for user, item in pairs))
+    test.write_text("user,item\n" + "".join(f"u{user},i{(user * 2) % 12}\n" for user in range(40)))
+    table = shell.json("evaluate", "--train", train, "--test", test)
+    assert {"popular", "served"} <= {row["name"] for row in table["rows"]}
+    test.write_text("who,what\n")
+    assert shell("evaluate", "--train", train, "--test", test)[0] == 1
+
+
+def test_a_time_needs_its_offset() -> None:
+    parsed = moment("--as-of", "2026-11-20T03:00:00+08:00")
+    assert parsed is not None
+    assert parsed.isoformat() == "2026-11-20T03:00:00+08:00"
+    assert moment("--as-of", None) is None

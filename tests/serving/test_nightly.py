@@ -1,0 +1,207 @@
+"""The night in one process: what it publishes, what it keeps, what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pytest
+from planted_shelf import Night, item
+from small_shop import END, open_empty_shop, purchase, send, today
+
+from portraits.errors import InvalidValue, UnknownApp
+from portraits.history import EVENTS
+from portraits.lake import Lake
+from recommender.bundle import Bundle, write_bundle
+from recommender.catalogue import Catalogue
+from recommender.pipeline import recommend
+from recommender.train import Trained
+from recommender.types import Query
+from serving import nightly
+from serving.nightly import run_night
+from serving.publish import bundle_folder
+from serving.settings import ProcessSettings
+from serving.stores import Store
+from serving.summary import NightSummary, in_words
+
+Shop = tuple[ProcessSettings, Store, Lake]
+UTC_ZONE = ZoneInfo("UTC")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return open_empty_shop(tmp_path / "home")
+
+
+def fill(lake: Lake, *pairs: tuple[str, str]) -> None:
+    """One purchase for each (user, item)."""
+    rows = [
+        purchase(f"e{place}", user, bought, END - timedelta(days=1, minutes=place))
+        for place, (user, bought) in enumerate(pairs)
+    ]
+    lake.append("shop", "events", pa.Table.from_pylist(rows, schema=EVENTS.arrow_schema()), "test")
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`gate(verdict)`: training takes no time and the gate says so; what it would have learnt is not this test's."""
+
+    def says(verdict: str) -> None:
+        def train(*arguments: Any, **_: Any) -> Trained:
+            folder: Path = arguments[4] / "bundle"
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            planted = Night([item("tea", title="Tea")], popular=[("tea", 1.0)])
+            write_bundle(folder, planted.arrays(), planted.manifest)
+            return Trained(folder, verdict, {"gate": {"sentence": "as planted", "comparisons": []}})
+
+        monkeypatch.setattr(nightly, "train", train)
+
+    return says
+
+
+def shelf(shop: Shop, user_id: str) -> list[str]:
+    """What the published bundle would show."""
+    process, store, _ = shop
+    active = store.active("shop").bundle
+    assert active is not None
+    bundle = Bundle.open(bundle_folder(process, "shop", active.version))
+    answer = recommend(bundle, Catalogue.from_bundle(bundle), Query(user_id, 5, datetime.now(UTC)))
+    return [ranked.item_id for ranked in answer.items]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([], []),
+        ([("ann", "tea")], ["tea"]),
+        ([("ann", "tea"), ("ann", "pot"), ("ann", "tea")], ["pot", "tea"]),
+        ([("ann", "tea"), ("bob", "tea"), ("eve", "tea")], ["tea"]),
+    ],
+    ids=["empty app", "one event", "one user", "one item"],
+)
+@pytest.mark.fault
+def test_too_little_history_is_no_failure(shop: Shop, pairs: list[tuple[str, str]], expected: list[str]) -> None:
+    fill(shop[2], *pairs)
+    summary = run_night(*shop, "shop")
+    assert (summary.status, summary.exit_code, summary.portraits) == ("popular", 0, len({user for user, _ in pairs}))
+    assert sorted(shelf(shop, "stranger")) == expected
+    assert any("popular shelf is published" in line for line in in_words(summary, UTC_ZONE))
+
+
+@pytest.mark.law
+def test_a_model_that_is_held_back_leaves_the_active_one_and_publishes_portraits(
+    shop: Shop, gate: Callable[[str], None]
+) -> None:
+    fill(shop[2], ("ann", "tea"))
+    gate("publish")
+    first = run_night(*shop, "shop", as_of=END)
+    gate("hold")
+    second = run_night(*shop, "shop")
+    active = shop[1].active("shop")
+    assert active.bundle is not None
+    assert active.portraits is not None
+    assert (active.bundle.version, active.portraits.version) == (first.version, second.version)
+    assert (first.exit_code, second.exit_code, second.status) == (0, 3, "held")
+
+
+def test_a_first_night_that_loses_publishes_popularity_and_says_so(shop: Shop, gate: Callable[[str], None]) -> None:
+    gate("popular")
+    summary = run_night(*shop, "shop")
+    assert (summary.exit_code, summary.status, summary.reason) == (3, "popular", "as planted")
+
+
+def test_a_past_night_replaces_a_newer_version_only_when_told(shop: Shop, gate: Callable[[str], None]) -> None:
+    gate("publish")
+    newer = run_night(*shop, "shop", as_of=END)
+    past = END - timedelta(days=10)
+    rehearsed = run_night(*shop, "shop", as_of=past)
+    assert (rehearsed.status, rehearsed.version, rehearsed.exit_code) == ("rehearsed", None, 0)
+    assert shop[1].active("shop").bundle == shop[1].active("shop").bundle._replace(version=newer.version)
+    told = run_night(*shop, "shop", as_of=past, publish=True)
+    active = shop[1].active("shop")
+    assert active.bundle is not None
+    assert active.portraits is not None
+    assert (active.bundle.version, active.bundle.as_of, active.portraits.as_of) == (told.version, past, past)
+
+
+@pytest.mark.law
+def test_the_store_keeps_what_the_published_version_does_not_hold(shop: Shop, gate: Callable[[str], None]) -> None:
+    process, store, lake = shop
+    gate("publish")
+    before, after = END - timedelta(hours=1), END + timedelta(hours=1)
+    send(store, "shop", [today(1, before), today(2, after)])
+    summary = run_night(process, store, lake, "shop", as_of=END)
+    assert summary.drained["events"] == 2
+    assert lake.snapshot("shop").bounds() == (before, after, 2)
+    kept = store.events_to_drain("shop", after_seq=0).payloads
+    assert [json.loads(event)["event_id"] for event in kept] == ["today-2"]
+    assert len(store.state("shop", "u002").recent) == 1
+    assert len(store.state("shop", "u001").recent) == 0
+
+
+def test_a_night_that_fails_is_on_record_and_the_next_begins_anew(
+    shop: Shop, gate: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Trained:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(nightly, "train", broken)
+    with pytest.raises(OSError, match="no space left"):
+        run_night(*shop, "shop")
+    gate("publish")
+    assert not run_night(*shop, "shop").resumed
+    done, failed = shop[1].runs("shop")
+    assert (done.status, failed.status) == ("published", "failed")
+    assert failed.summary["reason"] == "OSError: no space left on device"
+
+
+@pytest.mark.parametrize("as_of", [datetime(2026, 1, 1), datetime.now(UTC) + timedelta(days=1)])
+def test_a_moment_that_cannot_be_is_refused(shop: Shop, as_of: datetime) -> None:
+    with pytest.raises(InvalidValue, match="as_of"):
+        run_night(*shop, "shop", as_of=as_of)
+    with pytest.raises(UnknownApp):
+        run_night(*shop, "another")
+    assert shop[1].runs("shop") == []
+
+
+def test_the_summary_reads_as_it_happened() -> None:
+    row = {"part": "all", "users": 1_395, "recall": [0.1811, 0.17, 0.19], "ndcg": [0.36, 0.35, 0.37], "hit": [0.85] * 3}
+    summary = NightSummary(
+        app_id="shop",
+        run_id="r1",
+        as_of=END,
+        status="held",
+        reason="the new model loses to recent_popular",
+        lost=True,
+        resumed=True,
+        drained={"events": 1_234, "duplicates": 5, "conflicts": 0, "changes": 7, "decisions": 0},
+        history={"events": 100_000, "first": "2026-01-01T00:00:00+00:00", "last": "2026-03-01T00:00:00+00:00"},
+        portraits=2_000,
+        backtest={"k": 10, "rows": [{"name": "served"} | row]},
+        compared=[{"rival": "recent_popular", "part": "all", "difference": [-0.02, -0.03, -0.01], "lost": True}],
+        seconds={"drain": 1.23, "train": 60.0},
+        warnings=("No stores: nothing can be said about place.",),
+    )
+    assert list(in_words(summary, ZoneInfo("Asia/Shanghai"))) == [
+        "shop: the new model is held back, the active one stays",
+        "  why        the new model loses to recent_popular",
+        "             NDCG against recent popular, all items: -0.020 (95% -0.030 to -0.010)",
+        "  as of      2026-03-02 12:00, taken up after a crash",
+        "  drained    1,234 events, 5 known already, 7 catalogue changes",
+        "  history    100,000 events from 2026-01-01 08:00 to 2026-03-01 08:00",
+        "  portraits  2,000",
+        "  seconds    drain 1.2, train 60.0",
+        "",
+        "  backtest, all items (1,395 visitors)",
+        "                                   recall@10                 ndcg@10                  hit@10",
+        "    served               0.181 [0.170 0.190]     0.360 [0.350 0.370]     0.850 [0.850 0.850]",
+        "",
+        "  what the history does not support",
+        "  - No stores: nothing can be said about place.",
+    ]
+    assert json.loads(json.dumps(summary.to_dict()))["exit_code"] == 3
