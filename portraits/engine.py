@@ -31,7 +31,8 @@ def connect(memory_limit: str | None = None, threads: int | None = None, temp: P
         config["threads"] = threads
     con: Backend = ibis.duckdb.connect(**config)
     con.raw_sql("SET TimeZone = 'UTC'")
-    con.raw_sql("SET enable_progress_bar = false")
+    # Not `enable_progress_bar`: inside a notebook kernel DuckDB refuses to touch that one without ipywidgets.
+    con.raw_sql("SET enable_progress_bar_print = false")
     return con
 
 

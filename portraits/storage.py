@@ -58,7 +58,7 @@ def content_text(table: Table, present: Iterable[str]) -> str:
 
 def content_hash(text: str) -> str:
     """SQL for a text's content hash: 63 bits of its MD5, which unlike DuckDB's `hash` never changes its mind."""
-    return f"(md5_number_lower({text}) >> 1)::BIGINT"
+    return f"(md5_number({text}) >> 65)::BIGINT"
 
 
 def _as_text(name: str, kind: Kind) -> str:

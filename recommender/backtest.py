@@ -122,7 +122,7 @@ def replay(inner: Split, outer: Split, plan: Plan) -> Backtest:
     names = tuple(SOURCES)
     recipe = choose(outer, pools, names, ranker, plan.repeat)
     fitted = Fitted(pooler, recipe, ranker)
-    sources = evaluate.judge_sources(outer, pools, names)
+    sources = evaluate.judge_sources(outer, pooler.sources)
     ours = _served("served", outer, fitted, plan)
     active = _active(ours, outer, fitted, plan)
     rivals = [] if active is None or active is ours else [active]

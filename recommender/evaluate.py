@@ -15,12 +15,11 @@ import numpy as np
 
 from recommender import metrics
 from recommender.bundle import Bundle
+from recommender.candidates.protocol import Source, block_rows, blocks, top
 from recommender.catalogue import Catalogue
 from recommender.dataset import Int32
 from recommender.metrics import Estimate, Values
 from recommender.pipeline import recommend
-from recommender.pool import Pool
-from recommender.recipe import lists
 from recommender.split import Split
 from recommender.types import Query
 
@@ -86,14 +85,18 @@ def judge(name: str, split: Split, listed: Mapping[str, Int32], k: int = K) -> J
     return Judged(name, values, dict(listed))
 
 
-def judge_sources(split: Split, pools: Iterable[Pool], names: Sequence[str], k: int = K) -> list[Judged]:
-    """Each source alone, from pools of `split.users`: its own order of its own candidates."""
-    found: dict[str, dict[str, list[Int32]]] = {name: {part: [] for part in PARTS} for name in names}
-    for pool in pools:
-        for index, name in enumerate(names):
-            own = pool.scores[:, :, index]
-            found[name]["all"].append(lists(pool, own, k))
-            found[name]["new"].append(lists(pool, own, k, ~pool.repeat))
+def judge_sources(split: Split, sources: Sequence[Source], k: int = K) -> list[Judged]:
+    """Each fitted source alone, over all rankable items and over those that the user did not take before."""
+    train = split.train
+    found: dict[str, dict[str, list[Int32]]] = {source.name: {part: [] for part in PARTS} for source in sources}
+    for users in blocks(split.users, block_rows(train.shape[1], 4)):
+        taken = train.bought[users].nonzero()
+        for source in sources:
+            scores = source.scores(users)
+            scores[:, ~train.rankable] = -np.inf
+            found[source.name]["all"].append(top(scores, k)[0])
+            scores[taken] = -np.inf
+            found[source.name]["new"].append(top(scores, k)[0])
     return [judge(name, split, {part: joined(parts[part], k) for part in PARTS}, k) for name, parts in found.items()]
 
 

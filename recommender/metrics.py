@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -79,10 +80,18 @@ def bootstrap(values: Values, seed: int, draws: int = 1000) -> Estimate:
     """Mean of `values` (one a user) and its 95% percentile interval over users drawn with replacement."""
     if len(values) == 0:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
-    means = np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(draws)])
+    means = _resamples(len(values), seed, draws) @ values / len(values)
     low, high = np.quantile(means, [0.025, 0.975])
     return Estimate(float(values.mean()), float(low), float(high))
+
+
+@lru_cache(maxsize=2)
+def _resamples(users: int, seed: int, draws: int) -> Values:
+    """float64[draws, users]: how often each user was drawn. Kept, as all metrics and contestants share the draws."""
+    drawn = np.random.default_rng(seed).integers(0, users, (draws, users))
+    drawn += np.arange(draws)[:, None] * users
+    counts = np.bincount(drawn.ravel(), minlength=draws * users)
+    return counts.reshape(draws, users).astype(np.float64)
 
 
 def paired_bootstrap(ours: Values, theirs: Values, seed: int, draws: int = 1000) -> Estimate:

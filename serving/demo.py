@@ -1,7 +1,8 @@
 """`huaxiang demo`: from nothing to a page in the browser.
 
 The sample shop writes a past that ends today, the past is imported as a merchant would, the night runs, and the result
-is served on localhost. What is there already is used again: a second demo starts with the night.
+is served on localhost. What is there already is used again: a second demo starts with the night. The files of the past
+are deleted when all of them were imported, so a demo that was stopped before imports them again.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def prepare(process: ProcessSettings, events: int, seed: int, listener: Listener
     """The sample shop as the app `demo`: its past imported, its portraits and model published."""
     store, lake = Store.open(process.store_url), Lake(process.lake)
     store.add_app(AppSettings(APP))
-    if lake.snapshot(APP).bounds() is None:
-        files = process.home / "demo"
+    files = process.home / "demo"
+    if files.exists() or lake.snapshot(APP).bounds() is None:
         listener.now(f"a shop lives through {events:,} events")
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         written = history(seed, events, files, end=midnight)
@@ -72,7 +73,6 @@ def one_time_link(process: ProcessSettings) -> str:
 
 
 def _import(store: Store, lake: Lake, files: Path, listener: Listener) -> None:
-    """Catalogues, events, decisions. The events come last, so that a demo that was stopped imports all of it again."""
     named = [(table, files / f"{table}.parquet") for table in (*CATALOGUES, "decisions")]
     events = [("events", path) for path in sorted((files / "events").iterdir())]
     for table, path in (*named, *events):

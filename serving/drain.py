@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.json
+import pyarrow.parquet as pq
 
-from portraits.history import CATALOGUES, DECISIONS, EVENTS, Kind, Table
+from portraits.engine import connect
+from portraits.history import CATALOGUES, DECISIONS, EVENTS, TABLES, Kind, Table
 from portraits.lake import Appended, Lake
+from portraits.quarantine import STAGED
 from serving.stores import Store
+from serving.stores.events import RejectedRow
 
 PAGE_ROWS = 100_000
 SOURCE = "online store"
@@ -25,24 +29,26 @@ _AS_JSON = {Kind.INTEGER: pa.int64(), Kind.BOOLEAN: pa.bool_(), Kind.LIST: pa.li
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What the lake did not hold before, and the events that it knew already or that contradict one it knew."""
+    """What the lake did not hold before; events that it knew already or that contradict one it knew; rows refused."""
 
     events: int = 0
     duplicates: int = 0
     conflicts: int = 0
     changes: int = 0
     decisions: int = 0
+    rejected: int = 0
 
 
 def drain(store: Store, lake: Lake, app_id: str, tell: Callable[[str], None]) -> Drained:
-    """Copies events, catalogue changes and decisions of one app; `tell` hears how far it is.
+    """Copies one app's events, catalogue changes, decisions and refused rows; `tell` hears how far it is.
 
     Raises StoreUnavailable, AnotherRunning (another writer of the lake).
     """
     changes = drain_changes(store, lake, app_id)
     events = _drain_events(store, lake, app_id, tell)
     decisions = _drain_decisions(store, lake, app_id)
-    return Drained(events.accepted, events.duplicates, events.conflicts, changes, decisions)
+    rejected = _drain_rejected(store, lake, app_id)
+    return Drained(events.accepted, events.duplicates, events.conflicts, changes, decisions, rejected)
 
 
 def drain_changes(store: Store, lake: Lake, app_id: str) -> int:
@@ -94,3 +100,27 @@ def _drain_decisions(store: Store, lake: Lake, app_id: str) -> int:
         lake.append(app_id, "decisions", as_table(DECISIONS, page.payloads), SOURCE)
         store.delete_decisions(app_id, page.last_seq)
         taken += len(page.payloads)
+
+
+def _drain_rejected(store: Store, lake: Lake, app_id: str) -> int:
+    """What requests were refused goes where the refused rows of files are."""
+    taken = 0
+    while rejected := store.rejected_to_drain(app_id, limit=PAGE_ROWS):
+        for source in sorted({row.source for _, row in rejected}):
+            _quarantine(lake, app_id, source, [row for _, row in rejected if row.source == source])
+        store.delete_rejected(app_id, rejected[-1][0])
+        taken += len(rejected)
+    return taken
+
+
+def _quarantine(lake: Lake, app_id: str, source: str, rows: Sequence[RejectedRow]) -> None:
+    """Lands refused rows alone, as an import does that takes nothing. `source` is the path of the request."""
+    name = source.rpartition("/")[2]
+    columns = {column: [getattr(row, column) for row in rows] for column in STAGED.names}
+    with lake.staging(app_id) as stage:
+        pq.write_table(pa.table(columns, schema=STAGED), stage / "quarantine-0.parquet")
+        con = connect(temp=stage / "spill")
+        try:
+            lake.land(con.con, app_id, name if name in TABLES else EVENTS.name, stage, source)
+        finally:
+            con.disconnect()

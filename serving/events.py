@@ -93,10 +93,8 @@ def _event_row(row: dict[str, Any], now: Moment) -> EventRow:
     sent_us = (row["ts"] - EPOCH) // MICROSECOND
     text = as_text(row)
     content = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    if sent_us > now.us:
-        payload = as_text(clamp_future(row, now.at))
-    else:
-        payload = f'{text[:-1]},"received_at":"{now.text}"}}'
+    received = f'{text[:-1]},"received_at":"{now.text}"}}'
+    payload = as_text(clamp_future(row, now.at)) if sent_us > now.us else received
     day = sent_us // DAY_US
     ts_us = min(sent_us, now.us)
     return EventRow(row["event_id"], day, row["user_id"], ts_us, row["type"], row["item_id"], payload, content)

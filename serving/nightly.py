@@ -35,6 +35,9 @@ from serving.stores import Store
 from serving.stores.nights import Active, Status
 from serving.summary import NightSummary
 
+STATUS: Mapping[str, Status] = {"publish": "published", "popular": "popular", "hold": "held"}
+"""What becomes of a night, by the gate's verdict."""
+
 OnStep = Callable[[str, str], None]
 """Hears (step, what it is doing or `done in 1.2 s`)."""
 
@@ -169,8 +172,7 @@ def _publish(night: Night) -> dict[str, Any]:
         portraits=night.portraits,
         version=night.run.run_id,
     )
-    status: Status = {"publish": "published", "popular": "popular", "hold": "held"}[trained["verdict"]]
-    return {"status": status, "version": version}
+    return {"status": STATUS[trained["verdict"]], "version": version}
 
 
 def _tidy(night: Night) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from portraits.errors import StoreUnavailable
 from recommender.offers import Eligible, OfferFacts, eligible
 from recommender.pipeline import popular_shelf, recommend, similar
-from recommender.types import Answer, Filters, Query, Ranked, Reason, State
+from recommender.types import Answer, Filters, Query, Ranked, State
 from serving.call import Call
 from serving.models import Model
 from serving.stores.database import now_us
@@ -120,15 +120,16 @@ def _query(body: dict[str, Any], *, personalized: bool) -> Query:
 
 def _respond(call: Call, ground: Ground, query: Query, answer: Answer, arm: str) -> dict[str, Any]:
     degraded = ground.state is None or answer.degraded
+    items = [_item(item) for item in answer.items]
     shown = [
-        {"item_id": item.item_id, "position": place, "source": item.source, "score": round(float(item.score), 6)}
-        for place, item in enumerate(answer.items, 1)
+        {"item_id": item["item_id"], "position": place, "source": item["source"], "score": item["score"]}
+        for place, item in enumerate(items, 1)
     ]
     response = {
         "decision_id": _record(call, query, ground, Given(answer.policy, arm, degraded, shown)),
         "version": ground.model.name if ground.model is not None else None,
         "degraded": degraded,
-        "items": [_item(item) for item in answer.items],
+        "items": items,
     }
     return response | ({"removed": dict(answer.removed)} if answer.removed else {})
 
@@ -153,8 +154,8 @@ def _record(call: Call, query: Query, ground: Ground, given: Given) -> str:
 
 
 def _item(item: Ranked) -> dict[str, Any]:
-    score = round(float(item.score), 6)
-    return {"item_id": item.item_id, "score": score, "source": item.source, "reason": _reason(item.reason)}
+    score = round(item.score, 6)
+    return {"item_id": item.item_id, "score": score, "source": item.source, "reason": item.reason._asdict()}
 
 
 def _offer(one: Eligible) -> dict[str, Any]:
@@ -165,10 +166,6 @@ def _offer(one: Eligible) -> dict[str, Any]:
         "kind": one.kind,
         "value": one.value,
         "minimum": one.minimum,
-        "reason": _reason(one.reason),
+        "reason": one.reason._asdict(),
         "expires": expires,
     }
-
-
-def _reason(reason: Reason) -> dict[str, Any]:
-    return {"code": reason.code, "text": reason.text, "evidence": dict(reason.evidence)}

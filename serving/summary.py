@@ -108,7 +108,7 @@ def _table(title: str, rows: list[Mapping[str, Any]], k: int) -> Iterator[str]:
 
 
 def _counts(drained: Mapping[str, int]) -> str:
-    names = {"changes": "catalogue changes", "duplicates": "known already"}
+    names = {"changes": "catalogue changes", "duplicates": "known already", "rejected": "refused rows"}
     shown = [f"{count:,} {names.get(name, name)}" for name, count in drained.items() if count or name == "events"]
     return ", ".join(shown) or "nothing"
 

@@ -61,12 +61,14 @@ def evaluate(
 
     Either of an app (its last weeks are judged, nothing is published) or of two files, --train and --test.
     """
-    files = [file for file in (train, test) if file is not None]
-    if len(files) != (0 if app is not None else 2):
-        raise InvalidValue("--app", app or "", "either --app APP, or --train F and --test F")
     with reporter() as report:
         report.now("backtest")
-        table = backtest_files(*files) if app is None else _of_app(app)
+        if app is not None and train is None and test is None:
+            table = _of_app(app)
+        elif app is None and train is not None and test is not None:
+            table = backtest_files(train, test)
+        else:
+            raise InvalidValue("--app", app or "", "either --app APP, or --train F and --test F")
     show(table.as_json(), table.as_text(), as_json)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated
 
@@ -45,11 +44,10 @@ def _serve(app: str, version: str | None, as_json: bool) -> None:
     show({"app_id": app, "version": served}, f"{app}: {served} is served", as_json)
 
 
-def _line(one: Published) -> Iterator[object]:
+def _line(one: Published) -> tuple[object, ...]:
+    active = "active" if one.active else ""
     served = [row for row in (one.manifest.get("metrics") or {}).get("rows", ()) if row["name"] == "served"]
-    mean, low, high = served[0]["ndcg"] if served else (None, None, None)
-    yield one.version
-    yield one.as_of
-    yield "active" if one.active else ""
-    yield None if mean is None else f"{mean:.3f}"
-    yield "popular shelf" if mean is None else f"{low:.3f} to {high:.3f}"
+    if not served:
+        return one.version, one.as_of, active, None, "popular shelf"
+    mean, low, high = served[0]["ndcg"]
+    return one.version, one.as_of, active, f"{mean:.3f}", f"{low:.3f} to {high:.3f}"

@@ -16,7 +16,7 @@ from serving.stores.database import Database, now_us
 from serving.stores.dialect import upsert
 from serving.stores.rows import as_text
 
-UPSERT_AT_ONCE = 2_000
+UPSERT_AT_ONCE = 500
 """Rows of one transaction when a whole catalogue is loaded: events wait less than 50 ms for it."""
 
 

@@ -14,7 +14,7 @@ from serving.stores.database import Database
 from serving.stores.dialect import insert_tuples
 
 Outcome = Literal["accepted", "duplicate", "conflict"]
-DELETE_AT_ONCE = 5_000
+DELETE_AT_ONCE = 2_000
 """Rows of one deletion: its transaction stays far below the 50 ms that events may be kept waiting."""
 
 

@@ -189,7 +189,7 @@ def served(task: Task, split: Split) -> tuple[Judged, list[Judged], Split, str]:
     with TemporaryDirectory() as folder:
         write_bundle(Path(folder) / "bundle", arrays, manifest_of(arrays, task.past, night.recipe, plan))
         ours = evaluate.judge_served("served", split, Bundle.open(Path(folder) / "bundle"))
-    alone = evaluate.judge_sources(split, pooler.pools(split.users), night.recipe.sources)
+    alone = evaluate.judge_sources(split, pooler.sources)
     chosen = night.recipe
     words = f"new: {chosen.new}, repeats: {chosen.repeat}, {chosen.mix}, keeps repeats: {chosen.keep_repeats}"
     return ours, alone, found[1], words

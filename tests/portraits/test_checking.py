@@ -46,8 +46,35 @@ TIMES = [
     "yesterday",
     "１９９９-01-01T00:00:00Z",
 ]
-NUMBERS = ["0", "-1", "1.5", "1.00005", "0.00004999", "1e3", "1e-7", "007", "+3", " 4", "1_000", "12345678901.123456789"]
-EDGES = ["", "x" * 128, "x" * 129, "x" * 1025, "茶🍵" * 60, "a\tb", "nan", "Infinity", "true", "null", "[]", "{}", "9" * 40]
+NUMBERS = [
+    "0",
+    "-1",
+    "1.5",
+    "1.00005",
+    "0.00004999",
+    "1e3",
+    "1e-7",
+    "007",
+    "+3",
+    " 4",
+    "1_000",
+    "12345678901.123456789",
+]
+EDGES = [
+    "",
+    "x" * 128,
+    "x" * 129,
+    "x" * 1025,
+    "茶🍵" * 60,
+    "a\tb",
+    "nan",
+    "Infinity",
+    "true",
+    "null",
+    "[]",
+    "{}",
+    "9" * 40,
+]
 WHOLE = st.one_of(st.integers(-3, 10**6), st.sampled_from([2**53 + 1, 2**63 - 1, 2**63, -(2**63), 10**30]))
 TEXTS = st.one_of(st.text(max_size=12), st.sampled_from(TIMES + NUMBERS + EDGES))
 JSON = st.recursive(
@@ -63,7 +90,9 @@ GOOD = {
     Kind.DECIMAL: st.one_of(st.integers(0, 99), st.floats(0, 999), st.sampled_from(["1.5", "2"])),
     Kind.BOOLEAN: st.booleans(),
     Kind.LIST: st.lists(st.text("ab茶", min_size=1, max_size=3), min_size=1, max_size=3),
-    Kind.JSON: st.dictionaries(st.text("ba", max_size=2), st.one_of(WHOLE, st.booleans(), st.text(max_size=3)), max_size=3),
+    Kind.JSON: st.dictionaries(
+        st.text("ba", max_size=2), st.one_of(WHOLE, st.booleans(), st.text(max_size=3)), max_size=3
+    ),
 }
 
 
@@ -74,7 +103,9 @@ def records(table: Table) -> st.SearchStrategy[list[dict[str, Any]]]:
         {c.name: GOOD[c.kind] for c in columns if c.required},
         optional={c.name: GOOD[c.kind] for c in columns if not c.required},
     )
-    odd = st.tuples(good, st.sampled_from([column.name for column in columns]), JSON).map(lambda pick: pick[0] | {pick[1]: pick[2]})
+    odd = st.tuples(good, st.sampled_from([column.name for column in columns]), JSON).map(
+        lambda pick: pick[0] | {pick[1]: pick[2]}
+    )
     return st.lists(st.one_of(good, odd), min_size=1, max_size=40)
 
 
@@ -133,7 +164,9 @@ def test_text_columns_of_a_csv_are_judged_as_requests_are(tmp_path_factory: Any,
     names = [column.name for column in TEXT_COLUMNS]
     good = st.fixed_dictionaries({c.name: GOOD[c.kind].map(str) for c in TEXT_COLUMNS})
     odd = st.tuples(good, st.sampled_from(names), text).map(lambda pick: pick[0] | {pick[1]: pick[2]})
-    sent = [{k: v.replace("\0", "") for k, v in row.items()} for row in data.draw(st.lists(odd, min_size=1, max_size=40))]
+    sent = [
+        {k: v.replace("\0", "") for k, v in row.items()} for row in data.draw(st.lists(odd, min_size=1, max_size=40))
+    ]
     path = folder / "rows.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, names, quoting=csv.QUOTE_ALL)

@@ -228,7 +228,7 @@ def test_a_file_that_is_not_what_it_says_is_refused(lake: Lake, tmp_path: Path, 
 @pytest.mark.fault
 def test_a_full_quarantine_imports_nothing(lake: Lake, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", line("good"), *(line(i, ts="soon") for i in range(4)))
-    with pytest.raises(QuarantineFull, match="4 rows.*quarantine_limit = 3; first: line 3, ts"):
+    with pytest.raises(QuarantineFull, match=r"4 rows.*quarantine_limit = 3; first: line 3, ts"):
         import_file(lake, replace(SHOP, quarantine_limit=3), "events", path)
     assert lake.snapshot("shop").versions == {}
     assert import_file(lake, replace(SHOP, quarantine_limit=4), "events", path).quarantined == 4

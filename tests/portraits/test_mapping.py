@@ -70,8 +70,16 @@ def test_money_that_is_none_is_quarantined_with_its_value(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("source", "text", "expected"),
     [
-        ('{ column = "at", format = "%d/%m/%Y %H:%M", zone = "Europe/London" }', "02/07/2011 09:30", (2011, 7, 2, 8, 30)),
-        ('{ column = "at", format = "%d/%m/%Y %H:%M", zone = "Europe/London" }', "02/12/2011 09:30", (2011, 12, 2, 9, 30)),
+        (
+            '{ column = "at", format = "%d/%m/%Y %H:%M", zone = "Europe/London" }',
+            "02/07/2011 09:30",
+            (2011, 7, 2, 8, 30),
+        ),
+        (
+            '{ column = "at", format = "%d/%m/%Y %H:%M", zone = "Europe/London" }',
+            "02/12/2011 09:30",
+            (2011, 12, 2, 9, 30),
+        ),
         ('{ column = "at", format = "%Y%m%d %H%M %z" }', "20260302 1000 +0800", (2026, 3, 2, 2, 0)),
         ('{ column = "at", zone = "Asia/Shanghai" }', "2026-03-02 10:00:00", (2026, 3, 2, 2, 0)),
         ('{ column = "at", zone = "Asia/Shanghai" }', "2026-03-02", (2026, 3, 1, 16, 0)),
@@ -91,7 +99,9 @@ def test_times_are_read_by_format_zone_or_epoch(
 
 
 def test_a_time_of_another_format_is_quarantined(tmp_path: Path) -> None:
-    toml = mapping("").replace('{ constant = "2026-03-02T00:00:00Z" }', '{ column = "at", format = "%Y-%m", zone = "UTC" }')
+    toml = mapping("").replace(
+        '{ constant = "2026-03-02T00:00:00Z" }', '{ column = "at", format = "%Y-%m", zone = "UTC" }'
+    )
     _, _, refused = imported(tmp_path, toml, "who,at\nu,March\n")
     assert [(row["column"], row["value"], row["reason"]) for row in refused] == [("ts", "March", "not a time as %Y-%m")]
 
@@ -176,23 +186,24 @@ def test_columns_that_nothing_uses_are_reported(tmp_path: Path) -> None:
     assert report.ignored_columns == ("spare",)
 
 
+ITEMS = "table = 'items'\n[columns]\nitem_id = "
 WRONG = {
     "table = 'orders'": "table = 'orders'",
     "table = 'events'\nfilters = 1": "filters = 1",
     "table = 'events'\n[columns]\nuser_id = 'u'\nts = 'none'": "columns.type = None",
-    "table = 'items'\n[columns]\nitem_id = 'i'\ncolour = 'c'": "columns.colour = 'c'",
-    "table = 'items'\n[columns]\nitem_id = { constant = 'a', sql = 'b' }": "columns.item_id = ",
-    "table = 'items'\n[columns]\nitem_id = { name = 'a' }": "columns.item_id.name = 'a'",
-    "table = 'items'\n[columns]\nitem_id = { column = 'a', decimals = 2 }": "columns.item_id.decimals = 2",
-    "table = 'items'\n[columns]\nitem_id = 'a'\nprice = { column = 'p', decimals = 9 }": "columns.price.decimals = 9",
-    "table = 'items'\n[columns]\nitem_id = 'a'\ncreated_at = { column = 'c', format = '%Y' }": "columns.created_at.zone",
-    "table = 'items'\n[columns]\nitem_id = 'a'\ncreated_at = { column = 'c', zone = 'Mars' }": "columns.created_at.zone",
-    "table = 'items'\n[columns]\nitem_id = 'a'\ncreated_at = { column = 'c', epoch = 'years' }": "columns.created_at.epoch",
-    "table = 'items'\n[columns]\nitem_id = 'a'\n[file]\ndelimiter = '||'": "file.delimiter = '||'",
-    "table = 'items'\n[columns]\nitem_id = 'a'\n[file]\nencoding = 'klingon'": "file.encoding = 'klingon'",
-    "table = 'items'\n[columns]\nitem_id = 'a'\n[file]\nrest = 'r'": "file.rest = 'r'",
-    "table = 'items'\n[columns]\nitem_id = 'a'\n[leave_out]\nx = 1": "leave_out.x = 1",
-    "table = 'items'\n[columns]\nitem_id = 'a'\n[[event]]\nwhen = 'true'": "event = 'items'",
+    ITEMS + "'i'\ncolour = 'c'": "columns.colour = 'c'",
+    ITEMS + "{ constant = 'a', sql = 'b' }": "columns.item_id = ",
+    ITEMS + "{ name = 'a' }": "columns.item_id.name = 'a'",
+    ITEMS + "{ column = 'a', decimals = 2 }": "columns.item_id.decimals = 2",
+    ITEMS + "'a'\nprice = { column = 'p', decimals = 9 }": "columns.price.decimals = 9",
+    ITEMS + "'a'\ncreated_at = { column = 'c', format = '%Y' }": "columns.created_at.zone",
+    ITEMS + "'a'\ncreated_at = { column = 'c', zone = 'Mars' }": "columns.created_at.zone",
+    ITEMS + "'a'\ncreated_at = { column = 'c', epoch = 'years' }": "columns.created_at.epoch",
+    ITEMS + "'a'\n[file]\ndelimiter = '||'": "file.delimiter = '||'",
+    ITEMS + "'a'\n[file]\nencoding = 'klingon'": "file.encoding = 'klingon'",
+    ITEMS + "'a'\n[file]\nrest = 'r'": "file.rest = 'r'",
+    ITEMS + "'a'\n[leave_out]\nx = 1": "leave_out.x = 1",
+    ITEMS + "'a'\n[[event]]\nwhen = 'true'": "event = 'items'",
     "table = 'items'\ncolumns = 3": "columns = 3",
 }
 

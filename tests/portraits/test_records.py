@@ -14,7 +14,9 @@ from portraits.records import split
 FIELD = st.text(st.sampled_from('ab"\n,茶🍵'), max_size=6)
 
 
-def records(data: bytes, block_bytes: int, delimiter: str | None = ",") -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+def records(
+    data: bytes, block_bytes: int, delimiter: str | None = ","
+) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
     """(line, text) of the records, and (line, reason) of what was refused."""
     good, bad = [], []
     for block in split(io.BytesIO(data), delimiter, block_bytes):
@@ -23,7 +25,9 @@ def records(data: bytes, block_bytes: int, delimiter: str | None = ",") -> tuple
     return good, bad
 
 
-@given(st.lists(st.lists(FIELD, min_size=2, max_size=3), max_size=8), st.integers(1, 40), st.sampled_from(["\n", "\r\n"]))
+@given(
+    st.lists(st.lists(FIELD, min_size=2, max_size=3), max_size=8), st.integers(1, 40), st.sampled_from(["\n", "\r\n"])
+)
 def test_well_formed_csv_is_cut_as_python_reads_it(rows: list[list[str]], block_bytes: int, line_end: str) -> None:
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator=line_end).writerows(rows)
@@ -32,9 +36,7 @@ def test_well_formed_csv_is_cut_as_python_reads_it(rows: list[list[str]], block_
     assert bad == []
     assert [next(csv.reader(io.StringIO(text, newline=""))) for _, text in good] == rows
     reader = csv.reader(io.StringIO(out.getvalue(), newline=""))
-    starts = [1]
-    for _ in reader:
-        starts.append(reader.line_num + 1)
+    starts = [1, *(reader.line_num + 1 for _ in reader)]
     assert [at for at, _ in good] == starts[:-1]
 
 

@@ -11,7 +11,7 @@ from planted_blocks import checkerboard, shop
 from portraits.errors import NothingThere, UnreadableFile
 from recommender import evaluate
 from recommender.assemble import manifest_of, popular_arrays
-from recommender.backtest import backtest_files, fit_sources, replay, splits
+from recommender.backtest import backtest_files, replay, splits
 from recommender.bundle import Bundle, write_bundle
 from recommender.candidates import SOURCES
 from recommender.plan import Plan
@@ -75,8 +75,7 @@ def test_served_is_what_the_day_would_answer(tmp_path: Path) -> None:
     arrays = popular_arrays(outer.train, outer.users)
     write_bundle(tmp_path / "bundle", arrays, manifest_of(arrays, outer.train, Recipe((), keep_repeats=True), Plan()))
     served = evaluate.judge_served("served", outer, Bundle.open(tmp_path / "bundle"))
-    pools = fit_sources(outer.train, 0).pools(outer.users)
-    popular = evaluate.judge_sources(outer, pools, tuple(SOURCES))[list(SOURCES).index("recent_popular")]
+    (popular,) = evaluate.judge_sources(outer, [SOURCES["recent_popular"]().fit(outer.train, 0)])
     for part in evaluate.PARTS:
         np.testing.assert_array_equal(served.lists[part], popular.lists[part])
         np.testing.assert_allclose(served.values[part]["ndcg"], popular.values[part]["ndcg"])

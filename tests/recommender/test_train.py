@@ -23,9 +23,17 @@ SHOP = shop()
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
+TOLD: list[tuple[str, float]] = []
+
+
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return train_dataset(SHOP, tmp_path_factory.mktemp("night"), Plan(manifest={"app_id": "shop", "version": "v1"}))
+    """One night, and in TOLD what it told of its steps."""
+    told: list[tuple[str, float]] = []
+    plan = Plan(manifest={"app_id": "shop", "version": "v1"}, on_step=lambda step, share: told.append((step, share)))
+    found = train_dataset(SHOP, tmp_path_factory.mktemp("night"), plan)
+    TOLD[:] = told
+    return found
 
 
 def answer(folder: Path, user: str, n: int = 10, allow_seen: bool | None = None) -> list[str]:
@@ -89,11 +97,10 @@ def test_the_same_history_and_seed_give_the_same_arrays(night: Trained, tmp_path
     assert first.manifest == second.manifest
 
 
-def test_steps_are_told_in_order(tmp_path: Path) -> None:
-    told: list[tuple[str, float]] = []
-    train_dataset(SHOP, tmp_path, Plan(on_step=lambda step, share: told.append((step, share))))
-    assert [step for step, _ in told] == [step for step in STEPS if step != "read"]
-    assert [share for _, share in told] == sorted(share for _, share in told)
+@pytest.mark.usefixtures("night")
+def test_steps_are_told_in_order() -> None:
+    assert [step for step, _ in TOLD] == [step for step in STEPS if step != "read"]
+    assert [share for _, share in TOLD] == sorted(share for _, share in TOLD)
 
 
 def test_the_active_recipe_is_judged_on_the_same_users(night: Trained, tmp_path: Path) -> None:

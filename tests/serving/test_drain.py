@@ -89,3 +89,15 @@ def test_json_becomes_the_types_of_the_contract() -> None:
     assert rows.schema == ITEMS.arrow_schema()
     assert rows.to_pylist()[0]["price"] == 2**53 + 1
     assert rows.to_pylist()[0]["category"] == ["x", "y"]
+
+
+def test_what_requests_were_refused_is_in_the_quarantine_once(store: Store, lake: Lake) -> None:
+    send(store, event(1), {"event_id": "bad", "user_id": "ann", "type": "launch"}, event(2, amount=-5))
+    assert drain(store, lake, "shop", quiet).rejected == 2
+    assert drain(store, lake, "shop", quiet).rejected == 0
+    rows = lake.snapshot("shop").quarantine(connect()).order_by("line").to_pyarrow().to_pylist()
+    assert [(row["table"], row["source"], row["column"], row["reason"]) for row in rows] == [
+        ("events", "/v1/events", "ts", "missing"),
+        ("events", "/v1/events", "amount", "less than 0"),
+    ]
+    assert lake.snapshot("shop").events(connect()).count().execute() == 1

@@ -17,14 +17,17 @@ from small_shop import END, open_empty_shop, purchase, send, today
 from portraits.errors import InvalidValue, UnknownApp
 from portraits.history import EVENTS
 from portraits.lake import Lake
+from portraits.settings import AppSettings
 from recommender.bundle import Bundle, write_bundle
 from recommender.catalogue import Catalogue
 from recommender.pipeline import recommend
 from recommender.train import Trained
 from recommender.types import Query
 from serving import nightly
+from serving.cli import main
 from serving.nightly import run_night
 from serving.publish import bundle_folder
+from serving.runs import only_night
 from serving.settings import ProcessSettings
 from serving.stores import Store
 from serving.summary import NightSummary, in_words
@@ -121,7 +124,9 @@ def test_a_past_night_replaces_a_newer_version_only_when_told(shop: Shop, gate: 
     past = END - timedelta(days=10)
     rehearsed = run_night(*shop, "shop", as_of=past)
     assert (rehearsed.status, rehearsed.version, rehearsed.exit_code) == ("rehearsed", None, 0)
-    assert shop[1].active("shop").bundle == shop[1].active("shop").bundle._replace(version=newer.version)
+    kept = shop[1].active("shop").bundle
+    assert kept is not None
+    assert kept.version == newer.version
     told = run_night(*shop, "shop", as_of=past, publish=True)
     active = shop[1].active("shop")
     assert active.bundle is not None
@@ -158,6 +163,29 @@ def test_a_night_that_fails_is_on_record_and_the_next_begins_anew(
     done, failed = shop[1].runs("shop")
     assert (done.status, failed.status) == ("published", "failed")
     assert failed.summary["reason"] == "OSError: no space left on device"
+
+
+def test_all_apps_in_turn_and_their_one_exit_code(
+    shop: Shop, gate: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process, store, _ = shop
+    store.add_app(AppSettings("other"))
+    monkeypatch.setenv("HUAXIANG_HOME", str(process.home))
+
+    def code(*arguments: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(["nightly", *arguments, "--json"])
+        return int(ended.value.code or 0)
+
+    gate("popular")
+    with only_night(process.locks, "other"):
+        assert code("--app", "other") == 4
+        capsys.readouterr()
+        assert code("--all") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["app_id"], one["exit_code"]) for one in told] == [("other", 1), ("shop", 3)]
+    gate("hold")
+    assert code("--app", "shop") == 3
 
 
 @pytest.mark.parametrize("as_of", [datetime(2026, 1, 1), datetime.now(UTC) + timedelta(days=1)])
