@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
@@ -31,8 +33,9 @@ def connect(memory_limit: str | None = None, threads: int | None = None, temp: P
         config["threads"] = threads
     con: Backend = ibis.duckdb.connect(**config)
     con.raw_sql("SET TimeZone = 'UTC'")
-    # Not `enable_progress_bar`: inside a notebook kernel DuckDB refuses to touch that one without ipywidgets.
-    con.raw_sql("SET enable_progress_bar_print = false")
+    # In a notebook kernel without ipywidgets DuckDB draws no bar, and refuses to be told so.
+    with suppress(duckdb.InvalidInputException):
+        con.raw_sql("SET enable_progress_bar = false")
     return con
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -77,7 +78,7 @@ class Column:
     minimum: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """A table of the contract. `key` is what makes a row unique within an app."""
 
@@ -85,12 +86,20 @@ class Table:
     key: str
     columns: tuple[Column, ...]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
+    @cached_property
+    def by_name(self) -> Mapping[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns if column.required)
+
     def column(self, name: str) -> Column:
-        return self.columns[self.names.index(name)]
+        return self.by_name[name]
 
     def arrow_schema(self) -> pa.Schema:
         """Arrow schema of the contract's columns, without `app_id` (the lake keeps a table for each app)."""
@@ -269,22 +278,39 @@ def check(table: Table, record: Mapping[str, Any]) -> dict[str, Any] | Rejection
     Values come as JSON gives them: strings, numbers, booleans, lists, objects. Times are RFC 3339 with an offset.
     Empty strings count as missing. A JSON column may be an object or its text.
     """
+    row: dict[str, Any] = dict.fromkeys(table.names)
+    columns = table.by_name
+    for name, value in record.items():
+        column = columns.get(name)
+        if column is None:
+            return _first_reason(table, record)
+        if value is None or value == "":
+            continue
+        taken = take(column, value)
+        if isinstance(taken, Rejection):
+            return _first_reason(table, record)
+        row[name] = taken
+    for name in table.required:
+        if row[name] is None:
+            return _first_reason(table, record)
+    return row
+
+
+def _first_reason(table: Table, record: Mapping[str, Any]) -> Rejection:
+    """Of all that is wrong with a record, the first in the order of the columns: the same whatever its keys' order."""
     for name in record:
-        if name not in table.names:
+        if name not in table.by_name:
             return _reject(name, record[name], f"unknown column; put it in properties or leave it out of {table.name}")
-    row: dict[str, Any] = {}
     for column in table.columns:
         value = record.get(column.name)
         if value is None or value == "":
             if column.required:
                 return Rejection(column.name, "", "missing")
-            row[column.name] = None
             continue
-        taken = _TAKE[column.kind](column, value)
+        taken = take(column, value)
         if isinstance(taken, Rejection):
             return taken
-        row[column.name] = taken
-    return row
+    raise RuntimeError(f"a row of {table.name} was refused for no reason")
 
 
 def take(column: Column, value: Any) -> Any | Rejection:

@@ -91,6 +91,7 @@ class Night:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     figures: tuple[Figure, ...]
+    took: str
     warnings: tuple[str, ...]
 
 
@@ -181,7 +182,8 @@ def night(run: RunRecord, zone: ZoneInfo) -> Night:
         if backtest
         else (),
         rows=tuple(_row(row) for row in backtest.get("rows", ()) if row["part"] == "all"),
-        figures=_figures(summary, seconds),
+        figures=_figures(summary),
+        took=", ".join(f"{step} {_took(spent)}" for step, spent in seconds.items()),
         warnings=tuple(summary.get("warnings", ())),
     )
 
@@ -202,15 +204,14 @@ def _row(row: Mapping[str, Any]) -> Row:
     return Row(name, tuple(zip(cells, intervals, strict=True)), row["name"] == "served")
 
 
-def _figures(summary: Mapping[str, Any], seconds: Mapping[str, float]) -> tuple[Figure, ...]:
+def _figures(summary: Mapping[str, Any]) -> tuple[Figure, ...]:
     drained = summary.get("drained") or {}
     counts = {
         "Events drained": drained.get("events"),
         "Events in all": (summary.get("history") or {}).get("events"),
         "Portraits": summary.get("portraits"),
     }
-    figures = [Figure(name, f"{count:,}") for name, count in counts.items() if count is not None]
-    return (*figures, *(Figure(step.capitalize(), _took(took)) for step, took in seconds.items()))
+    return tuple(Figure(name, f"{count:,}") for name, count in counts.items() if count is not None)
 
 
 def _took(seconds: float) -> str:

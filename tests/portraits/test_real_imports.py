@@ -19,6 +19,7 @@ MAPPINGS = Path(__file__).parents[2] / "notebooks" / "mappings"
 
 RETAIL = "online_retail/online_retail.csv.gz"
 JOURNEY = "complete_journey/{}.csv.gz"
+FEW_ROWS = 100_000
 CASES = {
     # mapping: [(file, rows read, rows taken or known, filtered, new rows in the table)]
     "online_retail": [(RETAIL, 541_909, 404_876, 137_033, 404_876)],
@@ -63,6 +64,8 @@ def test_a_mapping_accounts_for_every_row(real_data: Path, lakes: Path, name: st
         known = report.accepted + report.duplicates
         assert (report.rows, known, report.filtered, report.quarantined) == (rows, taken, filtered, 0)
         assert report.events == events
+    if rows > FEW_ROWS:
+        return
     again = import_file(lake, AppSettings("shop"), mapping.table.name, real_data / file, mapping)
     assert (again.accepted, again.events, again.duplicates) == (0, 0, taken)
 
