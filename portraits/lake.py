@@ -127,7 +127,8 @@ class Snapshot:
     def _read(self, con: Backend, name: str, schema: pa.Schema) -> ir.Table:
         files = [str(path) for path in self.files(name)]
         if not files:
-            return ibis.memtable(schema.empty_table())
+            # Not a memtable: that belongs to no connection, and what is cached from it would land in another.
+            return con.create_table(ibis.util.gen_name("empty"), schema.empty_table(), temp=True)
         rows: ir.Table = con.read_parquet(files, hive_partitioning=name in LOGS, union_by_name=False)
         return rows
 

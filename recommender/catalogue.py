@@ -12,6 +12,7 @@ Not for a thread that asks while another applies: apply between requests.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,7 +151,9 @@ class Catalogue:
         }
         stores = tuple(self._book.stores.code(one) for one in (filters.store_id, store_id) if one is not None)
         unknown = next((field for field, codes in known.items() if getattr(filters, field) and not codes), None)
-        return Conditions(*known.values(), stores, filters.price_min, filters.price_max, unknown)
+        return Conditions(
+            **known, stores=stores, price_min=filters.price_min, price_max=filters.price_max, unknown=unknown
+        )
 
     def allowed(
         self, items: Numbers, asked: Filters | Conditions = NO_CONDITIONS, removed: Removed | None = None
@@ -183,7 +186,7 @@ class Catalogue:
         if asked.tags:
             yield "tags", self._ask(lambda rows, at: rows.tagged(at, asked.tags), items)
         for store in asked.stores:
-            yield "store", self._ask(lambda rows, at, store=store: rows.sold_in(at, (store,)), items)
+            yield "store", self._ask(partial(_sold_in, store), items)
         if asked.price_min is not None or asked.price_max is not None:
             yield "price", self._in_price(items, asked.price_min, asked.price_max)
 
@@ -247,6 +250,10 @@ def _code_book(bundle: Bundle | None) -> CodeBook:
     if bundle is None:
         return CodeBook(*(Names(Vocabulary.build(())) for _ in CodeBook._fields))
     return CodeBook(Names(bundle.categories), Names(bundle.brands), Names(bundle.tags), Names(bundle.stores))
+
+
+def _sold_in(store: int, rows: Rows, at: Numbers) -> Mask:
+    return rows.sold_in(at, (store,))
 
 
 def _known(names: Names, wanted: Sequence[str]) -> tuple[int, ...]:

@@ -77,7 +77,7 @@ class Ragged:
         """For each row: does it hold one of `codes`? `empty` answers for rows that hold nothing."""
         starts = self._starts.values
         first, lengths = starts[rows], starts[rows + 1] - starts[rows]
-        hit = (lengths == 0) & empty
+        hit: NDArray[np.bool_] = (lengths == 0) & empty
         total = int(lengths.sum())
         if not total:
             return hit

@@ -105,7 +105,8 @@ class Rows:
 
     def in_category(self, rows: Numbers, codes: Sequence[int]) -> Mask:
         """Is one of `codes` anywhere in the path?"""
-        return _any_equal(self._category.values.take(rows, axis=0), codes).any(axis=1)
+        found: Mask = np.any(_any_equal(self._category.values.take(rows, axis=0), codes), axis=1)
+        return found
 
     def of_brand(self, rows: Numbers, codes: Sequence[int]) -> Mask:
         return _any_equal(self._brand.values.take(rows), codes)
