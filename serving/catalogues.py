@@ -33,5 +33,5 @@ def _checked(table: Table, sent: Sequence[Any]) -> list[dict[str, Any]]:
         row = check(table, record)
         if isinstance(row, Rejection):
             raise InvalidValue(f"{table.name}[{place}].{row.column}", row.value, f"another value: {row.reason}")
-        rows.append(row)
+        rows.append({name: row[name] for name in record})
     return rows

@@ -95,7 +95,8 @@ class Route:
 
 def _rows(path: str, table: str, scope: str) -> Route:
     field = Field(table, "rows", "rows of the contract", required=True, most=LARGEST_BATCH, row=table)
-    return Route(path, scope, Form(field), upsert_route(table), f"Upsert rows of the {table} catalogue; all or none.")
+    meaning = f"Upsert rows of the {table} catalogue, all or none; what a row does not name stays, null takes it away."
+    return Route(path, scope, Form(field), upsert_route(table), meaning)
 
 
 _EVENTS = Form(Field("events", "rows", "events, oldest first", required=True, most=LARGEST_BATCH, row="events"))

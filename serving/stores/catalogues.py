@@ -112,12 +112,20 @@ class Catalogues(Database):
 
 
 def upsert_rows(connection: Connection, app_id: str, name: str, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Upserts inside a transaction that no other writer is in; how many rows changed something."""
+    """Upserts inside a transaction that no other writer is in; how many rows changed something.
+
+    A column that a row does not name keeps its value, so that news of an item's stock does not cost it its title; null
+    takes a value away.
+    """
     key = CATALOGUES[name].key
-    latest = {str(row[key]): as_text(row) for row in rows}
-    found = connection.execute(_CURRENT, {"app_id": app_id, "name": name, "keys": list(latest)})
+    keys = list({str(row[key]) for row in rows})
+    found = connection.execute(_CURRENT, {"app_id": app_id, "name": name, "keys": keys})
     current = {row.key: row.payload for row in found}
-    changed = {key: payload for key, payload in latest.items() if current.get(key) != payload}
+    latest = {known: json.loads(payload) for known, payload in current.items()}
+    for row in rows:
+        latest[str(row[key])] = latest.get(str(row[key]), {}) | dict(row)
+    texts = {known: as_text(row) for known, row in latest.items()}
+    changed = {known: text for known, text in texts.items() if current.get(known) != text}
     if not changed:
         return 0
     at_us = now_us()

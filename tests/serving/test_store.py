@@ -239,6 +239,12 @@ def test_the_last_row_of_a_key_in_one_batch_wins(store: Store) -> None:
     assert store.row("shop", "items", "tea")["price"] == 3
 
 
+def test_an_upsert_keeps_what_it_does_not_name_and_null_takes_away(store: Store) -> None:
+    store.upsert("shop", "items", [{"item_id": "tea", "title": "Green tea", "price": 30, "stock": 5}])
+    store.upsert("shop", "items", [{"item_id": "tea", "stock": 0}, {"item_id": "tea", "price": None}])
+    assert store.row("shop", "items", "tea") == {"item_id": "tea", "title": "Green tea", "stock": 0}
+
+
 def test_changes_since_a_version(store: Store) -> None:
     for number in range(4):
         store.upsert("shop", "items", [{"item_id": f"i{number}"}])
