@@ -32,9 +32,9 @@ STAGES = {
     "asleep": ("A customer who has gone to sleep.", "沉睡客户。"),
 }
 BANDS = {
-    "low": ("Buys the cheaper items of a category", "偏好品类中较便宜的商品"),
+    "low": ("Buys the cheaper items", "偏好较便宜的商品"),
     "middle": ("Buys items of middle price", "偏好中等价位的商品"),
-    "high": ("Buys the dearer items of a category", "偏好品类中较贵的商品"),
+    "high": ("Buys the dearer items", "偏好较贵的商品"),
 }
 STRONG = 0.05
 """Share of attention below which a category or brand is not worth a word."""
@@ -109,11 +109,12 @@ class _Teller:
 
     def due(self) -> str | None:
         gap, due = self.of("order_gap_days"), self.of("due_date")
-        if gap is None or due is None:
+        if gap is None or due is None or self.of("stage") == "asleep":
             return None
+        days = max(round(gap), 1)
         return self.say(
-            f"Usually orders every {gap:.0f} days; the next order is due on {_date(due)}.",
-            f"通常每{gap:.0f}天下单一次，预计下次在{_date(due)}。",
+            f"Usually orders every {'day' if days == 1 else f'{days} days'}; the next order is due on {_date(due)}.",
+            f"通常每{days}天下单一次，预计下次在{_date(due)}。",
         )
 
     def visits(self) -> str | None:
@@ -125,6 +126,8 @@ class _Teller:
             f"{visits} {_plural('visit', visits)} on {days} {_plural('day', days)}",
             f"{days}天来访{visits}次",
         )
+        if first == last:
+            return self.say(f"{counted}, {first}.", f"{counted}，{first}。")
         return self.say(f"{counted}, from {first} to {last}.", f"{counted}，从{first}到{last}。")
 
     def times(self) -> str | None:

@@ -49,7 +49,7 @@ def test_english() -> None:
         "Usually comes in by scanning a code; spends most after search.",
         "Drawn to food > tea (60%), toys (10%).",
         "Brands: 月山 (50%).",
-        "Buys the dearer items of a category; 75% of lines at full price.",
+        "Buys the dearer items; 75% of lines at full price.",
     ]
 
 
@@ -70,6 +70,12 @@ def test_the_unknown_is_left_out(lang: str) -> None:
 def test_counting_in_english() -> None:
     once = {"orders": 1, "spend": 5, "order_value": 5.0, "recency_days": 0, "refunds": 0}
     assert in_words(once, "JPY") == ["Ordered once for JPY 5 in all, JPY 5 an order; last today."]
+
+
+def test_a_rhythm_is_told_of_those_who_still_come() -> None:
+    due = {"order_gap_days": 1.0, "due_date": date(2025, 4, 1)}
+    assert in_words(due, "CNY") == ["Usually orders every day; the next order is due on 2025-04-01."]
+    assert in_words(due | {"stage": "asleep"}, "CNY") == ["A customer who has gone to sleep."]
 
 
 def test_another_language_is_refused() -> None:
