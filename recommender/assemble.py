@@ -85,7 +85,7 @@ def candidate_table(fitted: Fitted, users: Int32, neighbours: Int32) -> Arrays:
         "candidate_sources": np.zeros((len(users), width), np.uint8),
         "candidate_evidence": np.full((len(users), width), -1, np.int32),
     }
-    ties = _tie_keys(fitted.pooler.dataset)
+    ties = fitted.pooler.dataset.matrix()
     row = 0
     for pool in fitted.pooler.pools(users):
         final = scores(pool, fitted.recipe, likelihood(pool, fitted.ranker))
@@ -96,7 +96,7 @@ def candidate_table(fitted: Fitted, users: Int32, neighbours: Int32) -> Arrays:
         table["candidate_items"][here] = items
         table["candidate_scores"][here] = np.where(items >= 0, np.take_along_axis(final, order, axis=1), 0.0)
         table["candidate_sources"][here] = np.where(items >= 0, np.take_along_axis(pool.source, order, axis=1), 0)
-        table["candidate_evidence"][here] = _evidence(ties, pool.users, items, neighbours)
+        table["candidate_evidence"][here] = _evidence(ties[pool.users], items, neighbours)
         row += len(pool.users)
     return table
 
@@ -183,23 +183,14 @@ def _similarity(fitted: Fitted) -> sp.csr_matrix:
     return sp.csr_matrix((items, items), dtype=np.float32)
 
 
-def _tie_keys(dataset: Dataset) -> npt.NDArray[np.int64]:
-    """Sorted keys of all ties of users and items."""
-    ties = dataset.matrix().tocoo()
-    keys: npt.NDArray[np.int64] = ties.row.astype(np.int64) * dataset.shape[1] + ties.col
-    return np.sort(keys)
+def _evidence(ties: sp.csr_matrix, items: Int32, neighbours: Int32) -> Int32:
+    """int32[B, C]: the item of the user's own that is most similar to each candidate, -1 when none is near.
 
-
-def _evidence(ties: npt.NDArray[np.int64], users: Int32, items: Int32, neighbours: Int32) -> Int32:
-    """int32[B, C]: the item of the user's own that is most similar to each candidate, -1 when none is near."""
-    found = np.full(items.shape, -1, np.int32)
-    if not len(ties):
-        return found
-    total = len(neighbours)
-    for place in range(EXPLAINING - 1, -1, -1):
-        near = neighbours[np.maximum(items, 0), place]
-        key = users[:, None].astype(np.int64) * total + near
-        at = np.minimum(np.searchsorted(ties, key), len(ties) - 1)
-        own = (near >= 0) & (items >= 0) & (ties[at] == key)
-        found[own] = near[own]
-    return found
+    ties: [B, I], the users' own items.
+    """
+    own = np.zeros((ties.shape[0], ties.shape[1] + 1), bool)
+    own[np.repeat(np.arange(ties.shape[0]), np.diff(ties.indptr)), ties.indices] = True
+    near = neighbours[np.maximum(items, 0), :EXPLAINING]
+    found = own[np.arange(len(items))[:, None, None], near]
+    nearest = np.take_along_axis(near, found.argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
+    return np.where(found.any(axis=2) & (items >= 0), nearest, -1).astype(np.int32)

@@ -15,7 +15,8 @@ import numpy as np
 
 from recommender import metrics
 from recommender.bundle import Bundle
-from recommender.candidates.protocol import Source, block_rows, blocks, top
+from recommender.candidates.opinions import top
+from recommender.candidates.protocol import Source, block_rows, blocks
 from recommender.catalogue import Catalogue
 from recommender.dataset import Int32
 from recommender.metrics import Estimate, Values

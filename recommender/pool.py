@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recommender.candidates.protocol import Source, block_rows, blocks, top
+from recommender.candidates.protocol import Source, block_rows, blocks
 from recommender.dataset import Dataset, Float32, Int32, Mask
 from recommender.signals import Signals
 
@@ -58,25 +58,28 @@ class Pooler:
 
     def pools(self, users: Int32) -> Iterator[Pool]:
         """Pools of `users` in consecutive blocks that keep the memory bounded."""
-        rows = block_rows(self.dataset.shape[1], 2 * len(self.sources) + 2)
+        rows = block_rows(self.dataset.shape[1], len(self.sources))
         for block in blocks(users, rows):
             yield self.draw(block)
 
     def draw(self, users: Int32) -> Pool:
         """The pool of `users`, all at once."""
         taken = self.dataset.bought[users]
-        open_items = np.tile(self.dataset.rankable, (len(users), 1))
-        open_items[taken.nonzero()] = False
-        dense = [source.scores(users) for source in self.sources]
-        new = [top(np.where(open_items, scores, np.float32(-np.inf)), self.depth)[0] for scores in dense]
+        opinions = [source.opinions(users) for source in self.sources]
+        new = [one.best(self.depth, self.dataset.rankable, taken) for one in opinions]
         old = self._repeats(users)
-        items = _distinct(np.concatenate([old, *new], axis=1))
+        items, slots = _union(np.concatenate([old, *new], axis=1))
         at = np.maximum(items, 0)
-        scores = np.stack([np.take_along_axis(of_source, at, axis=1) for of_source in dense], axis=2)
+        scores = np.stack([one.at(at) for one in opinions], axis=2)
         scores[items < 0] = -np.inf
-        repeat = _places(items, old, self.dataset.shape[1]) > 0
-        new_ranks = [_places(items, found, self.dataset.shape[1]) for found in new]
-        ranks = np.where(repeat[:, :, None], _ranks(scores, repeat), np.stack(new_ranks, axis=2))
+        old_slots, new_slots = slots[:, : old.shape[1]], slots[:, old.shape[1] :]
+        ranks = np.full(scores.shape, np.nan, np.float32)
+        row, place = np.nonzero(new_slots >= 0)
+        ranks[row, new_slots[row, place], place // self.depth] = place % self.depth + 1
+        _rank_repeats(ranks, scores, old_slots)
+        repeat = np.zeros(items.shape, bool)
+        row, place = np.nonzero(old_slots >= 0)
+        repeat[row, old_slots[row, place]] = True
         features = np.concatenate([_of_sources(scores, ranks), self.signals.of(users, at)], axis=2)
         source = np.where(np.isnan(ranks), np.inf, ranks).argmin(axis=2).astype(np.uint8)
         return Pool(users, items, repeat, features, scores, source)
@@ -96,41 +99,36 @@ class Pooler:
         return found
 
 
-def _distinct(items: Int32) -> Int32:
-    """Each row's items once, ascending, -1 pads at the end; as wide as the widest row needs."""
-    ordered = np.sort(items, axis=1)
-    repeated = np.zeros(ordered.shape, bool)
-    repeated[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
-    ordered[repeated] = -1
-    order = np.argsort(ordered < 0, axis=1, kind="stable")
-    packed = np.take_along_axis(ordered, order, axis=1)
-    width = int((packed >= 0).sum(axis=1).max(initial=1))
-    return np.ascontiguousarray(packed[:, : max(width, 1)])
+def _union(listed: Int32) -> tuple[Int32, Int32]:
+    """Each row's items once, ascending, -1 pads at the end, as wide as the widest row needs: int32[B, C]; and the
+    column in which each listed item stands there: int32[B, L], -1 for -1."""
+    order = np.argsort(np.where(listed < 0, np.iinfo(np.int32).max, listed), axis=1)
+    ordered = np.take_along_axis(listed, order, axis=1)
+    fresh = ordered >= 0
+    fresh[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
+    column = np.cumsum(fresh, axis=1, dtype=np.int32) - 1
+    items = np.full((len(listed), max(int(column.max(initial=0)) + 1, 1)), -1, np.int32)
+    row, place = np.nonzero(fresh)
+    items[row, column[row, place]] = ordered[row, place]
+    slots = np.empty(listed.shape, np.int32)
+    np.put_along_axis(slots, order, np.where(ordered < 0, -1, column).astype(np.int32), axis=1)
+    return items, slots
 
 
-def _places(items: Int32, listed: Int32, columns: int) -> Float32:
-    """float32[B, C]: place (from 1) of each of `items` in the list of its row, NaN where it is not there.
+def _rank_repeats(ranks: Float32, scores: Float32, slots: Int32) -> None:
+    """Put each repeat's place (from 1) among the repeats into `ranks`, by source, where the source has an opinion.
 
-    `items` as `_distinct` gives them; every listed item is among them.
+    ranks, scores: [B, C, S]; slots: int32[B, R], columns of the repeats, -1 pads.
     """
-    rows, width = items.shape
-    start = np.arange(rows, dtype=np.int64)[:, None] * (columns + 1)
-    keys = (start + np.where(items < 0, columns, items)).ravel()
-    row, place = np.nonzero(listed >= 0)
-    found = np.searchsorted(keys, start[row, 0] + listed[row, place])
-    places = np.full(rows * width, np.nan, np.float32)
-    places[found] = place + 1
-    return places.reshape(rows, width)
-
-
-def _ranks(scores: Float32, part: Mask) -> Float32:
-    """float32[B, C, S]: place (from 1) of each candidate of `part` in each source's order of it, NaN elsewhere."""
-    inside = np.where(part[:, :, None], scores, -np.inf)
+    slots = np.sort(slots, axis=1)
+    inside = np.take_along_axis(scores, np.maximum(slots, 0)[:, :, None], axis=1)
+    inside[slots < 0] = -np.inf
     order = np.argsort(-inside, axis=1, kind="stable")
-    places = np.empty(scores.shape, np.float32)
-    np.put_along_axis(places, order, np.arange(1, scores.shape[1] + 1, dtype=np.float32)[None, :, None], axis=1)
+    places = np.empty(inside.shape, np.float32)
+    np.put_along_axis(places, order, np.arange(1, slots.shape[1] + 1, dtype=np.float32)[None, :, None], axis=1)
     places[~np.isfinite(inside)] = np.nan
-    return places
+    row, place = np.nonzero(slots >= 0)
+    ranks[row, slots[row, place]] = places[row, place]
 
 
 def _of_sources(scores: Float32, ranks: Float32) -> Float32:

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from recommender.dataset import Float32, Mask
 from recommender.pool import Pool
+from recommender.trees import MOST_LEAVES, Trees
 
 FEWEST_POSITIVES = 50
 MOST_EXAMPLES = 1_000_000
@@ -75,7 +76,7 @@ class PartRanker:
 
     def fit(self, features: Float32, taken: Mask) -> Self:
         """A feature that is never known is left out."""
-        self.model_: HistGradientBoostingClassifier | None = None
+        self.trees_: Trees | None = None
         self.base_rate_ = (float(taken.sum()) + 1.0) / (len(taken) + 100.0)
         if not _enough(taken):
             return self
@@ -91,22 +92,25 @@ class PartRanker:
             random_state=self.seed,
         )
         with threadpool_limits(1):
-            self.model_ = model.fit(features[:, self.used_], taken)
+            self.trees_ = Trees(model.fit(features[:, self.used_], taken))
         return self
 
     def predict(self, features: Float32) -> npt.NDArray[np.float64]:
-        if self.model_ is None or not len(features):
+        if self.trees_ is None:
             return np.full(len(features), self.base_rate_)
-        with threadpool_limits(1):
-            likely: npt.NDArray[np.float64] = self.model_.predict_proba(features[:, self.used_])[:, 1]
-        return likely
+        return self.trees_.predict(features[:, self.used_])
 
 
 class Ranker:
     """P(taken in the time after) of candidates. names: of the features, as `Pooler.feature_names`."""
 
     def __init__(
-        self, names: Sequence[str], seed: int = 0, trees: int = 150, leaves: int = 8, learning_rate: float = 0.05
+        self,
+        names: Sequence[str],
+        seed: int = 0,
+        trees: int = 150,
+        leaves: int = MOST_LEAVES,
+        learning_rate: float = 0.05,
     ) -> None:
         self.names = tuple(names)
         self.seed = seed

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recommender.candidates.protocol import top
+from recommender.candidates.opinions import top
 from recommender.dataset import Float32, Int32, Mask
 from recommender.pool import Pool
 from recommender.ranker import Ranker

@@ -7,9 +7,10 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from recommender.candidates.opinions import SparseOpinions
 from recommender.candidates.popular import tie_break
-from recommender.candidates.protocol import Source, opinions
-from recommender.dataset import Dataset, Float32, Int32
+from recommender.candidates.protocol import Source
+from recommender.dataset import Dataset, Int32
 
 
 @dataclass
@@ -24,5 +25,5 @@ class Again(Source):
         self.scores_ = matrix
         return self
 
-    def scores(self, users: Int32) -> Float32:
-        return opinions(self.scores_[users])
+    def opinions(self, users: Int32) -> SparseOpinions:
+        return SparseOpinions(self.scores_[users])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recommender.candidates.opinions import DenseOpinions
 from recommender.candidates.protocol import Source
 from recommender.dataset import Float32, Int32, Mask
 
@@ -16,11 +17,10 @@ class FactorSource(Source):
     known_users_: Mask
     known_items_: Mask
 
-    def scores(self, users: Int32) -> Float32:
+    def opinions(self, users: Int32) -> DenseOpinions:
         scores: Float32 = self.user_factors_[users] @ self.item_factors_.T
-        scores[:, ~self.known_items_] = -np.inf
         scores[~self.known_users_[users]] = -np.inf
-        return scores
+        return DenseOpinions(scores, known=self.known_items_)
 
 
 def scaled_factors(ties: int, most: int) -> int:

@@ -8,8 +8,9 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from recommender.candidates.opinions import SharedOpinions
 from recommender.candidates.protocol import Source
-from recommender.dataset import Dataset, Float32, Int32
+from recommender.dataset import Dataset, Int32
 
 
 @dataclass
@@ -20,14 +21,15 @@ class Popular(Source):
 
     def fit(self, dataset: Dataset, seed: int) -> Self:  # noqa: ARG002
         self.item_scores_ = self.count(dataset).astype(np.float32)
+        self.order_ = np.argsort(-self.item_scores_, kind="stable").astype(np.int32)
         return self
 
     def count(self, dataset: Dataset) -> npt.NDArray[np.float64]:
         return dataset.popularity
 
-    def scores(self, users: Int32) -> Float32:
+    def opinions(self, users: Int32) -> SharedOpinions:
         """The same for every user: number of buyers; an item nobody bought scores 0."""
-        return np.tile(self.item_scores_, (len(users), 1))
+        return SharedOpinions(self.item_scores_, self.order_, len(users))
 
 
 @dataclass

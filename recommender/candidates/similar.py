@@ -14,11 +14,13 @@ import scipy.sparse as sp
 from implicit.nearest_neighbours import ItemItemRecommender
 from threadpoolctl import threadpool_limits
 
-from recommender.candidates.protocol import Source, opinions
+from recommender.candidates.opinions import ABOVE_ZERO, DenseOpinions, Opinions, SparseOpinions
+from recommender.candidates.protocol import Source
 from recommender.dataset import Dataset, Float32, Int32
 
 FULL_ABOVE = 0.1
 FULL_ITEMS = 8_000
+DENSE_ABOVE = 0.01
 
 
 @dataclass
@@ -58,8 +60,14 @@ class Similar(Source):
         """Neighbours each of so many items keeps."""
         return int(np.clip(self.entries // max(items, 1), 50, self.neighbours))
 
-    def scores(self, users: Int32) -> Float32:
-        return opinions(self.ties_[users] @ self.factor_)
+    def opinions(self, users: Int32) -> Opinions:
+        found = self.ties_[users] @ self.factor_
+        if isinstance(found, np.ndarray):
+            return DenseOpinions(found, ABOVE_ZERO)
+        if found.nnz > DENSE_ABOVE * np.prod(found.shape):
+            return DenseOpinions(found.toarray(), ABOVE_ZERO)
+        found.sort_indices()
+        return SparseOpinions(found)
 
 
 @dataclass

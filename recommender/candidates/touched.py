@@ -8,8 +8,9 @@ from typing import ClassVar, Self
 import numpy as np
 import scipy.sparse as sp
 
-from recommender.candidates.protocol import Source, opinions
-from recommender.dataset import Dataset, Float32, Int32
+from recommender.candidates.opinions import SparseOpinions
+from recommender.candidates.protocol import Source
+from recommender.dataset import Dataset, Int32
 
 
 @dataclass
@@ -30,5 +31,5 @@ class Touched(Source):
         self.scores_ = sp.csr_matrix((weight[chosen].astype(np.float32), (rows, columns)), shape=dataset.shape)
         return self
 
-    def scores(self, users: Int32) -> Float32:
-        return opinions(self.scores_[users])
+    def opinions(self, users: Int32) -> SparseOpinions:
+        return SparseOpinions(self.scores_[users])

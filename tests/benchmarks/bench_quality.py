@@ -32,7 +32,8 @@ from recommender import evaluate
 from recommender.assemble import Fitted, bundle_arrays, manifest_of
 from recommender.backtest import fit_sources, replay, splits
 from recommender.bundle import Bundle, write_bundle
-from recommender.candidates.protocol import block_rows, blocks, top
+from recommender.candidates.opinions import top
+from recommender.candidates.protocol import block_rows, blocks
 from recommender.candidates.similar import unit_columns
 from recommender.dataset import Dataset, Float32, Int32
 from recommender.evaluate import Judged

@@ -9,7 +9,8 @@ from planted_blocks import TINY, checkerboard, missing_item, tiny
 from portraits.errors import UnknownName
 from recommender.candidates import SOURCES, make
 from recommender.candidates.hybrid import FEATURE_WEIGHT, Hybrid, with_identity
-from recommender.candidates.protocol import blocks, top
+from recommender.candidates.opinions import top
+from recommender.candidates.protocol import blocks
 from recommender.candidates.similar import Similar
 from recommender.dataset import DAY_US, Dataset
 from recommender.facts import Facts
