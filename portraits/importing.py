@@ -22,6 +22,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from portraits import checking, quarantine, shaping, storage
@@ -134,6 +135,8 @@ class _Import:
     def read(self) -> None:
         """Stages the whole file."""
         shape: Shape | None = None
+        if self.mapping is not None:
+            self.con.execute(KEEP_TRY)
         for batch in self.source.batches():
             self.rows += batch.count
             self._refuse(batch.refused)
@@ -145,6 +148,7 @@ class _Import:
             self.con.unregister("batch")
         if shape is None:
             self._shape_of_nothing()
+        self.con.execute("RESET disabled_optimizers")
 
     def _shape_of_nothing(self) -> None:
         """A file without rows must still have the right columns."""
@@ -162,22 +166,18 @@ class _Import:
         """Shapes, checks and stages one batch."""
         if self.source.form == "jsonl" and self.mapping is None:
             self._note_keys()
-        if self.mapping is None:
-            plains = self._check(shape)
-        else:
-            self.con.execute(KEEP_TRY)
-            plains = self._check(shape)
-            self._count_left_out(shape, batch.rows.num_rows)
-            self.con.execute("RESET disabled_optimizers")
-        judged, refused = self._judge(shape)
-        if refused:
+        rows = self._check(shape)
+        if self.mapping is not None:
+            self._count_left_out(shape, batch.rows.num_rows, rows)
+        if not pc.all(rows["_plain"]).as_py():
+            odd = rows.filter(pc.invert(rows["_plain"]))
+            judged, refused = self._judge(batch, shape, odd.select(["line", "part"]))
             bad = {row.line for row in refused}
-            self.con.register("bad", pa.table({"line": pa.array(sorted(bad), pa.int64())}))
-            self.con.execute(f'DELETE FROM mapped WHERE "{LINE}" IN (SELECT line FROM bad)')
-            self.con.unregister("bad")
-            judged = [row for row in judged if row[LINE] not in bad]
             self._refuse(refused)
-        self._stage(plains, judged)
+            self._write_judged([row for row in judged if row[LINE] not in bad])
+            lost = pc.is_in(rows["line"], pa.array(sorted(bad), pa.int64()))
+            rows = rows.filter(pc.and_not(rows["_plain"], lost))
+        self._write(rows)
 
     def _note_keys(self) -> None:
         """JSON has no header: what its objects hold beyond the contract is learnt as they come."""
@@ -186,8 +186,8 @@ class _Import:
         ).fetchall()
         self.ignored.update({key for (key,) in keys} - set(self.table.names))
 
-    def _check(self, shape: Shape) -> dict[str, checking.Plain]:
-        """Fills `mapped` with the shaped rows and whether each is plainly good; the SQL of the columns' values."""
+    def _check(self, shape: Shape) -> pa.Table:
+        """The batch's rows as they are staged, and `_plain`: whether each is plainly good. What is not is judged."""
         described = self.con.execute(f"DESCRIBE {shape.rows}").fetchall()
         kinds = {name: kind for name, kind, *_ in described if not name.startswith("_")}
         plains = {name: checking.plain(self.table.column(name), f'"{name}"', kind) for name, kind in kinds.items()}
@@ -197,32 +197,40 @@ class _Import:
         if self.table.name == "events" and "ts" in plains:
             conditions.append(f"{plains['ts'].value} <= {self._received(plains)}")
         good = f"coalesce({' AND '.join(conditions)}, false)"
-        self.con.execute(f"CREATE OR REPLACE TEMP TABLE mapped AS SELECT *, {good} AS _plain FROM ({shape.rows})")
-        return plains
+        typed = ", ".join(
+            f'{plains[c.name].value if c.name in plains else "NULL"}::{storage.DUCKDB_TYPES[c.kind]} AS "{c.name}"'
+            for c in self.table.columns
+        )
+        query = f'SELECT {typed}, "{LINE}", _part, {good} AS _plain FROM ({shape.rows})'
+        present = [name for name in self.table.names if name in plains]
+        return self.con.execute(self._staged(query, present, clamps=False)).fetch_arrow_table()
 
     def _received(self, plains: AbcMapping[str, checking.Plain]) -> str:
         """SQL of when an event was received: what the file says, or now; never later than now."""
         now = f"TIMESTAMPTZ '{self.at.isoformat()}'"
         return f"least(coalesce({plains['received_at'].value}, {now}), {now})" if "received_at" in plains else now
 
-    def _count_left_out(self, shape: Shape, rows: int) -> None:
+    def _count_left_out(self, shape: Shape, rows: int, mapped: pa.Table) -> None:
         """Rows left out by the first condition that holds, and those that no rule makes anything of."""
         counts = self.con.execute(shape.sorts).fetchall() if shape.sorts else []
         for place, count in counts:
             if place is not None:
                 self.left_out[shape.conditions[place]] += count
                 rows -= count
-        made = self.con.execute(f'SELECT count(DISTINCT "{LINE}") FROM mapped').fetchone()
-        if made and rows > made[0]:
-            self.left_out[NO_EVENT] += rows - made[0]
+        made = pc.count_distinct(mapped["line"]).as_py()
+        if rows > made:
+            self.left_out[NO_EVENT] += rows - made
 
-    def _judge(self, shape: Shape) -> tuple[list[dict[str, Any]], list[Refused]]:
+    def _judge(self, batch: Batch, shape: Shape, which: pa.Table) -> tuple[list[dict[str, Any]], list[Refused]]:
         """Judges the rows that are not plainly good one by one, as a request's event is judged."""
+        self.con.register("batch", batch.rows.filter(pc.is_in(batch.rows[LINE], pc.unique(which["line"]))))
+        self.con.register("which", which)
         raw = f'batch."{RAW}"' if self.source.form != "parquet" else "to_json(batch)::VARCHAR"
         odd = self.con.execute(
-            f'SELECT mapped.* EXCLUDE (_plain), {raw} AS "{RAW}" '
-            f'FROM mapped JOIN batch USING ("{LINE}") WHERE NOT _plain'
+            f'SELECT shaped.*, {raw} AS "{RAW}" FROM ({shape.rows}) AS shaped JOIN batch USING ("{LINE}") '
+            f'SEMI JOIN which ON shaped."{LINE}" = which.line AND shaped._part = which.part'
         ).fetch_arrow_table()
+        self.con.unregister("which")
         rows = (row for part in odd.to_batches(max_chunksize=1024) for row in part.to_pylist())
         verdicts = [(row[LINE], row["_part"], row[RAW], self._judge_row(row, shape)) for row in rows]
         judged = [
@@ -246,23 +254,12 @@ class _Import:
             return Rejection(row["_broken"], value[: quarantine.VALUE_LIMIT], reason)
         return checking.judge(self.table, row, made, received_at)
 
-    def _stage(self, plains: AbcMapping[str, checking.Plain], judged: list[dict[str, Any]]) -> None:
-        """Writes the rows that were taken in the contract's types, with what landing needs (see `landing`)."""
-        typed = ", ".join(
-            f'{plains[c.name].value if c.name in plains else "NULL"}::{storage.DUCKDB_TYPES[c.kind]} AS "{c.name}"'
-            for c in self.table.columns
-        )
-        query = f'SELECT {typed}, "{LINE}", _part FROM mapped WHERE _plain'
-        self._write(query, [name for name in self.table.names if name in plains], clamps=False)
-        if judged:
-            clamps = self.table.name == "events"
-            self.con.register("judged", checking.judged_table(self.table, judged, clamps))
-            self._write("SELECT * FROM judged", list(self.table.names), clamps)
-            self.con.unregister("judged")
-
-    def _write(self, typed: str, present: list[str], clamps: bool) -> None:
+    def _staged(self, typed: str, present: list[str], clamps: bool) -> str:
+        """SQL of rows as they are staged, with what landing needs (see `landing`), from SQL of their typed values."""
         key = self.table.key
         names = {name: f'"{name}"' for name in self.table.names}
+        if self.table.name in LOGS:
+            names = {name: text for name, text in names.items() if name in {*present, key, "received_at"}}
         made = "false"
         if made_key(self.table):
             made = f"{key} IS NULL"
@@ -270,7 +267,8 @@ class _Import:
             names[key] = f"coalesce({key}, md5('{app}' || chr(31) || _text)) AS {key}"
         extra = f"{made} AS made"
         if self.table.name in LOGS:
-            extra += f", ts::DATE AS sent_day, {'kept_ts' if clamps else 'ts'}::DATE AS day"
+            day = f"CASE WHEN _plain THEN {'kept_ts' if clamps else 'ts'}::DATE END"
+            extra += f", CASE WHEN _plain THEN ts::DATE END AS sent_day, {day} AS day"
         else:
             extra += f", TIMESTAMPTZ '{self.at.isoformat()}' AS valid_from, false AS deleted"
         if clamps:
@@ -278,12 +276,26 @@ class _Import:
         elif self.table.name == "events":
             now = f"TIMESTAMPTZ '{self.at.isoformat()}'"
             names["received_at"] = f"least(coalesce(received_at, {now}), {now}) AS received_at"
-        text = storage.content_text(self.table, present)
-        query = (
+        text = f"CASE WHEN _plain THEN {storage.content_text(self.table, present)} END"
+        return (
             f'SELECT {", ".join(names.values())}, "{LINE}" AS line, _part AS part, {extra}, '
-            f"{storage.content_hash('_text')} AS content FROM (SELECT *, {text} AS _text FROM ({typed}))"
+            f"{storage.content_hash('_text')} AS content, _plain FROM (SELECT *, {text} AS _text FROM ({typed}))"
         )
-        storage.write_parquet(self.con, query, self.stage / f"rows-{self.parts}.parquet", "snappy")
+
+    def _write_judged(self, judged: list[dict[str, Any]]) -> None:
+        """Stages the rows that were judged and taken."""
+        if not judged:
+            return
+        clamps = self.table.name == "events"
+        self.con.register("judged", checking.judged_table(self.table, judged, clamps))
+        query = self._staged("SELECT *, true AS _plain FROM judged", list(self.table.names), clamps)
+        self._write(self.con.execute(query).fetch_arrow_table())
+        self.con.unregister("judged")
+
+    def _write(self, rows: pa.Table) -> None:
+        """Quick to write and read again, not small: the file is read once and then thrown away."""
+        path = self.stage / f"rows-{self.parts}.parquet"
+        pq.write_table(rows.drop_columns("_plain"), path, compression="lz4", use_dictionary=False)
         self.parts += 1
 
     def _refuse(self, refused: list[Refused]) -> None:

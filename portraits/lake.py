@@ -325,7 +325,7 @@ def _stage_rows(
     con.execute("SET preserve_insertion_order = false")
     text = storage.content_text(table, table.names)
     storage.write_parquet(
-        con, f"SELECT *, {storage.content_hash(text)} AS content FROM numbered", stage / "rows-0.parquet"
+        con, f"SELECT *, {storage.content_hash(text)} AS content FROM numbered", stage / "rows-0.parquet", "snappy"
     )
     con.execute("DROP TABLE numbered")
 

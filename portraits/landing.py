@@ -1,8 +1,9 @@
 """From staged Parquet to one commit of the lake: duplicates out, conflicts to quarantine, the rest sorted in.
 
-Staged rows carry the contract's columns and: `line` and `part` (the row of the file and which of its events), `content`
-(a 63-bit hash of the row as sent), `made` (the id was made from the content), `day` (UTC day of ts) and `sent_day` (UTC
-day of ts as sent: an event from the future is stored today, yet is known again by the day it was sent for).
+Staged rows carry the contract's columns (of a table by day only those that hold something need be there) and: `line`
+and `part` (the row of the file and which of its events), `content` (a 63-bit hash of the row as sent), `made` (the id
+was made from the content), `day` (UTC day of ts) and `sent_day` (UTC day of ts as sent: an event from the future is
+stored today, yet is known again by the day it was sent for).
 
 Work goes by groups of days of about `CHUNK_ROWS` rows, so memory does not grow with the file. An id is unique within
 its UTC day, so each group is compared with the lake's files of the same days only.
@@ -12,23 +13,29 @@ its UTC day, so each group is compared with the lake's files of the same days on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 from deltalake import DeltaTable
 
 from portraits import delta, quarantine
 from portraits.history import Table
 from portraits.storage import (
     DUCKDB_TYPES,
+    ROW_GROUP,
     catalogue_schema,
     count,
     log_schema,
     quoted,
     quoted_list,
+    write_log_file,
     write_parquet,
 )
 
@@ -100,7 +107,7 @@ def _day_sizes(con: duckdb.DuckDBPyConnection, stage: Path) -> list[tuple[date, 
 
 
 def _staged(stage: Path) -> str:
-    return f"read_parquet({quoted(str(stage / 'rows-*.parquet'))})"
+    return f"read_parquet({quoted(str(stage / 'rows-*.parquet'))}, union_by_name=true)"
 
 
 def _chunks(sizes: Sequence[tuple[date, int]]) -> Iterator[tuple[date, date]]:
@@ -116,9 +123,10 @@ def _chunks(sizes: Sequence[tuple[date, int]]) -> Iterator[tuple[date, date]]:
 
 
 def _take_chunk(con: duckdb.DuckDBPyConnection, stage: Path, first: date, last: date) -> None:
+    """A view and no table: its few narrow columns are read to judge, and then all of it once to be written."""
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE chunk AS SELECT * FROM {_staged(stage)} WHERE sent_day BETWEEN ? AND ?",
-        [first, last],
+        f"CREATE OR REPLACE TEMP VIEW chunk AS SELECT * FROM {_staged(stage)} "
+        f"WHERE sent_day BETWEEN DATE '{first}' AND DATE '{last}'"
     )
 
 
@@ -167,7 +175,12 @@ def _judge_chunk(con: duckdb.DuckDBPyConnection, target: Target, files: Sequence
 def _stage_conflicts(con: duckdb.DuckDBPyConnection, target: Target, out: Path) -> None:
     if not con.execute(f"SELECT 1 FROM verdicts WHERE verdict = {CONFLICT} LIMIT 1").fetchone():
         return
-    names = ", ".join(f'"{name}"' for name in target.table.names if name != "received_at")
+    held = {name for (name, *_) in con.execute("DESCRIBE chunk").fetchall()}
+    names = ", ".join(
+        f'"{column.name}" := ' + (f'"{column.name}"' if column.name in held else f"NULL::{DUCKDB_TYPES[column.kind]}")
+        for column in target.table.columns
+        if column.name != "received_at"
+    )
     con.execute(
         f"""
         COPY (
@@ -182,24 +195,27 @@ def _stage_conflicts(con: duckdb.DuckDBPyConnection, target: Target, out: Path) 
 def _write_days(con: duckdb.DuckDBPyConnection, target: Target, number: int) -> list[delta.DataFile]:
     """One Parquet file a day of the accepted rows, sorted by visitor and time; not yet committed."""
     key = target.table.key
-    con.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE chosen AS SELECT chunk.* REPLACE (id AS {key})
-        FROM chunk JOIN verdicts USING (line, part) WHERE verdict = {ACCEPTED} ORDER BY day, user_id, ts, {key}
-        """
-    )
-    days = con.execute("SELECT day, count(*), min(ts), max(ts), max(sent_day) FROM chosen GROUP BY 1 ORDER BY 1")
+    accepted = f"FROM chunk JOIN verdicts USING (line, part) WHERE verdict = {ACCEPTED}"
+    days = con.execute(f"SELECT day, count(*), min(ts), max(ts), max(sent_day) {accepted} GROUP BY 1 ORDER BY 1")
+    facts = {found[0]: found[1:] for found in _rows(days)}
+    query = f"SELECT * EXCLUDE (line, part, id, made, verdict) REPLACE (id AS {key}) {accepted}"
+    rows = con.execute(f"{query} ORDER BY day, user_id, ts, {key}").fetch_record_batch(ROW_GROUP)
     files = []
-    for day, rows, first_ts, last_ts, last_sent in _rows(days):
+    for day, parts in groupby(_by_day(rows), itemgetter(0)):
         path = f"day={day}/{target.landing}-{number}.parquet"
-        query = f"SELECT {_log_columns(target.table)} FROM chosen WHERE day = DATE '{day}' ORDER BY user_id, ts, {key}"
-        size = write_parquet(con, query, target.table_folder / path)
-        files.append(delta.DataFile(path, rows, size, day, first_ts, last_ts, last_sent))
+        size = write_log_file(target.table, (part for _, part in parts), target.table_folder / path)
+        row_count, first_ts, last_ts, last_sent = facts[day]
+        files.append(delta.DataFile(path, row_count, size, day, first_ts, last_ts, last_sent))
     return files
 
 
-def _log_columns(table: Table) -> str:
-    return ", ".join([*(f'"{name}"' for name in table.names), "content", "sent_day"])
+def _by_day(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[date, pa.RecordBatch]]:
+    """Batches sorted by day, cut where one day ends and the next begins."""
+    for batch in batches:
+        days = batch.column("day").to_numpy(zero_copy_only=False)
+        cuts = np.unique([0, *(np.flatnonzero(days[1:] != days[:-1]) + 1), len(days)]).tolist()
+        for start, end in pairwise(cuts):
+            yield days[start].item(), batch.slice(start, end - start)
 
 
 def _landed(con: duckdb.DuckDBPyConnection, events: int) -> Landed:

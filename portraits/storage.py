@@ -10,6 +10,7 @@ from typing import Literal
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from portraits.history import ARROW_TYPES, Kind, Table
 
@@ -27,6 +28,9 @@ DUCKDB_TYPES = {
     Kind.JSON: "VARCHAR",
 }
 
+
+ROW_GROUP = 122_880
+"""Rows of a Parquet row group, as DuckDB has them."""
 
 CONTENT = pa.field("content", pa.int64())
 DAY = pa.field("day", pa.date32())
@@ -73,6 +77,26 @@ def write_parquet(con: duckdb.DuckDBPyConnection, query: str, path: Path, compre
     """Writes a query's rows to one Parquet file and returns its size in bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     con.execute(f"COPY ({query}) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION {compression})")
+    return path.stat().st_size
+
+
+def write_log_file(table: Table, batches: Iterable[pa.RecordBatch], path: Path) -> int:
+    """Writes rows of a table by day to one Parquet file and returns its size in bytes.
+
+    The batches' columns are picked by name; a column they lack is null. Arrow and not DuckDB writes it, because one
+    sorted stream becomes many small files, and a COPY for each costs more than what it copies.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    schema = pa.schema([field for field in log_schema(table) if field != DAY])
+    repeated = [field.name for field in schema if field.name not in (table.key, CONTENT.name)]
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeated, store_schema=False) as writer:
+        for batch in batches:
+            given = set(batch.schema.names)
+            arrays = [
+                batch.column(field.name) if field.name in given else pa.nulls(len(batch), field.type)
+                for field in schema
+            ]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
     return path.stat().st_size
 
 
