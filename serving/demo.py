@@ -74,7 +74,8 @@ def one_time_link(process: ProcessSettings) -> str:
 
 def _import(store: Store, lake: Lake, files: Path, listener: Listener) -> None:
     named = [(table, files / f"{table}.parquet") for table in (*CATALOGUES, "decisions")]
-    events = [("events", path) for path in sorted((files / "events").iterdir())]
+    # The broken rows come last: one of them contradicts an event, and the first of two that disagree is kept.
+    events = [("events", path) for path in sorted((files / "events").iterdir(), reverse=True)]
     for table, path in (*named, *events):
         listener.now(f"import: {table} from {path.name}")
         report = take_file(store, lake, APP, table, path)

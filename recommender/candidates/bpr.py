@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
-import scipy.sparse as sp
 from implicit.cpu.bpr import BayesianPersonalizedRanking
-from threadpoolctl import threadpool_limits
 
-from recommender.candidates.factors import FactorSource, scaled_factors
+from recommender.candidates.factors import ImplicitSource, scaled_factors
 from recommender.dataset import Dataset
 
 
 @dataclass
-class Bpr(FactorSource):
+class Bpr(ImplicitSource):
     """BPR on all ties. samples: the most gradient steps of a fit; the iterations follow from the ties."""
 
     name: ClassVar[str] = "bpr"
@@ -32,18 +30,7 @@ class Bpr(FactorSource):
     def fit(self, dataset: Dataset, seed: int) -> Self:
         return self.fit_matrix(dataset.matrix(), seed)
 
-    def fit_matrix(self, matrix: sp.csr_matrix, seed: int) -> Self:
-        """Learn from users x items ties."""
-        self.known_users_ = np.diff(matrix.indptr) > 0
-        self.known_items_ = matrix.getnnz(axis=0) > 0
-        with threadpool_limits(1, "blas"):
-            model = self.model(matrix.nnz, seed)
-            model.fit(matrix, show_progress=False)
-        self.user_factors_, self.item_factors_ = model.user_factors, model.item_factors
-        return self
-
     def model(self, ties: int, seed: int) -> BayesianPersonalizedRanking:
-        """The library's model for so many ties."""
         return BayesianPersonalizedRanking(
             factors=scaled_factors(ties, self.factors),
             learning_rate=self.learning_rate,

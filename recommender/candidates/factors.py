@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from typing import Any, Self
+
 import numpy as np
+import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
 from recommender.candidates.opinions import DenseOpinions
 from recommender.candidates.protocol import Source
@@ -21,6 +26,24 @@ class FactorSource(Source):
         scores: Float32 = self.user_factors_[users] @ self.item_factors_.T
         scores[~self.known_users_[users]] = -np.inf
         return DenseOpinions(scores, known=self.known_items_)
+
+
+class ImplicitSource(FactorSource):
+    """A factor model of the library implicit."""
+
+    @abstractmethod
+    def model(self, ties: int, seed: int) -> Any:
+        """The library's model for so many ties."""
+
+    def fit_matrix(self, matrix: sp.csr_matrix, seed: int) -> Self:
+        """Learn from users x items confidences."""
+        self.known_users_ = np.diff(matrix.indptr) > 0
+        self.known_items_ = matrix.getnnz(axis=0) > 0
+        with threadpool_limits(1, "blas"):
+            model = self.model(matrix.nnz, seed)
+            model.fit(matrix, show_progress=False)
+        self.user_factors_, self.item_factors_ = model.user_factors, model.item_factors
+        return self
 
 
 def scaled_factors(ties: int, most: int) -> int:
