@@ -1,74 +1,104 @@
 """One app's portraits as of T: the package's batch entry.
 
 `fields` turns a `Past` into the portrait table: one aggregation for each grain, joined by visitor, then the row-level
-fields. `build` writes it, atomically: a folder appears whole or not at all.
+fields. `build` writes it together with what the stages add, atomically: a folder appears whole or not at all.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import cached_property, reduce
+from functools import reduce
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import pyarrow.compute as pc
+import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
+from portraits.dictionary import FIELDS
 from portraits.engine import connect
-from portraits.errors import BrokenBundle, InvalidValue
+from portraits.errors import InvalidValue
 from portraits.features import REGISTRY, Feature
 from portraits.features.registry import GRAINS
 from portraits.lake import Snapshot
 from portraits.past import Past
+from portraits.portrait_set import FORMAT, MANIFEST_FILE, TABLE_FILE, PortraitSet, last_users, sha256
 from portraits.settings import AppSettings
+from portraits.stages import STAGES, Draft
 
-FORMAT = 1
-TABLE_FILE = "portraits.parquet"
-MANIFEST_FILE = "portraits.json"
 ROW_LEVEL = ("portrait", "everyone")
 ROW_GROUP = 8_192
 """Portraits a row group: `PortraitSet.get` reads one group."""
+FEATURES_FILE = ".features.parquet"
 
 
 def build(
-    history: Snapshot, settings: AppSettings, as_of: datetime, out: Path, con: Backend | None = None
+    history: Snapshot,
+    settings: AppSettings,
+    as_of: datetime,
+    out: Path,
+    con: Backend | None = None,
+    *,
+    previous: PortraitSet | None = None,
 ) -> PortraitSet:
     """Writes the portraits of everyone with an event before `as_of` to the folder `out`, replacing what is there.
 
     `as_of` is an aware moment; visitors who refused (users.consent = false) and those with nothing but test traffic
-    get none. What a crash left beside `out` is swept up by the next build; two at once into one folder are the
-    caller's to prevent. Raises InvalidValue for a naive `as_of`.
+    get none. `previous` is the set of the night before, from which personas take their names. What a crash left beside
+    `out` is swept up by the next build; two at once into one folder are the caller's to prevent. Raises InvalidValue
+    for a naive `as_of`.
     """
     if as_of.tzinfo is None:
         raise InvalidValue("as_of", as_of, "a time with an offset")
     con = con or connect()
-    table = fields(past_of(history, settings, as_of, con)).order_by("user_id")
+    past = past_of(history, settings, as_of, con)
     building = out.with_name(f".{out.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    table.to_parquet(building / TABLE_FILE, compression="zstd", row_group_size=ROW_GROUP)
+    features = building / FEATURES_FILE
+    fields(past).order_by("user_id").to_parquet(features, compression="zstd", row_group_size=ROW_GROUP)
+    draft = Draft(history, settings, past, con, features, building, previous)
+    _write_portraits(features, [columns for stage in STAGES if (columns := stage(draft)).num_columns], building)
+    features.unlink()
+    _write_manifest(building, history, settings, as_of)
+    _replace(building, out)
+    return PortraitSet(out)
+
+
+def _write_portraits(features: Path, added: Sequence[pa.Table], folder: Path) -> None:
+    """The features and the columns of the stages as one file, a row group at a time."""
+    file = pq.ParquetFile(features)
+    schema = pa.schema([*file.schema_arrow, *(field for columns in added for field in columns.schema)])
+    start = 0
+    with pq.ParquetWriter(folder / TABLE_FILE, schema, compression="zstd") as writer:
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group)
+            for columns in added:
+                for name, values in zip(columns.column_names, columns.slice(start, len(rows)).columns, strict=True):
+                    rows = rows.append_column(name, values)
+            writer.write_table(rows.cast(schema))
+            start += len(rows)
+
+
+def _write_manifest(folder: Path, history: Snapshot, settings: AppSettings, as_of: datetime) -> None:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    by_visitor = [path for path in files if path.suffix == ".parquet"]
     manifest = {
         "format": FORMAT,
         "app_id": settings.app_id,
         "as_of": as_of.isoformat(),
-        "rows": pq.ParquetFile(building / TABLE_FILE).metadata.num_rows,
-        "last_users": _last_users(building / TABLE_FILE),
-        "fields": list(REGISTRY),
-        "sha256": _sha256(building / TABLE_FILE),
+        "rows": pq.ParquetFile(folder / TABLE_FILE).metadata.num_rows,
+        "fields": [field.to_dict() for field in FIELDS.values()],
+        "files": {path.name: sha256(path) for path in files},
+        "last_users": {path.name: last_users(path) for path in by_visitor},
         "lake": history.versions,
     }
-    (building / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1))
-    _replace(building, out)
-    return PortraitSet(out)
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1))
 
 
 def past_of(history: Snapshot, settings: AppSettings, as_of: datetime, con: Backend) -> Past:
@@ -135,17 +165,6 @@ def _join(left: ir.Table, right: ir.Table) -> ir.Table:
     return left.left_join(right, "user_id").drop("user_id_right")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _last_users(path: Path) -> list[str]:
-    """The greatest user_id of each row group: the index of `PortraitSet.get`, in the order Python compares text."""
-    file = pq.ParquetFile(path)
-    return [file.read_row_group(n, ["user_id"])["user_id"][-1].as_py() for n in range(file.num_row_groups)]
-
-
 def _replace(built: Path, out: Path) -> None:
     """Moves the finished folder to its name; what was there before goes away."""
     old = built.with_name(f"{built.name}.old")
@@ -154,50 +173,3 @@ def _replace(built: Path, out: Path) -> None:
         out.rename(old)
     built.rename(out)
     shutil.rmtree(old, ignore_errors=True)
-
-
-class PortraitSet:
-    """The portraits of one app as of one moment, read from the folder that `build` wrote.
-
-    Raises BrokenBundle where the folder is not one; `verify` also where the table is not the one that was written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.manifest = _manifest(path)
-        self.as_of = datetime.fromisoformat(self.manifest["as_of"])
-        self.rows: int = self.manifest["rows"]
-        self._last_users: list[str] = self.manifest["last_users"]
-
-    def verify(self) -> None:
-        """Compares the table with its checksum. Raises BrokenBundle."""
-        if _sha256(self.path / TABLE_FILE) != self.manifest["sha256"]:
-            raise BrokenBundle(str(self.path / TABLE_FILE), "its checksum is not the one in its manifest")
-
-    def get(self, user_id: str) -> dict[str, Any] | None:
-        """One visitor's portrait, None where there is none. Reads one row group."""
-        group = bisect_left(self._last_users, user_id)
-        if group == len(self._last_users):
-            return None
-        rows = self._file.read_row_group(group)
-        found = rows.filter(pc.equal(rows["user_id"], user_id)).to_pylist()
-        return found[0] if found else None
-
-    def table(self, con: Backend) -> ir.Table:
-        """All portraits, as a table of `con`."""
-        rows: ir.Table = con.read_parquet(str(self.path / TABLE_FILE))
-        return rows
-
-    @cached_property
-    def _file(self) -> pq.ParquetFile:
-        return pq.ParquetFile(self.path / TABLE_FILE)
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST_FILE).read_text())
-    except (OSError, ValueError) as error:
-        raise BrokenBundle(str(path), f"{MANIFEST_FILE} cannot be read ({error})") from error
-    if manifest.get("format") != FORMAT or not (path / TABLE_FILE).is_file():
-        raise BrokenBundle(str(path), f"not a portrait set of format {FORMAT}")
-    return manifest

@@ -1,13 +1,18 @@
-"""The dictionary of portrait fields, generated from the registry: `features/DICTIONARY.md`.
+"""All fields of a portrait, and the page that tells them: `features/DICTIONARY.md`.
 
 Written anew with `python -m portraits.dictionary`; a test holds the page against the registry.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from portraits.features import FAMILIES, REGISTRY, Feature
+from portraits.features import REGISTRY
+from portraits.field import Field
+
+FIELDS: Mapping[str, Field] = {**REGISTRY}
+"""Every field of a portrait by name, in the order of its columns."""
 
 PAGE = Path(__file__).parent / "features" / "DICTIONARY.md"
 
@@ -21,22 +26,22 @@ ones. A field marked * needs real times: it is null where the history has none. 
 
 def page() -> str:
     """The whole page, Markdown."""
-    return "\n".join([HEAD, *(_family(family) for family in FAMILIES)])
+    return "\n".join([HEAD, *(_family(family) for family in dict.fromkeys(field.family for field in FIELDS.values()))])
 
 
 def _family(family: str) -> str:
-    rows = [_row(field) for field in REGISTRY.values() if field.family == family]
+    rows = [_row(field) for field in FIELDS.values() if field.family == family]
     head = "| field | type | unit | range | source | meaning |\n|---|---|---|---|---|---|"
     return f"## {family}\n\n{head}\n" + "\n".join(rows) + "\n"
 
 
-def _row(field: Feature) -> str:
+def _row(field: Field) -> str:
     name = f"`{field.name}`{'*' if field.clock else ''}"
     dtype = "list of evidence" if field.is_list else field.dtype.replace("('UTC', 6)", "")
     return f"| {name} | {dtype} | {field.unit} | {_range(field)} | {field.source} | {field.meaning} |"
 
 
-def _range(field: Feature) -> str:
+def _range(field: Field) -> str:
     if field.values:
         return ", ".join(field.values)
     if field.minimum is None and field.maximum is None:

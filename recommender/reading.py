@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 from ibis.backends.duckdb import Backend
 
-from portraits.build import TABLE_FILE, build, past_of
+from portraits.build import build, past_of
 from portraits.lake import Snapshot
+from portraits.portrait_set import TABLE_FILE
 from portraits.settings import AppSettings
 from recommender.dataset import KINDS, Dataset, Ids
 from recommender.facts import CATEGORY_DEPTH, Facts

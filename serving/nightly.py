@@ -20,15 +20,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from portraits.build import PortraitSet, build
+from portraits.build import build
 from portraits.doctor import diagnose
 from portraits.errors import BrokenBundle, InvalidValue, StoreUnavailable
 from portraits.lake import Lake
+from portraits.portrait_set import PortraitSet
 from portraits.settings import AppSettings
 from recommender.bundle import Bundle
 from recommender.train import train
 from serving.drain import drain
-from serving.publish import bundle_folder, publish
+from serving.publish import bundle_folder, portraits_folder, publish
 from serving.runs import Question, Run, forget_old_runs, only_night, open_run
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -138,7 +139,7 @@ def _drain(night: Night) -> dict[str, Any]:
 
 def _portraits(night: Night) -> dict[str, Any]:
     snapshot = night.lake.snapshot(night.app.app_id)
-    return {"rows": build(snapshot, night.app, night.run.as_of, night.portraits).rows}
+    return {"rows": build(snapshot, night.app, night.run.as_of, night.portraits, previous=_published(night)).rows}
 
 
 def _train(night: Night) -> dict[str, Any]:
@@ -220,6 +221,18 @@ def _active_manifest(night: Night) -> Mapping[str, Any] | None:
         return Bundle.open(bundle_folder(night.process, night.app.app_id, active.version)).manifest
     except BrokenBundle as broken:
         night.on_step("train", f"the active bundle is broken and is not compared with: {broken.message}")
+        return None
+
+
+def _published(night: Night) -> PortraitSet | None:
+    """The portraits of the last night; None before the first one and when their files are broken."""
+    active = night.store.active(night.app.app_id).portraits
+    if active is None:
+        return None
+    try:
+        return PortraitSet(portraits_folder(night.process, night.app.app_id, active.version))
+    except BrokenBundle as broken:
+        night.on_step("portraits", f"the published portraits are broken and are not looked at: {broken.message}")
         return None
 
 

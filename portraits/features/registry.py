@@ -22,6 +22,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
+from portraits.field import Field
 from portraits.local import DAY_US, Now, microseconds
 
 
@@ -61,35 +62,11 @@ Compute = Callable[..., ir.Value]
 
 
 @dataclass(frozen=True, slots=True)
-class Feature:
-    """One field of the portrait.
+class Feature(Field):
+    """A field that is one expression over a grain. `empty`: its value for a visitor without a row in the grain."""
 
-    dtype is an Ibis type; minimum and maximum bound its values, `values` lists them where they are words. `empty` is
-    the value of a visitor without a row in the grain. `clock`: null where the history has no real time.
-    """
-
-    name: str
-    family: str
     grain: str
-    dtype: str
-    unit: str
-    minimum: float | None
-    maximum: float | None
-    values: tuple[str, ...]
-    empty: Any
-    clock: bool
-    meaning: str
     compute: Compute
-
-    @property
-    def is_list(self) -> bool:
-        """Whether the field holds a list of evidence; row-level features do not see it."""
-        return self.dtype.startswith("array")
-
-    @property
-    def source(self) -> str:
-        """Lake tables that the field is made from."""
-        return GRAINS[self.grain].source
 
     def expression(self, table: ir.Table, now: Now) -> ir.Value:
         """The field over its grain, cast to its type."""
@@ -139,6 +116,7 @@ def feature(
             values=values,
             empty=empty,
             clock=clock or GRAINS[grain].clock,
+            source=GRAINS[grain].source,
             meaning=meaning,
             compute=compute,
         )

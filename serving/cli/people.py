@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from portraits.build import PortraitSet
 from portraits.engine import connect
 from portraits.errors import NothingThere
+from portraits.portrait_set import PortraitSet
 from portraits.words import in_words
 from serving.cli.output import App, AsJson, OutFile, show, table
 from serving.publish import portraits_folder

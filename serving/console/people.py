@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow.parquet as pq
 
 from portraits.errors import NothingThere
+from portraits.portrait_set import TABLE_FILE, PortraitSet
 from portraits.settings import AppSettings
 from portraits.words import in_words
 from recommender.pipeline import popular_shelf, recommend
@@ -26,9 +27,6 @@ from serving.models import Model
 from serving.publish import portraits_folder
 from serving.stores.store import OnlineState
 from serving.tenants import in_control
-
-if TYPE_CHECKING:
-    from portraits.build import PortraitSet
 
 SHOWN = 10
 EXAMPLE_LINES = 3
@@ -65,7 +63,8 @@ async def visitor(context: Context, app_id: str, user_id: str, now: datetime) ->
     model = await context.models.model(app_id, state)
     control = in_control(tenant, user_id)
     answer = await asyncio.to_thread(_answer, model, state, user_id, now, control)
-    portrait = await asyncio.to_thread(_portrait, context, app_id, user_id, state)
+    people = _people(context, app_id, state)
+    portrait = None if people is None else await asyncio.to_thread(people.get, user_id)
     images = await asyncio.to_thread(_images, context, app_id, [item.item_id for item in answer.items])
     return {
         "user_id": user_id,
@@ -78,7 +77,7 @@ async def visitor(context: Context, app_id: str, user_id: str, now: datetime) ->
         "events": [
             views.happening(event.type, _title(model, event.item_id), event.ts_us, zone) for event in state.recent
         ],
-        "fields": _fields(portrait, zone),
+        "fields": _fields(people, portrait, zone),
     }
 
 
@@ -89,10 +88,11 @@ def _answer(model: Model, state: OnlineState, user_id: str, now: datetime, contr
     return recommend(model.bundle, model.catalogue, query, State(state.recent))
 
 
-def _portrait(context: Context, app_id: str, user_id: str, state: OnlineState) -> dict[str, Any] | None:
+def _people(context: Context, app_id: str, state: OnlineState) -> PortraitSet | None:
+    """The published portraits, for a visitor who did not refuse them."""
     if state.active.portraits is None or not state.consent:
         return None
-    return _portraits(portraits_folder(context.settings, app_id, state.active.portraits.version)).get(user_id)
+    return _portraits(portraits_folder(context.settings, app_id, state.active.portraits.version))
 
 
 def _images(context: Context, app_id: str, item_ids: Sequence[str]) -> dict[str, str]:
@@ -128,15 +128,11 @@ def _note(state: OnlineState, control: bool) -> str:
 @lru_cache(maxsize=64)
 def _portraits(folder: Path) -> PortraitSet:
     """The portraits of one version; a version never changes."""
-    from portraits.build import PortraitSet  # noqa: PLC0415 - Ibis: only a worker whose console is used needs it
-
     return PortraitSet(folder)
 
 
 @lru_cache(maxsize=64)
 def _examples(folder: Path) -> list[str]:
-    from portraits.build import TABLE_FILE  # noqa: PLC0415 - as above
-
     table = pq.read_table(folder / TABLE_FILE, columns=["user_id", *RANKED_BY])
     ranked = table.sort_by([(name, "descending") for name in RANKED_BY])["user_id"]
     places = dict.fromkeys(int(share * len(ranked)) for share in EXAMPLES)
@@ -151,12 +147,10 @@ def _words(portrait: Mapping[str, Any] | None, currency: str) -> list[str]:
     return [] if portrait is None else in_words(dict(portrait), currency)
 
 
-def _fields(portrait: Mapping[str, Any] | None, zone: ZoneInfo) -> list[dict[str, str]]:
-    from portraits.features import REGISTRY  # noqa: PLC0415 - as above
-
-    if portrait is None:
+def _fields(people: PortraitSet | None, portrait: Mapping[str, Any] | None, zone: ZoneInfo) -> list[dict[str, str]]:
+    if people is None or portrait is None:
         return []
     return [
-        {"name": name, "value": views.value(portrait.get(name), zone), "meaning": feature.meaning}
-        for name, feature in REGISTRY.items()
+        {"name": name, "value": views.value(portrait.get(name), zone), "meaning": field.meaning}
+        for name, field in people.fields.items()
     ]

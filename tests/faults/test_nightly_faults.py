@@ -16,9 +16,9 @@ from planted_shelf import Night as PlantedNight
 from planted_shelf import item
 from small_shop import END, USERS, open_small_shop
 
-from portraits.build import PortraitSet
 from portraits.engine import connect
 from portraits.lake import Lake
+from portraits.portrait_set import PortraitSet
 from recommender.bundle import Bundle, write_bundle
 from serving.publish import bundle_folder, portraits_folder, publish
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import planted_history as planted
 import pytest
 
-from portraits.build import MANIFEST_FILE, TABLE_FILE, PortraitSet, build, fields
+from portraits.build import build, fields
+from portraits.dictionary import FIELDS
 from portraits.engine import connect
 from portraits.errors import BrokenBundle, InvalidValue
-from portraits.features import REGISTRY
 from portraits.history import EVENTS, ITEMS, USERS
 from portraits.lake import Lake
+from portraits.portrait_set import MANIFEST_FILE, TABLE_FILE, PortraitSet
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_the_folder_says_what_it_is(portraits: PortraitSet, lake: Lake) -> None:
     assert portraits.as_of == planted.AS_OF
     assert portraits.rows == portraits.table(connect()).count().execute() > 30
     assert portraits.manifest["lake"] == lake.snapshot("planted").versions
-    assert portraits.manifest["fields"] == list(REGISTRY)
+    assert list(portraits.fields) == list(FIELDS)
     assert sorted(path.name for path in portraits.path.iterdir()) == sorted((MANIFEST_FILE, TABLE_FILE))
     portraits.verify()
 
