@@ -10,7 +10,6 @@ import json
 import shutil
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import reduce
 from itertools import groupby
 from pathlib import Path
 
@@ -18,15 +17,16 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ibis.backends.duckdb import Backend
+from ibis.backends import BaseBackend
 
 from portraits.dictionary import FIELDS
-from portraits.engine import connect
+from portraits.engine import connect, is_embedded
 from portraits.errors import InvalidValue
 from portraits.features import REGISTRY, Feature
 from portraits.features.registry import GRAINS
 from portraits.lake import Snapshot
 from portraits.past import Past
+from portraits.people import Persons
 from portraits.portrait_set import FORMAT, MANIFEST_FILE, TABLE_FILE, PortraitSet, last_users, sha256
 from portraits.settings import AppSettings
 from portraits.stages import STAGES, Draft
@@ -42,7 +42,7 @@ def build(
     settings: AppSettings,
     as_of: datetime,
     out: Path,
-    con: Backend | None = None,
+    con: BaseBackend | None = None,
     *,
     previous: PortraitSet | None = None,
 ) -> PortraitSet:
@@ -52,6 +52,9 @@ def build(
     get none. `previous` is the set of the night before, from which personas take their names. What a crash left beside
     `out` is swept up by the next build; two at once into one folder are the caller's to prevent. Raises InvalidValue
     for a naive `as_of`.
+
+    `con` (None: the embedded engine) makes the features, which read the whole history; the stages, which look at one
+    row a visitor, finish the set here.
     """
     if as_of.tzinfo is None:
         raise InvalidValue("as_of", as_of, "a time with an offset")
@@ -62,6 +65,9 @@ def build(
     building.mkdir(parents=True)
     features = building / FEATURES_FILE
     fields(past).order_by("user_id").to_parquet(features, compression="zstd", row_group_size=ROW_GROUP)
+    if not is_embedded(con):
+        con = connect()
+        past = past_of(history, settings, as_of, con)
     draft = Draft(history, settings, past, con, features, building, previous)
     _write_portraits(features, [columns for stage in STAGES if (columns := stage(draft)).num_columns], building)
     features.unlink()
@@ -101,17 +107,22 @@ def _write_manifest(folder: Path, history: Snapshot, settings: AppSettings, as_o
     (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1))
 
 
-def past_of(history: Snapshot, settings: AppSettings, as_of: datetime, con: Backend) -> Past:
-    """The `Past` that a lake's snapshot holds for T."""
+def past_of(history: Snapshot, settings: AppSettings, as_of: datetime, con: BaseBackend) -> Past:
+    """The `Past` that a lake's snapshot holds for T, every linked id in it that of its person."""
     bounds = history.bounds()
+    in_pieces = is_embedded(con)  # Spark cuts up what does not fit by itself
+    persons = Persons(history, con, as_of)
     return Past(
-        lake_events=history.events(con),
+        lake_events=persons.merged(history.events(con), "user_id", "referrer_user_id"),
         lake_items=history.catalogue(con, "items", as_of),
-        lake_users=history.catalogue(con, "users", as_of),
+        lake_users=persons.users(history.catalogue(con, "users", as_of)),
+        lake_stores=history.catalogue(con, "stores", as_of),
+        lake_contents=history.catalogue(con, "contents", as_of),
+        lake_offers=history.catalogue(con, "offers", as_of),
         settings=settings,
         as_of=as_of,
         first=bounds[0] if bounds else as_of,
-        size=bounds[2] if bounds else 0,
+        size=bounds[2] if bounds and in_pieces else 0,
         real_time=history.time_kind() == "real",
     )
 
@@ -126,13 +137,13 @@ def fields(past: Past, wanted: Collection[Feature] = tuple(REGISTRY.values())) -
     known = [field for field in wanted if past.real_time or not field.clock]
     grains = [name for name in GRAINS if name not in ROW_LEVEL and any(field.grain == name for field in known)]
     parts = [_aggregate(past, name, [field for field in known if field.grain == name]) for name in grains]
-    portrait = reduce(_join, (part.drop(_lists(part)) for part in parts))
+    portrait = _join([part.drop(_lists(part)) for part in parts])
     empty = {field.name: field.empty for field in known if field.name in portrait.columns and field.empty is not None}
     portrait = portrait.fill_null(empty).cache()
     for grain, group in groupby(known, key=lambda field: field.grain):
         if grain in ROW_LEVEL:
             portrait = _derive(portrait, grain, list(group), past)
-    portrait = reduce(_join, (part.select("user_id", *_lists(part)) for part in parts if _lists(part)), portrait)
+    portrait = _join([portrait, *(part.select("user_id", *_lists(part)) for part in parts if _lists(part))])
     unknown = [field.missing() for field in wanted if field not in known]
     return portrait.mutate(unknown).select("user_id", *(field.name for field in wanted))
 
@@ -149,20 +160,31 @@ def _aggregate(past: Past, grain: str, features: list[Feature]) -> ir.Table:
 
 def _derive(portrait: ir.Table, grain: str, features: list[Feature], past: Past) -> ir.Table:
     """`portrait` with row-level features. Windows over everyone run on the few columns that they need."""
-    if grain == "portrait":
-        for field in features:
-            portrait = portrait.mutate(field.expression(portrait, past.now))
-        return portrait
-    placed = portrait.select("user_id", *(field.expression(portrait, past.now) for field in features))
-    return _join(portrait, placed.cache())
+    if grain == "everyone":
+        placed = portrait.select("user_id", *(field.expression(portrait, past.now) for field in features))
+        return _join([portrait, placed.cache()])
+    ready: list[ir.Value] = []
+    for field in features:
+        try:
+            value = field.expression(portrait, past.now)
+        except AttributeError:  # it looks at a field that is ready but not yet a column: one step for each is slow
+            portrait, ready = portrait.mutate(ready), []
+            value = field.expression(portrait, past.now)
+        ready.append(value)
+    return portrait.mutate(ready)
 
 
 def _lists(part: ir.Table) -> list[str]:
     return [name for name in part.columns if name in REGISTRY and REGISTRY[name].is_list]
 
 
-def _join(left: ir.Table, right: ir.Table) -> ir.Table:
-    return left.left_join(right, "user_id").drop("user_id_right")
+def _join(parts: Sequence[ir.Table]) -> ir.Table:
+    """The rows of the first part, with the columns of the others. One chain: Ibis takes long over joins of joins."""
+    first, *others = parts
+    joined = first
+    for n, part in enumerate(others):
+        joined = joined.left_join(part.rename({f"_user_id_{n}": "user_id"}), [("user_id", f"_user_id_{n}")])
+    return joined.select(*first.columns, *(name for part in others for name in part.columns if name != "user_id"))
 
 
 def _replace(built: Path, out: Path) -> None:

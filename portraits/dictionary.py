@@ -10,8 +10,10 @@ from pathlib import Path
 
 from portraits.features import REGISTRY
 from portraits.field import Field
+from portraits.personas.fields import FIELDS as PERSONA_FIELDS
+from portraits.predictions.fields import FIELDS as PREDICTION_FIELDS
 
-FIELDS: Mapping[str, Field] = {**REGISTRY}
+FIELDS: Mapping[str, Field] = {**REGISTRY, **PREDICTION_FIELDS, **PERSONA_FIELDS}
 """Every field of a portrait by name, in the order of its columns."""
 
 PAGE = Path(__file__).parent / "features" / "DICTIONARY.md"

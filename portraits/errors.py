@@ -8,6 +8,7 @@ machines read. This module imports nothing of ours.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from reprlib import Repr
 
 
 class HuaxiangError(Exception):
@@ -43,6 +44,24 @@ class UnknownName(HuaxiangError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         super().__init__(f"unknown {kind} {_short(name)}; known: {', '.join(sorted(known))}", kind)
+
+
+class InvalidRule(HuaxiangError):
+    """A segment's rule that is not in the grammar. `path` is the JSON path of what is wrong ('/and/1/value'), `line`
+    its line where text was given, `segment` the other segment that it stands in."""
+
+    code = "invalid_rule"
+    status = 422
+    exit_code = 2
+
+    def __init__(
+        self, path: str, value: object, expected: str, *, line: int | None = None, segment: str | None = None
+    ) -> None:
+        place = f"rule{path}" + ("" if line is None else f" (line {line})")
+        if segment is not None:
+            place = f"segment {_short(segment)}, {place}"
+        super().__init__(f"{place} = {_bounded(value)}: expected {expected}", f"rule{path}")
+        self.path, self.value, self.expected, self.line, self.segment = path, value, expected, line, segment
 
 
 class UnknownApp(HuaxiangError):
@@ -163,6 +182,46 @@ class TooMuch(HuaxiangError):
         super().__init__(f"{what} = {size} is over the limit of {limit}", what)
 
 
+class InUse(HuaxiangError):
+    """Something that cannot go because something else needs it."""
+
+    code = "in_use"
+    status = 409
+
+    def __init__(self, kind: str, name: str, by: str) -> None:
+        super().__init__(f"{kind} {_short(name)} is used by {_short(by)}; change or delete that first", kind)
+
+
+class TookTooLong(HuaxiangError):
+    """A question that was stopped at its deadline."""
+
+    code = "too_slow"
+    status = 504
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"{what} took longer than {seconds:g} s and was stopped; ask for less, or later")
+
+
+class Interrupted(HuaxiangError):
+    """A question whose process ended before it could answer."""
+
+    code = "interrupted"
+    status = 503
+
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(f"{what} was interrupted ({problem}); ask again")
+
+
+class Busy(HuaxiangError):
+    """Something that cannot take a question at this moment."""
+
+    code = "busy"
+    status = 429
+
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(f"{what} cannot be done now ({problem}); ask again in a moment")
+
+
 class CannotServe(HuaxiangError):
     """The serving process cannot start."""
 
@@ -182,6 +241,18 @@ class StoreUnavailable(HuaxiangError):
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"the online store is not available ({problem}); nothing was accepted, try again")
+
+
+_REPR = Repr()
+_REPR.maxstring = _REPR.maxother = 80
+
+
+def _bounded(value: object) -> str:
+    """A value of any size and depth in a few words."""
+    try:
+        return _REPR.repr(value)
+    except ValueError:  # a whole number with more digits than Python writes out
+        return f"a huge {type(value).__name__}"
 
 
 def _short(value: object, limit: int = 80) -> str:

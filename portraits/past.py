@@ -16,7 +16,7 @@ from functools import cached_property
 import ibis
 import ibis.expr.types as ir
 
-from portraits import scenes, tags
+from portraits import contents, coupons, memberships, places, rhythms, scenes, sharing, tags, trading
 from portraits.local import Now, Zone, day_number, hour_of_day, iso_weekday, microseconds, to_us
 from portraits.settings import AppSettings
 from portraits.visits import visits_of, without_test_traffic
@@ -46,6 +46,12 @@ COLUMNS = (
     "platform",
     "scene",
     "duration_ms",
+    "store_id",
+    "city",
+    "content_id",
+    "referrer_user_id",
+    "offer_id",
+    "points",
 )
 
 AT_ONCE = 20_000_000
@@ -56,7 +62,7 @@ AT_ONCE = 20_000_000
 class Past:
     """One app's history before `as_of`, as tables for features.
 
-    lake_events, lake_items, lake_users: lake tables (events of any time; catalogue rows true at `as_of`). first: the
+    lake_events, lake_items, ...: lake tables (events of any time; catalogue rows true at `as_of`). first: the
     earliest event. size: how many events there are, to know what fits into memory at once. real_time: timestamps are
     moments, not row numbers; grains that need a clock mean nothing where it is false.
     """
@@ -64,6 +70,9 @@ class Past:
     lake_events: ir.Table
     lake_items: ir.Table
     lake_users: ir.Table
+    lake_stores: ir.Table
+    lake_contents: ir.Table
+    lake_offers: ir.Table
     settings: AppSettings
     as_of: datetime
     first: datetime
@@ -164,12 +173,15 @@ class Past:
 
     @cached_property
     def channels(self) -> ir.Table:
-        """user_id, code, visits, first_us, last_us, spend: a purchase counts for the visit that it was made in."""
+        """user_id, code, visits, first_us, last_us, spend, revenue: money counts for the visit in which it came."""
         visits, trades = self.visits, self.trades
-        starts = visits.select("user_id", ts_us=visits.start_us, code=visits.code, spend=ibis.literal(0, "int64"))
+        none = ibis.literal(0, "int64")
+        starts = visits.select("user_id", ts_us=visits.start_us, code=visits.code, spend=none, revenue=none)
         bought = trades.filter(trades.is_purchase)
-        buys = bought.select("user_id", "ts_us", code=ibis.null("int64"), spend=bought.amount)
-        both = starts.union(buys)
+        buys = bought.select("user_id", "ts_us", code=ibis.null("int64"), spend=bought.amount, revenue=none)
+        paid = self.events.filter(self.events.own & (self.events.revenue > 0))
+        earned = paid.select("user_id", "ts_us", code=ibis.null("int64"), spend=none, revenue=paid.revenue)
+        both = ibis.union(starts, buys, earned)
         so_far = ibis.window(group_by="user_id", order_by=["ts_us", both.code.isnull()], preceding=None, following=0)
         entered = (both.ts_us * scenes.CODE_SPACE + both.code).max().over(so_far)
         placed = both.mutate(entry=entered % scenes.CODE_SPACE, start=both.code.notnull())
@@ -178,51 +190,30 @@ class Past:
             first_us=ibis._.ts_us.min(where=ibis._.start),
             last_us=ibis._.ts_us.max(where=ibis._.start),
             spend=ibis._.spend.sum(),
+            revenue=ibis._.revenue.sum(),
         )
 
     # -- purchases ---------------------------------------------------------------------------------------------
 
     @cached_property
     def trades(self) -> ir.Table:
-        """Purchases, refunds and cancellations: one row an event, kept, since they are few and much read."""
-        rows = self.events.filter(self.events.type.isin(("purchase", "refund", "order_cancel")))
-        return rows.select(
-            "user_id",
-            "ts",
-            "ts_us",
-            "item_id",
-            "list_amount",
-            "discount",
-            is_purchase=rows.type == "purchase",
-            is_refund=rows.type == "refund",
-            order_key=rows.order_id.fill_null(ibis.literal("at ") + rows.ts_us.cast("string")),
-            units_e4=(rows.quantity.fill_null(1) * 10_000).cast("int64"),
-            amount=rows.amount.fill_null(0),
-            day=day_number(self.zone.local_us(rows.ts_us)),
-        ).cache()
+        """Purchases, refunds and cancellations: see `trading.trades`. Kept, since they are few and much read."""
+        return trading.trades(self.events, self.zone).cache()
 
     @cached_property
     def items(self) -> ir.Table:
-        """item_id, cost, root category, price_level_e6: see `tags.item_facts`."""
+        """item_id, cost, root category, path, price_level_e9: see `tags.item_facts`."""
         return tags.item_facts(self.lake_items, self.trades).cache()
 
     @cached_property
     def lines(self) -> ir.Table:
-        """`trades` with what is known of each item, and `listed` (list price) and `saved` where the line tells."""
-        joined = self.trades.left_join(self.items, "item_id").drop("item_id_right")
-        listed = ibis.coalesce(joined.list_amount, joined.amount + joined.discount)
-        listed = ibis.ifelse(joined.is_purchase, listed, None)
-        saved = ibis.coalesce(joined.discount, joined.list_amount - joined.amount)
-        within = ibis.least(ibis.greatest(saved, 0), listed)
-        return joined.mutate(listed=listed, saved=ibis.ifelse(listed.notnull(), within, None))
+        """`trades` with what is known of each item and of the offer, and what was saved: see `trading.lines`."""
+        return trading.lines(self.trades, self.items, self.lake_offers)
 
     @cached_property
     def orders(self) -> ir.Table:
-        """user_id, order_key, ts_us of its first line, local day, spend, lines."""
-        bought = self.trades.filter(self.trades.is_purchase)
-        return bought.group_by("user_id", "order_key").aggregate(
-            ts_us=bought.ts_us.min(), day=bought.day.min(), spend=bought.amount.sum(), lines=bought.count()
-        )
+        """One row an order: see `trading.orders`."""
+        return trading.orders(self.trades)
 
     @cached_property
     def order_days(self) -> ir.Table:
@@ -230,8 +221,76 @@ class Past:
         days = self.orders.group_by("user_id", "day").aggregate(orders=ibis._.count())
         return days.mutate(gap=days.day - days.day.lag().over(ibis.window(group_by="user_id", order_by="day")))
 
+    @cached_property
+    def paydays(self) -> ir.Table:
+        return rhythms.paydays(self.orders)
+
+    @cached_property
+    def refills(self) -> ir.Table:
+        return rhythms.refills(self.lines, self.now)
+
+    # -- offers and membership ---------------------------------------------------------------------------------
+
+    @cached_property
+    def coupons(self) -> ir.Table:
+        return coupons.coupons(self.events, self.lake_offers)
+
+    @cached_property
+    def members(self) -> ir.Table:
+        return memberships.members(self.lake_users, self.as_of)
+
+    @cached_property
+    def permissions(self) -> ir.Table:
+        return memberships.permissions(self.events)
+
     # -- taste -------------------------------------------------------------------------------------------------
 
     @cached_property
     def _tagged(self) -> tags.Tagged:
-        return tags.tag_items(self.lake_items)
+        return tags.tag_items(self.lake_items, self.items)
+
+    # -- places ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def store_days(self) -> ir.Table:
+        return places.store_days(self.events, self.zone).cache()
+
+    @cached_property
+    def stores(self) -> ir.Table:
+        return places.stores(self.store_days, self.lake_stores)
+
+    @cached_property
+    def store_hours(self) -> ir.Table:
+        return self.store_days.group_by("user_id", "hour").aggregate(visits=ibis._.count())
+
+    @cached_property
+    def cities(self) -> ir.Table:
+        return places.cities(self.events, self.zone)
+
+    # -- friends -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _arrivals(self) -> ir.Table:
+        return sharing.arrivals(self.events, self.visits).cache()
+
+    @cached_property
+    def friends(self) -> ir.Table:
+        return sharing.friends(self._arrivals, self.trades)
+
+    @cached_property
+    def kin(self) -> ir.Table:
+        return sharing.kin(sharing.forest(self._arrivals), self.trades)
+
+    # -- contents ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def contents(self) -> ir.Table:
+        return contents.contents(self.events, self.trades, self.lake_contents).cache()
+
+    @cached_property
+    def content_kinds(self) -> ir.Table:
+        return contents.kinds(self.contents)
+
+    @cached_property
+    def content_tastes(self) -> ir.Table:
+        return contents.tastes(self.events, self.lake_contents, self._tagged, self.now)

@@ -1,7 +1,10 @@
-"""Tags of items (category paths and brands), what is known of each item, and visitors' tastes for tags.
+"""Tags of items (category paths, brands, style words, price bands), what is known of each item, and what visitors
+think of the tags.
 
 A taste is decayed attention: each event on an item counts `STRENGTH` of its type, halved every half-life, towards
-every tag of the item. The sums are whole billionths, so that no order of rows can change a digit.
+every tag of the item. The sums are whole billionths, so that no order of rows can change a digit. What a visitor was
+shown again and again without opening any of it, or sent back, is avoided: negative evidence of its own, since a sum
+of attention cannot tell what nobody looked at from what was looked at and left.
 """
 
 from __future__ import annotations
@@ -38,6 +41,15 @@ KEPT = 20
 HALF_SURE = 5
 """Decayed strength at which confidence is one half: one purchase of today."""
 
+OFTEN = 5
+"""Times a tag must have been shown, without one event that speaks for it, to count as avoided."""
+
+SENT_BACK = 2
+"""Refunds that a tag must have had, at least, to count as avoided: who bought it once liked it, and one may happen."""
+
+BANDS = ("low", "middle", "high")
+"""Price bands: thirds of the items of a root category by price."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
@@ -50,8 +62,9 @@ class Tagged:
     names: ir.Table
 
 
-def tag_items(items: ir.Table) -> Tagged:
-    """The tags of a catalogue: a category path ['food', 'tea'] gives 'food' and 'food > tea'; a brand gives itself."""
+def tag_items(items: ir.Table, facts: ir.Table) -> Tagged:
+    """The tags of items: a category path ['food', 'tea'] gives 'food' and 'food > tea'; a brand and each label (tag)
+    of the catalogue give themselves; `facts` (see `item_facts`) give the price band."""
     paths = [
         items.filter(items.category.length() >= depth).select(
             "item_id",
@@ -61,72 +74,151 @@ def tag_items(items: ir.Table) -> Tagged:
         )
         for depth in range(1, DEPTH + 1)
     ]
-    brands = items.filter(items.brand.notnull()).select(
-        "item_id", kind=ibis.literal("brand"), depth=ibis.literal(1, "int64"), tag=items.brand
-    )
-    tagged = ibis.union(*paths, brands)
+    labels = items.select("item_id", tag=items.tags.unnest()).distinct()
+    bands = facts.select("item_id", tag=price_band(facts.price_level_e9))
+    flat = {"brand": items.select("item_id", tag=items.brand), "style": labels, "price": bands}
+    others = [
+        table.filter(table.tag.notnull()).select(
+            "item_id", kind=ibis.literal(kind), depth=ibis.literal(1, "int64"), tag=table.tag
+        )
+        for kind, table in flat.items()
+    ]
+    tagged = ibis.union(*paths, *others)
     in_order = ibis.window(order_by=["kind", "tag", "depth"])
     numbered = tagged.mutate(tag_id=ibis.dense_rank().over(in_order)).cache()
     names = numbered.select("tag_id", "kind", "depth", "tag").distinct().cache()
     return Tagged(numbered.select("item_id", "tag_id"), names)
 
 
+def price_band(level_e9: ir.Value) -> ir.Value:
+    """BANDS by place among the items of the root category (billionths), null for null."""
+    low, middle, high = BANDS
+    banded = ibis.cases((level_e9 < 333_333_333, low), (level_e9 > 666_666_667, high), else_=middle)
+    return ibis.ifelse(level_e9.notnull(), banded, ibis.null("string"))
+
+
 def tastes(events: ir.Table, tagged: Tagged, now: Now) -> ir.Table:
-    """One row a visitor and tag, the strongest KEPT of each kind: user_id, kind, depth, tag, rank (from 0), weight,
-    events, last_ts, confidence.
+    """One row a visitor and tag that is liked, avoided or both, at most KEPT of each kind in either: user_id, kind,
+    depth, tag, rank and worst (places from 0 among the liked and the avoided, null for neither), weight, events,
+    last_ts, confidence, distaste, doubt, shown, opened, refunded, last_no.
 
     weight: share of the visitor's decayed attention within the kind (tags of one depth sum to at most 1).
-    confidence: s / (s + HALF_SURE) of the tag's decayed strength s: how much there is to go by.
+    confidence: s / (s + HALF_SURE) of the tag's decayed strength s: how much there is to go by. distaste and doubt
+    are the weight and the confidence of the avoided: see `_avoided`.
     """
-    sums = _strengths(events, tagged.of_item, now).inner_join(tagged.names.drop("tag"), "tag_id")
-    sums = sums.filter(sums.strength > 0)
+    sums = _sums(events, tagged.of_item, now).inner_join(tagged.names.drop("tag"), "tag_id")
     of_kind = ibis.window(group_by=["user_id", "kind"])
-    best_first = ibis.window(group_by=["user_id", "kind"], order_by=[sums.strength.desc(), "tag_id"])
-    ranked = sums.mutate(
-        rank=ibis.row_number().over(best_first),
-        total=ibis.ifelse(sums.depth == 1, sums.strength, 0).sum().over(of_kind),
+    at_root = sums.depth == 1
+    placed = sums.mutate(
+        liked=sums.strength > 0,
+        avoided=_passed_over(sums) | _sent_back(sums),
+        total=ibis.ifelse(at_root & (sums.strength > 0), sums.strength, 0).sum().over(of_kind),
+        all_shown=ibis.ifelse(at_root, sums.shown, 0).sum().over(of_kind),
+        all_clicked=ibis.ifelse(at_root, sums.clicked, 0).sum().over(of_kind),
+    ).filter(ibis._.liked | ibis._.avoided)
+    like = ibis.window(group_by=["user_id", "kind", "liked"], order_by=[placed.strength.desc(), "tag_id"])
+    against = (placed.shown + HALF_SURE * placed.refunded).desc()
+    dislike = ibis.window(group_by=["user_id", "kind", "avoided"], order_by=[against, "tag_id"])
+    ranked = placed.mutate(
+        rank=ibis.ifelse(placed.liked, ibis.row_number().over(like), None),
+        worst=ibis.ifelse(placed.avoided, ibis.row_number().over(dislike), None),
     )
-    kept = ranked.filter(ranked["rank"] < KEPT).inner_join(tagged.names.select("tag_id", "tag"), "tag_id")
+    ranked = ranked.mutate(
+        rank=ibis.ifelse(ranked["rank"] < KEPT, ranked["rank"], None),
+        worst=ibis.ifelse(ranked.worst < KEPT, ranked.worst, None),
+    ).filter(ibis._["rank"].notnull() | ibis._.worst.notnull())
+    kept = ranked.inner_join(tagged.names.select("tag_id", "tag"), "tag_id")
     return kept.select(
         "user_id",
         "kind",
         "depth",
         "tag",
         "rank",
+        "worst",
         "last_ts",
+        "shown",
+        "opened",
+        "refunded",
+        "last_no",
         weight=kept.strength / kept.total.nullif(0),
         events=kept.n,
         confidence=kept.strength / (kept.strength + HALF_SURE * NANO),
+        **_avoided(kept),
     )
 
 
-def _strengths(events: ir.Table, of_item: ir.Table, now: Now) -> ir.Table:
-    """user_id, tag_id, strength (whole billionths), n (events that speak for the tag), last_ts."""
-    spoken = events.filter(events.type.isin(tuple(STRENGTH)) & events.item_id.notnull())
+def _avoided(tags: ir.Table) -> dict[str, ir.Value]:
+    """`distaste`: share of what the visitor was offered (1: nothing of it was ever opened) or bought (refunds over
+    purchases) that was turned down. `doubt`: how far from chance that is: a visitor who clicks a share p of what they
+    are shown passes over so many showings with chance (1 - p) ^ shown, p = (clicked + 1) / (shown + 2) over
+    everything; for refunds r / (r + 1). The greater of the two where both apply."""
+    clicks = (ibis.least(tags.all_clicked, tags.all_shown) + 1) / (tags.all_shown + 2)
+    passed, back = _passed_over(tags), _sent_back(tags)
+    refunds = ibis.ifelse(back, ibis.least(tags.refunded / ibis.greatest(tags.bought, 1), 1.0), 0.0)
+    unlikely = ibis.ifelse(passed, 1 - (1 - clicks) ** tags.shown, 0.0)
+    return {
+        "distaste": ibis.ifelse(passed, 1.0, refunds),
+        "doubt": ibis.greatest(unlikely, ibis.ifelse(back, tags.refunded / (tags.refunded + 1), 0.0)),
+    }
+
+
+def _passed_over(tags: ir.Table) -> ir.Value:
+    return (tags.shown >= OFTEN) & (tags.n == 0)
+
+
+def _sent_back(tags: ir.Table) -> ir.Value:
+    return (tags.refunded >= SENT_BACK) & (2 * tags.refunded >= tags.bought)
+
+
+def _sums(events: ir.Table, of_item: ir.Table, now: Now) -> ir.Table:
+    """One row a visitor and tag: user_id, tag_id, strength (whole billionths), n (events that speak for the tag),
+    last_ts (of the events that count), shown, clicked, opened, bought, refunded (events), last_no (when it was last
+    shown or sent back). Events are added up by item first: items have a handful of tags each."""
+    counted = events.type.isin(tuple(STRENGTH))
+    shown = events.type == "exposure"
+    spoken = events.filter((counted | shown) & events.item_id.notnull())
     strength = spoken.type.cases(*STRENGTH.items(), else_=0).cast("float64")
     if now.half_life_days is not None:
         age = (now.us - spoken.ts_us) / (now.half_life_days * DAY_US)
         strength = strength * ibis.literal(0.5) ** age
-    said = spoken.select("user_id", "item_id", "ts", nano=(strength * NANO).round().cast("int64"))
-    joined = said.inner_join(of_item, "item_id")
+    said = spoken.select("user_id", "item_id", "ts", "type", nano=(strength * NANO).round().cast("int64"))
+    by_item = said.group_by("user_id", "item_id").aggregate(
+        strength=said.nano.sum(),
+        n=said.count(where=said.nano > 0),
+        last_ts=said.ts.max(where=said.type != "exposure"),
+        shown=said.count(where=said.type == "exposure"),
+        clicked=said.count(where=said.type == "click"),
+        viewed=said.count(where=said.type == "item_view"),
+        bought=said.count(where=said.type == "purchase"),
+        refunded=said.count(where=said.type == "refund"),
+        last_no=said.ts.max(where=said.type.isin(("exposure", "refund"))),
+    )
+    joined = by_item.inner_join(of_item, "item_id")
+    counts = ("strength", "n", "shown", "clicked", "bought", "refunded")
     return joined.group_by("user_id", "tag_id").aggregate(
-        strength=ibis._.nano.sum(), n=ibis._.count(where=ibis._.nano > 0), last_ts=ibis._.ts.max()
+        *(joined[name].sum().name(name) for name in counts),
+        opened=ibis.greatest(joined.clicked, joined.viewed).sum(),
+        last_ts=joined.last_ts.max(),
+        last_no=joined.last_no.max(),
     )
 
 
 def item_facts(items: ir.Table, trades: ir.Table) -> ir.Table:
-    """item_id, cost, root (category), price_level_e6 of every item of the catalogue or of a purchase.
+    """item_id, cost, root (category), path (the whole category), price_level_e9 of every item of the catalogue or of
+    a purchase.
 
-    price_level_e6: where the item's price stands among the items of its root category, in millionths (its ridit: the
+    price_level_e9: where the item's price stands among the items of its root category, in billionths (its ridit: the
     share of items that cost less, plus half of those that cost the same). The price is the catalogue's, else what
     was paid for one on average.
     """
     bought = trades.filter(trades.is_purchase & trades.item_id.notnull() & (trades.units_e4 > 0))
     paid = bought.group_by("item_id").aggregate(paid=bought.amount.sum() * 10_000 / bought.units_e4.sum())
-    known = items.select("item_id", "cost", "price", root=items.category[0])
+    path = ibis.ifelse(items.category.length() > 0, items.category[0:DEPTH].join(CATEGORY_SEPARATOR), None)
+    known = items.select("item_id", "cost", "price", root=items.category[0], path=path)
     both = known.outer_join(paid, "item_id")
     facts = both.select(
         "cost",
+        "path",
         item_id=ibis.coalesce(both.item_id, both.item_id_right),
         root=both.root.fill_null(""),
         price=ibis.coalesce(both.price.cast("float64"), both.paid),
@@ -139,7 +231,10 @@ def item_facts(items: ir.Table, trades: ir.Table) -> ir.Table:
         "item_id",
         "cost",
         "root",
-        price_level_e6=ibis.ifelse(
-            priced.known, ((2 * cheaper + alike) * 1_000_000 / (2 * of_root)).round().cast("int64"), ibis.null("int64")
+        "path",
+        price_level_e9=ibis.ifelse(
+            priced.known,
+            ((2 * cheaper + alike) * 1_000_000_000 / (2 * of_root)).round().cast("int64"),
+            ibis.null("int64"),
         ),
     )

@@ -36,6 +36,12 @@ BANDS = {
     "middle": ("Buys items of middle price", "偏好中等价位的商品"),
     "high": ("Buys the dearer items", "偏好较贵的商品"),
 }
+KINDS = {"article": ("articles", "文章"), "video": ("videos", "视频"), "live": ("lives", "直播")}
+"""Kinds of content that the catalogue may name."""
+SURE = 0.5
+"""Confidence from which what a visitor turns down is worth a word."""
+HUNTER, COOL = 1.3, 0.75
+"""Discount sensitivity from which, and up to which, it is worth a word: about a tenth of buyers at either end."""
 STRONG = 0.05
 """Share of attention below which a category or brand is not worth a word."""
 
@@ -51,14 +57,25 @@ def in_words(portrait: Mapping[str, Any], currency: str, lang: str = "en") -> li
     teller = _Teller(portrait, currency, 1 if zh else 0)
     parts: tuple[Callable[[], str | None], ...] = (
         teller.stage,
+        teller.persona,
         teller.purchases,
         teller.due,
+        teller.due_now,
+        teller.likely,
+        teller.worth,
         teller.visits,
         teller.times,
         teller.entrance,
+        teller.places,
         teller.categories,
         teller.brands,
+        teller.styles,
+        teller.avoided,
         teller.price,
+        teller.discounts,
+        teller.membership,
+        teller.contents,
+        teller.friends,
     )
     return [sentence for part in parts if (sentence := part())]
 
@@ -90,6 +107,10 @@ class _Teller:
         known = STAGES.get(self.of("stage") or "")
         return known[self.lang] if known else None
 
+    def persona(self) -> str | None:
+        name = self.of(self.say("persona_name", "persona_name_zh"))
+        return self.say(f"One of the group: {name}.", f"所属人群：{name}。") if name else None
+
     def purchases(self) -> str | None:
         orders = self.of("orders")
         if not orders:
@@ -117,6 +138,38 @@ class _Teller:
             f"通常每{days}天下单一次，预计下次在{_date(due)}。",
         )
 
+    def due_now(self) -> str | None:
+        named = [entry["tag"] for entry in (self.of("due") or ())][:3]
+        return self.say(f"Due now: {', '.join(named)}.", f"现在该补货：{'、'.join(named)}。") if named else None
+
+    def likely(self) -> str | None:
+        told = self.chance("buy_30d")
+        if told is None:
+            return None
+        text = self.say(f"Likely to buy within 30 days: {told}", f"30天内购买的可能性：{told}")
+        gone = self.chance("churn") if self.of("churn_days") else None
+        if gone is not None:
+            days = self.of("churn_days")
+            text += self.say(f"; not to order within {days} days: {gone}", f"；{days}天内不再下单：{gone}")
+        return text + self.say(".", "。")
+
+    def worth(self) -> str | None:
+        value, low, high = (self.of(f"value_90d{side}") for side in ("", "_low", "_high"))
+        if value is None:
+            return None
+        text = self.say(f"Expected to spend {self.money(value)} within 90 days", f"预计90天内消费{self.money(value)}")
+        if low is not None and high is not None:
+            between = self.say(f"{self.money(low)} to {self.money(high)}", f"{self.money(low)}至{self.money(high)}")
+            text += self.say(f" ({between})", f"（{between}）")
+        return text + self.say(".", "。")
+
+    def chance(self, field: str) -> str | None:
+        p, low, high = (self.of(f"{field}{side}") for side in ("", "_low", "_high"))
+        if p is None:
+            return None
+        least, most = f"{low * 100:.0f}", f"{high * 100:.0f}"
+        return self.say(f"{p:.0%} ({least} to {most})", f"{p:.0%}（{least}至{most}）")
+
     def visits(self) -> str | None:
         visits, days = self.of("visits"), self.of("active_days")
         if not visits:
@@ -135,7 +188,13 @@ class _Teller:
         if hour is None or weekday is None or (self.of("visits") or 0) < 3:
             return None
         day = WEEKDAYS[weekday - 1][self.lang]
-        return self.say(f"Comes most often on {day} and around {hour}:00.", f"最常在{day}、{hour}点左右来。")
+        told = self.say(f"Comes most often on {day} and around {hour}:00", f"最常在{day}、{hour}点左右来")
+        payday = self.of("payday")
+        if payday is not None:
+            told += self.say(
+                f"; orders most after payday, on day {payday} of the month", f"；多在每月{payday}号发薪后下单"
+            )
+        return told + self.say(".", "。")
 
     def entrance(self) -> str | None:
         usual, best = self.of("usual_channel"), self.of("best_channel")
@@ -143,7 +202,9 @@ class _Teller:
             return None
         told = self.say(f"Usually comes in by {CHANNELS[usual][0]}", f"通常从{CHANNELS[usual][1]}进入")
         if best is not None and best != usual:
-            told += self.say(f"; spends most after {CHANNELS[best][0]}", f"；从{CHANNELS[best][1]}进入时消费最多")
+            told += self.say(
+                f"; brings most money after {CHANNELS[best][0]}", f"；从{CHANNELS[best][1]}进入时带来的收入最多"
+            )
         return told + self.say(".", "。")
 
     def categories(self) -> str | None:
@@ -154,6 +215,15 @@ class _Teller:
         named = _strongest(self.of("brands"))
         return self.say(f"Brands: {', '.join(named)}.", f"偏好品牌：{'、'.join(named)}。") if named else None
 
+    def styles(self) -> str | None:
+        named = _strongest(self.of("styles"))
+        return self.say(f"Styles: {', '.join(named)}.", f"偏好风格：{'、'.join(named)}。") if named else None
+
+    def avoided(self) -> str | None:
+        entries = [*(self.of("avoided_categories") or ()), *(self.of("avoided_brands") or ())]
+        named = [entry["tag"] for entry in entries if entry["confidence"] >= SURE][:3]
+        return self.say(f"Passes over {', '.join(named)}.", f"不感兴趣：{'、'.join(named)}。") if named else None
+
     def price(self) -> str | None:
         band = BANDS.get(self.of("price_band") or "")
         full = self.of("full_price_share")
@@ -162,6 +232,71 @@ class _Teller:
             share = f"{full:.0%}"
             parts.append(self.say(f"{share} of lines at full price", f"{share}按原价购买"))
         return self.say("; ".join(parts) + ".", "；".join(parts) + "。") if parts else None
+
+    def discounts(self) -> str | None:
+        moved, claimed = self.of("discount_sensitivity"), self.of("offers_claimed")
+        parts = []
+        if moved is not None and moved >= HUNTER:
+            parts.append(self.say("Takes discounts far more than others", "对优惠非常敏感"))
+        if moved is not None and moved <= COOL:
+            parts.append(self.say("Hardly moved by discounts", "对优惠不敏感"))
+        if claimed:
+            used = self.of("offers_redeemed") or 0
+            told = self.say(f"{used} of {claimed} offers claimed were redeemed", f"领券{claimed}张，核销{used}张")
+            parts.append(told)
+        return self.say("; ".join(parts) + ".", "；".join(parts) + "。") if parts else None
+
+    def membership(self) -> str | None:
+        tier, days, points = self.of("member_tier"), self.of("member_days"), self.of("points_held")
+        if tier is None and days is None:
+            return None
+        told = self.say(f"A member ({tier})" if tier else "A member", f"会员（{tier}）" if tier else "会员")
+        if days is not None:
+            told += self.say(f" for {days} {_plural('day', days)}", f"，入会{days}天")
+        if points is not None:
+            told += self.say(f"; {points:,} {_plural('point', points)} held", f"；持有积分{points:,}")
+        if left := self.of("permissions_left"):
+            told += self.say(f"; {left} more {_plural('message', left)} may be sent", f"；还可推送{left}条消息")
+        return told + self.say(".", "。")
+
+    def places(self) -> str | None:
+        stores = self.of("stores")
+        if not stores:
+            return None
+        home, others = stores[0], len(stores) - 1
+        told = self.say(
+            f"Usual store: {home['store_id']} ({home['visits']} {_plural('visit', home['visits'])}, "
+            f"mostly around {home['usual_hour']}:00)",
+            f"常去门店：{home['store_id']}（{home['visits']}次，多在{home['usual_hour']}点左右）",
+        )
+        reach = self.of("store_reach_km")
+        if others and reach is not None:
+            told += self.say(
+                f"; the farthest store visited is {reach:,.0f} km away", f"；最远去过{reach:,.0f}公里外的门店"
+            )
+        return told + self.say(".", "。")
+
+    def contents(self) -> str | None:
+        spend, kind = self.of("content_spend"), KINDS.get(self.of("favourite_content_kind") or "")
+        parts = [self.say(f"Opens {kind[0]} most", f"最常看{kind[1]}")] if kind else []
+        if spend:
+            paid = self.money(spend)
+            parts.append(self.say(f"{paid} of orders came by contents", f"由内容带来的消费{paid}"))
+        text = self.say("; ", "；").join(parts)
+        return text[:1].upper() + text[1:] + self.say(".", "。") if parts else None
+
+    def friends(self) -> str | None:
+        reached, paying = self.of("friends_reached"), self.of("paying_friends")
+        if not reached:
+            return None
+        told = self.say(
+            f"Shares brought in {reached} {_plural('friend', reached)}, of whom {paying or 'none'} paid",
+            f"分享带来{reached}位好友，其中{paying}位付款",
+        )
+        if paying:
+            spend = self.money(self.of("friends_spend"))
+            told += self.say(f" ({spend})", f"（共{spend}）")
+        return told + self.say(".", "。")
 
 
 def _strongest(tastes: Sequence[Mapping[str, Any]] | None, most: int = 3) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from portraits.features.registry import feature, most
+from portraits.features.registry import feature, most, only
 from portraits.scenes import CHANNELS, CODE_SPACE, CODES
 
 NAMES = tuple(CHANNELS)
+CAME = "array<struct<channel: string, visits: int64, spend: int64, revenue: int64>>"
 
 
 @feature("channels", "string", "channel", minimum=None, values=NAMES)
@@ -31,8 +32,9 @@ def usual_channel(channels: ir.Table) -> ir.Value:
 
 @feature("channels", "string", "channel", minimum=None, values=NAMES)
 def best_channel(channels: ir.Table) -> ir.Value:
-    """Channel whose visits brought most spend; null for a visitor who never paid."""
-    return _name(most(channels.spend.nullif(0), channels.code, CODE_SPACE))
+    """Channel whose visits brought most money, paid by the visitor or earned by advertisements and leads; null for a
+    visitor who brought none."""
+    return _name(most((channels.spend + channels.revenue).nullif(0), channels.code, CODE_SPACE))
 
 
 @feature("channels", "float64", "share", maximum=1)
@@ -48,17 +50,20 @@ def share_share(channels: ir.Table) -> ir.Value:
     return channels.visits.sum(where=shared).fill_null(0) / channels.visits.sum()
 
 
-@feature("channels", "array<struct<channel: string, visits: int64, spend: int64>>", "evidence", minimum=None)
+@feature("channels", CAME, "evidence", minimum=None)
 def channels(channels: ir.Table) -> ir.Value:
-    """Every channel the visitor came by, with its visits and the spend they brought; most visits first."""
+    """Every channel the visitor came by, with its visits, the spend and the revenue (of advertisements and leads) that
+    they brought; most visits first."""
     entries = ibis.struct(
-        {"fewer": -channels.visits, "channel": _name(channels.code), "visits": channels.visits, "spend": channels.spend}
+        {
+            "fewer": -channels.visits,
+            "channel": _name(channels.code),
+            "visits": channels.visits,
+            "spend": channels.spend,
+            "revenue": channels.revenue,
+        }
     )
-    return (
-        entries.collect()
-        .sort()
-        .map(lambda e: ibis.struct({"channel": e["channel"], "visits": e["visits"], "spend": e["spend"]}))
-    )
+    return only(entries.collect().sort(), "channel", "visits", "spend", "revenue")
 
 
 def _name(code: ir.Value) -> ir.Value:

@@ -37,6 +37,31 @@ def largest_order(orders: ir.Table) -> ir.Value:
     return orders.spend.max()
 
 
+@feature("orders", "float64", "items")
+def basket_items(orders: ir.Table) -> ir.Value:
+    """Different items in an order, on average."""
+    return orders["items"].sum() / orders.count()
+
+
+@feature("orders", "int64", "items")
+def largest_basket(orders: ir.Table) -> ir.Value:
+    """Most different items in one order."""
+    return orders["items"].max()
+
+
+@feature("orders", "int64", "orders", empty=0)
+def orders_cancelled(orders: ir.Table) -> ir.Value:
+    """Orders paid of which every line was cancelled. They stay among the orders: they were wanted and paid."""
+    return orders.count(where=orders.void == orders.lines)
+
+
+@feature("orders", "int64", "minor units", empty=0)
+def undone(orders: ir.Table) -> ir.Value:
+    """Money of cancelled orders and lines that no refund event has given back: a cancellation undoes the payment as a
+    refund would, and where both are sent the money is counted once, as refunded."""
+    return orders.undone.sum()
+
+
 @feature("lines", "int64", "lines", empty=0)
 def lines(lines: ir.Table) -> ir.Value:
     """Order lines paid."""
@@ -87,15 +112,21 @@ def refunds(lines: ir.Table) -> ir.Value:
 
 @feature("lines", "int64", "minor units", empty=0)
 def refunded(lines: ir.Table) -> ir.Value:
-    """Money given back."""
+    """Money given back by refunds."""
     return lines.amount.sum(where=lines.is_refund)
 
 
 @feature("lines", "int64", "minor units", minimum=None)
 def margin(lines: ir.Table) -> ir.Value:
-    """Paid minus cost, over the lines whose item has a known cost; refunds not counted."""
-    cost = (lines.cost * lines.units_e4 / 10_000).round().cast("int64")
-    return (lines.amount - cost).sum(where=lines.is_purchase)
+    """Paid minus cost, over the lines whose item has a known cost; cancelled lines and refunds not counted."""
+    return _earned(lines).sum(where=_delivered(lines))
+
+
+@feature("lines", "float64", "share", minimum=None, maximum=1)
+def margin_share(lines: ir.Table) -> ir.Value:
+    """Margin as a share of what was paid, over the same lines as margin; below 0 where they were sold below cost."""
+    paid = lines.amount.sum(where=_delivered(lines) & lines.cost.notnull())
+    return _earned(lines).sum(where=_delivered(lines)) / paid.nullif(0)
 
 
 @feature("lines", "timestamp('UTC', 6)", "UTC", minimum=None, clock=True)
@@ -124,8 +155,8 @@ def order_gap_days(order_days: ir.Table) -> ir.Value:
 
 @feature("portrait", "int64", "minor units", minimum=None)
 def net_spend(portrait: ir.Table) -> ir.Value:
-    """Money paid minus money given back."""
-    return portrait.spend - portrait.refunded
+    """Money paid minus money given back, by refunds and by cancellations."""
+    return portrait.spend - portrait.refunded - portrait.undone
 
 
 @feature("portrait", "float64", "minor units")
@@ -134,10 +165,23 @@ def order_value(portrait: ir.Table) -> ir.Value:
     return portrait.spend / portrait.orders.nullif(0)
 
 
+@feature("portrait", "float64", "lines")
+def basket_lines(portrait: ir.Table) -> ir.Value:
+    """Lines in an order, on average."""
+    return portrait["lines"] / portrait.orders.nullif(0)
+
+
 @feature("portrait", "float64", "share")
 def refund_share(portrait: ir.Table) -> ir.Value:
-    """Money given back as a share of money paid; above 1 when refunds are for purchases before the history."""
-    return portrait.refunded / portrait.spend.nullif(0)
+    """Money given back, by refunds and by cancellations, as a share of money paid; above 1 when refunds are for
+    purchases before the history."""
+    return (portrait.refunded + portrait.undone) / portrait.spend.nullif(0)
+
+
+@feature("portrait", "float64", "share", maximum=1)
+def cancel_share(portrait: ir.Table) -> ir.Value:
+    """Share of orders that were cancelled whole."""
+    return portrait.orders_cancelled / portrait.orders.nullif(0)
 
 
 @feature("portrait", "int64", "days", clock=True)
@@ -198,6 +242,14 @@ def stage(portrait: ir.Table) -> ir.Value:
         (portrait.order_days >= 4, "loyal"),
         else_="active",
     )
+
+
+def _delivered(lines: ir.Table) -> ir.Value:
+    return lines.is_purchase & ~lines.cancelled
+
+
+def _earned(lines: ir.Table) -> ir.Value:
+    return lines.amount - (lines.cost * lines.units_e4 / 10_000).round().cast("int64")
 
 
 def fifth(value: ir.Value) -> ir.Value:

@@ -48,9 +48,20 @@ GRAINS = {
         Grain("lines", "one row an order line, refund or cancellation", "events, items", clock=False),
         Grain("orders", "one row an order", "events", clock=False),
         Grain("order_days", "one row a local day with an order", "events", clock=True),
-        Grain(
-            "tastes", "one row a category or brand that the visitor showed interest in", "events, items", clock=False
-        ),
+        Grain("tastes", "one row a tag that the visitor likes or avoids", "events, items", clock=False),
+        Grain("stores", "one row a store that the visitor's events name", "events, stores", clock=True),
+        Grain("store_hours", "one row a local hour of the day at which days in a store began", "events", clock=True),
+        Grain("cities", "one row a city that the visitor's events name", "events", clock=True),
+        Grain("friends", "one row a friend who came in by what the visitor shared", "events", clock=True),
+        Grain("kin", "one row a visitor above or below in the share forest", "events", clock=True),
+        Grain("contents", "one row a content opened or bought by", "events, contents", clock=False),
+        Grain("content_kinds", "one row a kind of content", "events, contents", clock=False),
+        Grain("content_tastes", "one row a category shown by contents opened", "events, items, contents", clock=False),
+        Grain("paydays", "one row a payday after which the visitor ordered", "events", clock=True),
+        Grain("refills", "one row a category or item bought on several days", "events, items", clock=True),
+        Grain("coupons", "one row an offer that was shown, claimed or redeemed", "events, offers", clock=False),
+        Grain("members", "the visitor's row of the catalogue", "users", clock=False),
+        Grain("permissions", "one row a permission for messages given, used or withdrawn", "events", clock=False),
         Grain("portrait", "one row a visitor: fields of other grains", "fields above", clock=False),
         Grain("everyone", "all visitors at once, to place one among the others", "fields above", clock=False),
     )
@@ -128,6 +139,16 @@ def feature(
 def elapsed_days(moment: ir.Value, now: Now) -> ir.Value:
     """Whole days of 24 hours from a timestamp column to T."""
     return ((now.us - microseconds(moment)) / DAY_US).floor()
+
+
+def at_most_one(share: ir.Value) -> ir.Value:
+    """`share`, cut at 1; null stays null (`least` would pass over it)."""
+    return ibis.ifelse(share > 1, 1.0, share)
+
+
+def only(entries: ir.Value, *names: str) -> ir.Value:
+    """A list of structs with the named fields alone: what it was sorted by stays behind."""
+    return entries.map(lambda entry: ibis.struct({name: entry[name] for name in names}))
 
 
 def most(count: ir.Value, code: ir.Value, space: int) -> ir.Value:
