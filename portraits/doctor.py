@@ -16,6 +16,7 @@ from ibis.backends.duckdb import Backend
 from portraits.engine import connect
 from portraits.history import CATALOGUES
 from portraits.lake import Snapshot
+from portraits.people import Links, Persons
 from portraits.settings import AppSettings
 from portraits.storage import TimeKind
 
@@ -25,6 +26,7 @@ RHYTHM_DAYS = 90
 GOOD_SHARE = 0.8
 SOME_SHARE = 0.01
 REPEAT_SHARE = 0.05
+SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Facts:
     by_type: dict[str, int]
     catalogues: dict[str, dict[str, int]]
     refused: dict[tuple[str, str], int]
+    links: Links
 
     @property
     def rows(self) -> int:
@@ -81,6 +84,7 @@ def diagnose(snapshot: Snapshot, settings: AppSettings, con: Backend | None = No
             _type_counts(con, snapshot),
             _catalogue_counts(con, snapshot),
             refused,
+            Persons(snapshot, con).links,
         )
     finally:
         if own:
@@ -250,8 +254,22 @@ def _catalogues(facts: Facts) -> Iterator[Finding]:
         yield Finding("users catalogue", True, f"{sentence}; {users['refusing']} refuse personalisation.")
     else:
         yield Finding("users catalogue", None, "None: membership, declared attributes and refusals are not known.")
-    if not facts.catalogues["identities"]["rows"]:
+    yield from _identities(facts)
+
+
+def _identities(facts: Facts) -> Iterator[Finding]:
+    """How many people have several ids, and which ids were not believed: many people share a tablet."""
+    rows, ignored = facts.catalogues["identities"]["rows"], facts.links.ignored
+    if not rows:
         yield Finding("identities", None, "None: one visitor on two platforms counts as two.")
+        return
+    yield Finding("identities", True, f"{rows} links; {facts.links.persons} people are known under several ids.")
+    if ignored:
+        widest = sorted(ignored, key=lambda one: -one.users)[:SHOWN]
+        named = ", ".join(f"{one.kind} {one.value!r} ({one.users} users)" for one in widest)
+        more = f" and {len(ignored) - SHOWN} more" if len(ignored) > SHOWN else ""
+        sentence = f"{len(ignored)} ids would link too many people and are ignored: {named}{more}."
+        yield Finding("shared ids", None, sentence)
 
 
 PRESENT = (

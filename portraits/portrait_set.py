@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +59,10 @@ class PortraitSet:
         """One visitor's portrait, None where there is none. Reads one row group."""
         found = self.people.rows(user_id).to_pylist()
         return found[0] if found else None
+
+    def of(self, ids: Iterable[str]) -> dict[str, Any] | None:
+        """The portrait of a person by the first of these ids that has one: a link may be younger than the set."""
+        return next((found for user_id in ids if (found := self.get(user_id)) is not None), None)
 
     def table(self, con: BaseBackend) -> ir.Table:
         """All portraits, as a table of `con`."""

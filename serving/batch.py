@@ -53,7 +53,8 @@ class Batch:
     def rows(self, user_id: str) -> Iterator[tuple[str, int, str, float, str, str]]:
         """The visitor's answer as rows of `ANSWERS`."""
         state = self.store.state(self.app_id, user_id)
-        query = Query(user_id, self.n, datetime.now(UTC), personalized=state.consent, allow_seen=self.allow_seen)
+        known_as, now = self.model.known_as(state), datetime.now(UTC)
+        query = Query(known_as, self.n, now, personalized=state.consent, allow_seen=self.allow_seen)
         answer = recommend(self.model.bundle, self.model.catalogue, query, State(state.recent))
         for rank, item in enumerate(answer.items, 1):
             yield user_id, rank, item.item_id, float(item.score), item.source, item.reason.text

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from serving.models import Models
+from serving.segments.analyst import Analyst
+from serving.segments.published import Published
 from serving.settings import ProcessSettings
 from serving.stores import Store
 from serving.tenants import Tenants
@@ -20,6 +22,8 @@ class Context:
     models: Models
     tenants: Tenants
     writer: Writer
+    analyst: Analyst
+    published: Published
 
     @classmethod
     def open(cls, settings: ProcessSettings) -> Context:
@@ -31,9 +35,13 @@ class Context:
         store = Store.open(settings.store_url)
         writer = Writer(store)
         writer.start()
-        return cls(settings, store, Models(settings, store), Tenants(store), writer)
+        analyst = Analyst(settings)
+        published = Published(settings, analyst)
+        return cls(settings, store, Models(settings, store), Tenants(store), writer, analyst, published)
 
     def close(self) -> None:
-        """Writes what waits and closes the store."""
+        """Ends the counting process, writes what waits and closes the store."""
+        self.analyst.close()
+        self.published.close()
         self.writer.close()
         self.store.close()

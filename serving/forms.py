@@ -56,7 +56,8 @@ class Form:
         self._by_name = {field.name: field for field in fields}
         self._required = tuple(field.name for field in fields if field.required)
         self._defaults = {
-            field.name: field.inside.read({}) if field.inside is not None else field.default for field in fields
+            field.name: field.inside.read({}) if field.inside is not None and not field.required else field.default
+            for field in fields
         }
 
     def read(self, body: Mapping[str, Any], path: str = "") -> dict[str, Any]:

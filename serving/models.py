@@ -53,6 +53,13 @@ class Model:
         """This is the version that `state` calls for, or a later one: a slow request must not bring an old one back."""
         return state.revision <= self.revision or state.active.bundle == self.version
 
+    def known_as(self, state: OnlineState) -> str:
+        """The id under which the bundle knows the visitor: one who was linked since the night may have an old one."""
+        if self.bundle is None or len(state.ids) < 2:
+            return state.user_id
+        users = self.bundle.users
+        return next((one for one in state.ids if users.index(one) >= 0), state.user_id)
+
     def answers(self, state: OnlineState) -> bool:
         """Nothing that `state` knows of is missing here."""
         return self.is_version_of(state) and self.change_seq >= state.change_seq

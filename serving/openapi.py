@@ -7,6 +7,7 @@ from typing import Any
 from portraits.history import ID_LIMIT, INTEGER_LIMIT, JSON_LIMIT, LIST_LIMIT, TABLES, TEXT_LIMIT, Column, Kind, Table
 from serving.forms import schema_of
 from serving.routes import ROUTES, Route
+from serving.segments.answers import SEGMENT_ANSWERS
 
 _KINDS: dict[Kind, dict[str, Any]] = {
     Kind.ID: {"type": "string", "maxLength": ID_LIMIT},
@@ -38,6 +39,7 @@ _ITEMS_ANSWER = {
     "items": {"type": "array", "items": _ITEM},
     "removed": {"type": "object", "additionalProperties": {"type": "integer"}},
 }
+_PERSON = {"user_id": {"type": "string", "description": "the person's own, whichever linked id was asked for"}}
 _UPSERTED = {"changed": {"type": "integer"}, "unchanged": {"type": "integer"}}
 _ANSWERS: dict[str, dict[str, Any]] = {
     "/events": {
@@ -55,9 +57,10 @@ _ANSWERS: dict[str, dict[str, Any]] = {
             },
         },
     },
-    "/recommend": _ITEMS_ANSWER,
+    "/recommend": _ITEMS_ANSWER | _PERSON,
     "/similar": _ITEMS_ANSWER,
     "/offers": {
+        **_PERSON,
         "decision_id": {"type": "string"},
         "degraded": {"type": "boolean"},
         "offers": {
@@ -77,6 +80,7 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         },
     },
 }
+_ANSWERS |= SEGMENT_ANSWERS
 _ERROR = {
     "type": "object",
     "required": ["error"],
@@ -95,9 +99,13 @@ _ERROR = {
 _REFUSALS = {
     "401": "no valid key",
     "403": "the key has another scope",
+    "404": "no such segment",
+    "409": "in use by another segment",
     "413": "the body is too large",
     "422": "a field cannot be taken; `field` names it",
+    "429": "too many questions wait, or the portraits of the night are being opened",
     "503": "the store is away; nothing was accepted, try again after Retry-After seconds",
+    "504": "the question took too long and was stopped",
 }
 
 

@@ -39,10 +39,14 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What an answer stands on. `state` None: the store is away, so nothing is known of any visitor."""
+    """What an answer stands on. `state` None: the store is away, so nothing is known of any visitor.
+
+    `user_id`: of the person who asks, whichever of the linked ids the request names.
+    """
 
     model: Model | None
     state: OnlineState | None
+    user_id: str
 
 
 async def post_recommend(call: Call) -> dict[str, Any]:
@@ -50,8 +54,8 @@ async def post_recommend(call: Call) -> dict[str, Any]:
     body = call.body
     ground = await _ground(call, body["user_id"])
     consents = ground.state is not None and ground.state.consent
-    query = _query(body, personalized=consents and body["personalized"])
-    control = in_control(call.grant.tenant, query.user_id)
+    query = _query(body, _known_as(ground), personalized=consents and body["personalized"])
+    control = in_control(call.grant.tenant, ground.user_id)
     if ground.model is None:
         answer = Answer((), degraded=True, policy="fallback")
     elif control:
@@ -59,13 +63,13 @@ async def post_recommend(call: Call) -> dict[str, Any]:
     else:
         recent = ground.state.recent if ground.state is not None else ()
         answer = recommend(ground.model.bundle, ground.model.catalogue, query, State(recent))
-    return _respond(call, ground, query, answer, CONTROL if control else TREATED)
+    return _respond(call, ground, query, answer, CONTROL if control else TREATED) | {"user_id": ground.user_id}
 
 
 async def post_similar(call: Call) -> dict[str, Any]:
     """POST /v1/similar: items like the one named; nothing personal is used."""
-    ground = await _ground(call, "")
-    query = _query(call.body, personalized=False)
+    ground = await _ground(call, "", call.body.get("user_id") or "")
+    query = _query(call.body, ground.user_id, personalized=False)
     if ground.model is None:
         answer = Answer((), degraded=True, policy="fallback")
     else:
@@ -76,7 +80,7 @@ async def post_similar(call: Call) -> dict[str, Any]:
 async def post_offers(call: Call) -> dict[str, Any]:
     """POST /v1/offers: the offers whose own conditions hold now; there may rightly be none."""
     ground = await _ground(call, call.body["user_id"])
-    query = _query(call.body, personalized=False)
+    query = _query(call.body, ground.user_id, personalized=False)
     user = ground.state.user if ground.state is not None else None
     offers = ground.model.offers if ground.model is not None else []
     catalogue = ground.model.catalogue if ground.model is not None else None
@@ -85,21 +89,31 @@ async def post_offers(call: Call) -> dict[str, Any]:
     found = eligible(offers, query, facts, local, call.grant.settings.currency, catalogue=catalogue)
     shown = [{"offer_id": one.offer_id, "position": place} for place, one in enumerate(found, 1)]
     decision_id = _record(call, query, ground, Given("eligible", TREATED, ground.state is None, shown))
-    return {"decision_id": decision_id, "degraded": ground.state is None, "offers": [_offer(one) for one in found]}
+    return {
+        "decision_id": decision_id,
+        "user_id": ground.user_id,
+        "degraded": ground.state is None,
+        "offers": [_offer(one) for one in found],
+    }
 
 
-async def _ground(call: Call, user_id: str) -> Ground:
+async def _ground(call: Call, user_id: str, shown_to: str = "") -> Ground:
+    """`user_id`: whose events and consent are read; `shown_to`: who is only recorded."""
     try:
         state = call.state(user_id)
-        return Ground(await call.context.models.model(call.app_id, state), state)
+        return Ground(await call.context.models.model(call.app_id, state), state, state.user_id or shown_to)
     except StoreUnavailable:
-        return Ground(call.context.models.last(call.app_id), None)
+        return Ground(call.context.models.last(call.app_id), None, user_id or shown_to)
 
 
-def _query(body: dict[str, Any], *, personalized: bool) -> Query:
+def _known_as(ground: Ground) -> str:
+    return ground.user_id if ground.model is None or ground.state is None else ground.model.known_as(ground.state)
+
+
+def _query(body: dict[str, Any], user_id: str, *, personalized: bool) -> Query:
     context, filters = body.get("context") or {}, body.get("filters") or {}
     return Query(
-        user_id=body.get("user_id") or "",
+        user_id=user_id,
         n=body["n"],
         now=datetime.now(UTC),
         placement=body.get("placement"),
@@ -136,7 +150,7 @@ def _respond(call: Call, ground: Ground, query: Query, answer: Answer, arm: str)
 
 def _record(call: Call, query: Query, ground: Ground, given: Given) -> str:
     """Has the answer written down soon, as a row of the contract's decisions; its id."""
-    decision_id, user_id = secrets.token_hex(12), query.user_id or NOBODY
+    decision_id, user_id = secrets.token_hex(12), ground.user_id or NOBODY
     row = {
         "decision_id": decision_id,
         "user_id": user_id,

@@ -11,6 +11,7 @@ from serving.catalogues import upsert_route
 from serving.events import post_events
 from serving.forms import Field, Form
 from serving.recommend import post_offers, post_recommend, post_similar
+from serving.segments import handlers as segments
 
 LARGEST_BATCH = 500
 LARGEST_N = 100
@@ -93,11 +94,41 @@ class Route:
     meaning: str
 
 
-def _rows(path: str, table: str, scope: str) -> Route:
+def _rows(path: str, table: str, scope: str, more: str = "") -> Route:
     field = Field(table, "rows", "rows of the contract", required=True, most=LARGEST_BATCH, row=table)
     meaning = f"Upsert rows of the {table} catalogue, all or none; what a row does not name stays, null takes it away."
-    return Route(path, scope, Form(field), upsert_route(table), meaning)
+    return Route(path, scope, Form(field), upsert_route(table), meaning + more)
 
+
+_LINKS = " The ids that a row names are one person from the next answer on, and apart again once taken away."
+
+
+_SEGMENT = Field("name", "string", "a segment, by name")
+_RULE = Field("rule", "object", "a rule of the grammar: and / or / not over conditions")
+_WHICH = Form(_SEGMENT, _RULE)
+_WORDS = Field("lang", "string", "language of the words", default="en", choices=LANGUAGES)
+_SAVE = Form(
+    Field("name", "string", "what other rules call it: a-z, 0-9, '-', '_'", required=True),
+    Field("title", "string", "what people call it"),
+    Field("rule", "object", "a rule of the grammar: and / or / not over conditions", required=True),
+    _WORDS,
+)
+_NAME = Field("name", "string", "the segment", required=True)
+_PREVIEW = Form(_SEGMENT, _RULE, _WORDS)
+_MATCH = Form(
+    _USER,
+    Field("names", "strings", "segments, by name; without names and rule: all", default=()),
+    Field("rule", "object", "a rule that was not saved"),
+)
+_COMPARE = Form(
+    Field("one", "object", "a segment by name, or a rule", required=True, inside=_WHICH),
+    Field("other", "object", "a segment by name, or a rule", required=True, inside=_WHICH),
+)
+_PROFILE = Form(
+    Field("segment", "object", "a segment by name, or a rule", required=True, inside=_WHICH),
+    Field("base", "object", "what it is compared with; default: everyone", inside=_WHICH),
+    Field("fields", "strings", "portrait fields; default: all of words, classes and tags", default=()),
+)
 
 _EVENTS = Form(Field("events", "rows", "events, oldest first", required=True, most=LARGEST_BATCH, row="events"))
 
@@ -112,7 +143,14 @@ ROUTES: Mapping[str, Route] = {
         _rows("/users", "users", "events"),
         _rows("/stores", "stores", "events"),
         _rows("/contents", "contents", "events"),
-        _rows("/identities", "identities", "events"),
+        _rows("/identities", "identities", "events", _LINKS),
         _rows("/offers/catalogue", "offers", "marketing"),
+        Route("/segments", "marketing", _SAVE, segments.post_save, "Save a segment as its next version."),
+        Route("/segments/list", "marketing", Form(_WORDS), segments.post_list, "Every segment, with its rule."),
+        Route("/segments/delete", "marketing", Form(_NAME), segments.post_delete, "Delete a segment."),
+        Route("/segments/preview", "marketing", _PREVIEW, segments.post_preview, "How many a rule finds, by line."),
+        Route("/segments/match", "marketing", _MATCH, segments.post_match, "Which segments a visitor is in now."),
+        Route("/segments/compare", "marketing", _COMPARE, segments.post_compare, "How much two segments share."),
+        Route("/segments/profile", "marketing", _PROFILE, segments.post_profile, "What sets a segment apart."),
     )
 }

@@ -28,8 +28,8 @@ def show_portrait(
     process = ProcessSettings.from_env()
     store = Store.open(process.store_url)
     settings = store.app(app)
-    refused = not store.state(app, user).consent
-    portrait = None if refused else _published(process, store, app).get(user)
+    person = store.state(app, user)
+    portrait = _published(process, store, app).of(person.ids) if person.consent else None
     if portrait is None:
         raise NothingThere("portrait", user, "the visitor is new since the last night, or wants none")
     show(portrait, _lines(portrait, settings.currency), as_json)
@@ -45,7 +45,7 @@ def export(
     process = ProcessSettings.from_env()
     store = Store.open(process.store_url)
     people = _published(process, store, app)
-    refused = [row["user_id"] for row in store.changes(app, "users") if row.get("consent") is False]
+    refused = sorted(store.refusing(app))
     con = connect()
     rows = people.table(con).filter(lambda row: ~row.user_id.isin(refused)) if refused else people.table(con)
     unfinished = out.with_name(f".{out.name}.tmp")

@@ -61,10 +61,11 @@ async def visitor(context: Context, app_id: str, user_id: str, now: datetime) ->
     settings = tenant.settings
     zone = ZoneInfo(settings.time_zone)
     model = await context.models.model(app_id, state)
+    user_id = state.user_id
     control = in_control(tenant, user_id)
-    answer = await asyncio.to_thread(_answer, model, state, user_id, now, control)
+    answer = await asyncio.to_thread(_answer, model, state, now, control)
     people = _people(context, app_id, state)
-    portrait = None if people is None else await asyncio.to_thread(people.get, user_id)
+    portrait = None if people is None else await asyncio.to_thread(people.of, state.ids)
     images = await asyncio.to_thread(_images, context, app_id, [item.item_id for item in answer.items])
     return {
         "user_id": user_id,
@@ -81,8 +82,8 @@ async def visitor(context: Context, app_id: str, user_id: str, now: datetime) ->
     }
 
 
-def _answer(model: Model, state: OnlineState, user_id: str, now: datetime, control: bool) -> Answer:
-    query = Query(user_id=user_id, n=SHOWN, now=now, personalized=state.consent)
+def _answer(model: Model, state: OnlineState, now: datetime, control: bool) -> Answer:
+    query = Query(user_id=model.known_as(state), n=SHOWN, now=now, personalized=state.consent)
     if control:
         return popular_shelf(model.bundle, model.catalogue, query)
     return recommend(model.bundle, model.catalogue, query, State(state.recent))

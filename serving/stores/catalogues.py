@@ -10,14 +10,20 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from portraits.errors import NothingThere, UnknownApp, UnknownName
-from portraits.history import CATALOGUES
+from portraits.history import CATALOGUES, IDENTITIES
 from serving.stores import schema
 from serving.stores.database import Database, now_us
 from serving.stores.dialect import upsert
+from serving.stores.people import relink
 from serving.stores.rows import as_text
 
 UPSERT_AT_ONCE = 500
 """Rows of one transaction when a whole catalogue is loaded: events wait less than 50 ms for it."""
+LINKS_AT_ONCE = 100
+"""The same for identities, each of which moves people."""
+
+REFUSES = '"consent":false'
+"""What the text of a users row holds that refuses personalisation (`rows.as_text` writes no spaces)."""
 
 
 class Change(NamedTuple):
@@ -57,9 +63,10 @@ class Catalogues(Database):
         if name not in CATALOGUES:
             raise UnknownName("catalogue", name, CATALOGUES)
         changed = 0
-        for start in range(0, len(rows), UPSERT_AT_ONCE):
+        at_once = min(UPSERT_AT_ONCE, LINKS_AT_ONCE) if name == IDENTITIES.name else UPSERT_AT_ONCE
+        for start in range(0, len(rows), at_once):
             with self.write() as connection:
-                changed += upsert_rows(connection, app_id, name, rows[start : start + UPSERT_AT_ONCE])
+                changed += upsert_rows(connection, app_id, name, rows[start : start + at_once])
         return Upserted(changed, len(rows) - changed)
 
     def changes(self, app_id: str, name: str, after_seq: int = 0, since_us: int | None = None) -> list[dict[str, Any]]:
@@ -73,6 +80,19 @@ class Catalogues(Database):
             late = late | (c.changed_us >= since_us)
         statement = select(c.payload).where(c.app_id == app_id, c.name == name, late).order_by(c.change_seq)
         return [json.loads(row.payload) for row in self.read(statement)]
+
+    def refused(self, app_id: str, after_seq: int = 0, since_us: int | None = None) -> list[str]:
+        """Visitors whose row was changed after `after_seq` (or at `since_us` or later) and refuses personalisation.
+
+        Only rows that may refuse are read: a whole catalogue of visitors may have been imported since.
+        """
+        c = schema.catalogue.c
+        late = c.change_seq > after_seq
+        if since_us is not None:
+            late = late | (c.changed_us >= since_us)
+        users = (c.app_id == app_id) & (c.name == "users") & late & c.payload.contains(REFUSES)
+        rows = self.read(select(c.key, c.payload).where(users).order_by(c.change_seq))
+        return [row.key for row in rows if json.loads(row.payload).get("consent") is False]
 
     def row(self, app_id: str, name: str, key: str) -> dict[str, Any]:
         """One row as it is now. Raises NothingThere."""
@@ -144,4 +164,7 @@ def upsert_rows(connection: Connection, app_id: str, name: str, rows: Sequence[M
     moved = connection.execute(update(schema.apps).where(schema.apps.c.app_id == app_id).values(change_seq=last))
     if not moved.rowcount:
         raise UnknownApp(app_id)
+    if name == IDENTITIES.name:
+        before = {known: json.loads(current[known]) for known in changed if known in current}
+        relink(connection, app_id, before, {known: json.loads(text) for known, text in changed.items()})
     return len(changed)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, delete, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, or_, select, union_all, update
 
 from portraits.errors import UnknownApp
 from serving.stores import schema
@@ -64,9 +64,36 @@ _SEEN = select(schema.events.c.event_id, schema.events.c.day, schema.events.c.co
     schema.events.c.app_id == bindparam("app_id"), schema.events.c.event_id.in_(bindparam("ids", expanding=True))
 )
 
+VISITOR_LIMIT = 10_000
+"""Most events of one visitor since the last night, newest first, that a segment's rule looks at."""
+
+
+def _visitor() -> Any:
+    """The newest events of one visitor that are later than what is published: from either index, then together."""
+    c = schema.events.c
+    later = or_(c.seq > bindparam("after_seq"), c.ts_us >= bindparam("since_us"))
+    mine = and_(c.app_id == bindparam("app_id"), c.user_id == bindparam("user_id"), later)
+    columns = (c.ts_us.label("ts_us"), c.seq.label("seq"), c.payload.label("payload"))
+    newest = select(*columns).where(mine).order_by(c.ts_us.desc(), c.seq.desc()).limit(VISITOR_LIMIT)
+    parts = (newest.where(part).subquery() for part in (schema.SHAPING, schema.OTHER))
+    both = union_all(*(select(part) for part in parts)).subquery()
+    chosen = select(both.c.ts_us, both.c.payload).order_by(both.c.ts_us.desc(), both.c.seq.desc())
+    return chosen.limit(VISITOR_LIMIT)
+
+
+_VISITOR = _visitor()
+
 
 class Events(Database):
     """Append, drain, delete."""
+
+    def events_of(
+        self, app_id: str, ids: Sequence[str], after_seq: int = -1, since_us: int = 0
+    ) -> list[tuple[int, str]]:
+        """(ts_us, payload) of a visitor's events of every type, under any of the ids, that came after `after_seq` or
+        are of `since_us` or later; of each id at most VISITOR_LIMIT, the newest. Raises StoreUnavailable."""
+        later = {"app_id": app_id, "after_seq": after_seq, "since_us": since_us}
+        return [(row[0], row[1]) for one in ids for row in self.ask(_VISITOR, later | {"user_id": one})]
 
     def append_events(self, app_id: str, rows: Sequence[EventRow]) -> list[Outcome]:
         """What became of each row; on disk when this returns. Raises StoreUnavailable."""

@@ -6,9 +6,21 @@ migration (`migrations/versions`); a test holds the two against each other.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    text,
+)
 
-REVISION = "0001"
+REVISION = "0003"
 """The migration that these tables correspond to."""
 
 metadata = MetaData()
@@ -47,6 +59,9 @@ SHAPING = text("item_id IS NOT NULL AND type <> 'exposure'")
 """Events that may change the next answer. The index of a visitor's events holds no others, so that a visitor who saw a
 million shelves costs no more than one who saw ten."""
 
+OTHER = text("(item_id IS NULL OR type = 'exposure')")
+"""All other events, in an index of their own: a segment may ask for any of them, an answer never walks past them."""
+
 events = Table(
     "events",
     metadata,
@@ -62,6 +77,7 @@ events = Table(
     Column("content", String, nullable=False),
     Index("events_once", "app_id", "event_id", "day", unique=True),
     Index("events_of_visitor", "app_id", "user_id", "ts_us", sqlite_where=SHAPING, postgresql_where=SHAPING),
+    Index("other_events_of_visitor", "app_id", "user_id", "ts_us", sqlite_where=OTHER, postgresql_where=OTHER),
     sqlite_autoincrement=True,
 )
 """Events that the published portraits do not hold yet. `day` counts days since 1970 of the ts as it was sent, `content`
@@ -109,6 +125,31 @@ catalogue_log = Table(
     sqlite_autoincrement=True,
 )
 """Every change in order, kept until the lake has it. Its `seq` is the `change_seq` of the row it made."""
+
+links = Table(
+    "links",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("link_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("value", String, nullable=False),
+    Column("linked_us", BigInteger),
+    PrimaryKeyConstraint("app_id", "link_id", "kind"),
+    Index("links_of_id", "app_id", "value", "kind"),
+)
+"""The ids that each row of the identities catalogue names now, findable by id."""
+
+people = Table(
+    "people",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("user_id", String, nullable=False),
+    PrimaryKeyConstraint("app_id", "id"),
+    Index("ids_of_person", "app_id", "user_id"),
+)
+"""Each linked id (the person's own too) and the user_id of its person: what `portraits.identity` says of the links.
+An id that is not here is a person of its own."""
 
 decisions = Table(
     "decisions",
@@ -165,3 +206,18 @@ runs = Table(
     Column("summary", Text, nullable=False),
     PrimaryKeyConstraint("app_id", "run_id"),
 )
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("app_id", "name", "version"),
+)
+"""Definitions of segments: saving one again, or deleting it, is a further version; the last one counts. `rule` is the
+JSON text of its grammar."""

@@ -7,26 +7,32 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, bindparam, select, true
+from sqlalchemy import BigInteger, String, and_, bindparam, cast, literal, null, select, true, union_all
 
 from portraits.errors import UnknownApp
+from portraits.identity import merge_users
 from recommender.types import Recent
 from serving.stores import schema
 from serving.stores.apps import Apps
 from serving.stores.catalogues import Catalogues
 from serving.stores.events import Events
 from serving.stores.nights import Active, Nights, Version
+from serving.stores.people import People, ids_of_person, with_all_ids
+from serving.stores.segments import Segments
 
 RECENT_LIMIT = 500
 """Most events of one visitor since the last night that an answer takes into account, newest first."""
+HEAD, ID, USER, EVENT = range(4)
+"""Kinds of rows in the state of a visitor with several ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnlineState:
     """What an answer must know of the app and of the visitor, all of one moment.
 
-    `recent` is newest first and holds what the active versions do not; `user` is the visitor's row of the users
-    catalogue.
+    `user_id` is the person's, whichever of the person's `ids` was asked for (the person's own comes first). `recent` is
+    newest first and holds what the active versions do not, under any of the ids; `user` is what the users catalogue
+    says of them together.
     """
 
     revision: int
@@ -34,78 +40,131 @@ class OnlineState:
     active: Active
     recent: tuple[Recent, ...] = ()
     user: dict[str, Any] | None = None
+    user_id: str = ""
+    ids: tuple[str, ...] = ()
 
     @property
     def consent(self) -> bool:
-        """False when the visitor's catalogue row refuses personalisation."""
+        """False when the visitor refuses personalisation, under any id."""
         return self.user is None or self.user.get("consent") is not False
 
 
-class Store(Apps, Events, Catalogues, Nights):
-    """Apps, keys, events, catalogues, decisions, versions and runs; see the four parts for the verbs."""
+class Store(Apps, Events, Catalogues, People, Nights, Segments):
+    """Apps, keys, events, catalogues, decisions, versions, runs and segments; see the parts for the verbs."""
 
     def state(self, app_id: str, user_id: str = "") -> OnlineState:
         """One statement, hence one round trip and one moment: a version is never mixed with another's events.
 
-        `user_id` empty: nothing of any visitor. Raises UnknownApp, StoreUnavailable.
+        A visitor who is linked costs a second one, which is again all of one moment. `user_id` empty: nothing of any
+        visitor. Raises UnknownApp, StoreUnavailable.
         """
-        rows = self.ask(_STATE, {"app_id": app_id, "user_id": user_id})
+        asked = {"app_id": app_id, "user_id": user_id}
+        rows = self.ask(_STATE, asked)
         if not rows:
             raise UnknownApp(app_id)
         first = rows[0]
+        if first[11] is not None:
+            return _linked(self.ask(_LINKED, asked), user_id)
         active = Active(_version(first[2:6]), _version(first[6:10]))
         user = None if first[10] is None else json.loads(first[10])
-        recent = () if first[11] is None else tuple(_new(rows, active))
-        return OnlineState(first[0], first[1], active, recent, user)
+        recent = () if first[12] is None else tuple(_new((row[12:] for row in rows), active))
+        return OnlineState(first[0], first[1], active, recent, user, user_id, (user_id,))
+
+    def refusing(self, app_id: str) -> set[str]:
+        """Every id of the visitors who refuse personalisation, under whichever of their ids they said so."""
+        said = [row["user_id"] for row in self.changes(app_id, "users") if row.get("consent") is False]
+        return with_all_ids(said, self.people(app_id)) if said else set()
+
+
+def _linked(rows: Iterable[Any], user_id: str) -> OnlineState:
+    """The state of a visitor with several ids, from the rows of `_LINKED`."""
+    parts: dict[int, list[Any]] = {HEAD: [], ID: [], USER: [], EVENT: []}
+    for row in rows:
+        parts[row[0]].append(row)
+    head = parts[HEAD][0]
+    active = Active(_version(head[5:9]), _version(head[9:13]))
+    person = user_id if head[3] is None else head[3]  # the link may have been taken back between the two statements
+    ids = sorted({row[3] for row in parts[ID]}, key=lambda one: (one != person, one))
+    users = {row[3]: json.loads(row[4]) for row in parts[USER]}
+    events = sorted(((row[1], row[3], row[4], row[2]) for row in parts[EVENT]), key=lambda e: (-e[3], -e[0]))
+    recent = tuple(_new(events, active))
+    return OnlineState(head[1], head[2], active, recent, merge_users(users, person), person, tuple(ids))
 
 
 def _new(rows: Iterable[Any], active: Active) -> Iterator[Recent]:
-    """The events that at least one of the active versions does not hold."""
+    """Of (seq, type, item_id, ts_us) the events that at least one of the active versions does not hold."""
     versions = [version for version in (active.bundle, active.portraits) if version is not None]
     held_seq = min((version.events_seq for version in versions), default=-1)
     held_us = min((version.as_of_us for version in versions), default=0)
     for row in rows:
-        if row[11] > held_seq or row[14] >= held_us:
-            yield Recent(row[12], row[13], row[14])
+        if row[0] > held_seq or row[3] >= held_us:
+            yield Recent(row[1], row[2], row[3])
 
 
 def _version(columns: Any) -> Version | None:
     return None if columns[0] is None else Version(*columns)
 
 
-def _statement() -> Any:
-    apps, event = schema.apps.c, schema.events.c
-    bundle, portraits = schema.active.alias("bundle"), schema.active.alias("portraits")
-    recent = (
+def _recent(whose: Any) -> Any:
+    """The visitor's newest events."""
+    event = schema.events.c
+    return (
         select(event.seq, event.type, event.item_id, event.ts_us)
-        .where(event.app_id == bindparam("app_id"), event.user_id == bindparam("user_id"), schema.SHAPING)
+        .where(event.app_id == bindparam("app_id"), whose, schema.SHAPING)
         .order_by(event.ts_us.desc(), event.seq.desc())
         .limit(RECENT_LIMIT)
         .subquery("recent")
     )
-    user = schema.catalogue.alias("visitor")
+
+
+_BUNDLE, _PORTRAITS, _PERSON = (
+    schema.active.alias("bundle"),
+    schema.active.alias("portraits"),
+    schema.people.alias("person"),
+)
+_VERSIONS = [alias.c[name] for alias in (_BUNDLE, _PORTRAITS) for name in Version._fields]
+
+
+def _app(source: Any = schema.apps) -> Any:
+    """FROM: the app, what is active of it, and the person that the visitor belongs to."""
+    app_id = schema.apps.c.app_id
     return (
-        select(
-            apps.revision,
-            apps.change_seq,
-            *(alias.c[name] for alias in (bundle, portraits) for name in Version._fields),
-            user.c.payload,
-            recent.c.seq,
-            recent.c.type,
-            recent.c.item_id,
-            recent.c.ts_us,
-        )
-        .select_from(schema.apps)
-        .outerjoin(bundle, and_(bundle.c.app_id == apps.app_id, bundle.c.kind == "bundle"))
-        .outerjoin(portraits, and_(portraits.c.app_id == apps.app_id, portraits.c.kind == "portraits"))
-        .outerjoin(
-            user,
-            and_(user.c.app_id == apps.app_id, user.c.name == "users", user.c.key == bindparam("user_id")),
-        )
-        .outerjoin(recent, true())
+        source.outerjoin(_BUNDLE, and_(_BUNDLE.c.app_id == app_id, _BUNDLE.c.kind == "bundle"))
+        .outerjoin(_PORTRAITS, and_(_PORTRAITS.c.app_id == app_id, _PORTRAITS.c.kind == "portraits"))
+        .outerjoin(_PERSON, and_(_PERSON.c.app_id == app_id, _PERSON.c.id == bindparam("user_id")))
+    )
+
+
+def _statement() -> Any:
+    apps = schema.apps.c
+    recent, user = _recent(schema.events.c.user_id == bindparam("user_id")), schema.catalogue.alias("visitor")
+    own = and_(user.c.app_id == apps.app_id, user.c.name == "users", user.c.key == bindparam("user_id"))
+    columns = (user.c.payload, _PERSON.c.user_id, recent.c.seq, recent.c.type, recent.c.item_id, recent.c.ts_us)
+    return (
+        select(apps.revision, apps.change_seq, *_VERSIONS, *columns)
+        .select_from(_app().outerjoin(user, own).outerjoin(recent, true()))
         .where(apps.app_id == bindparam("app_id"))
         .order_by(recent.c.ts_us.desc(), recent.c.seq.desc())
     )
 
 
+def _linked_statement() -> Any:
+    """Rows of four kinds in one moment: (kind, number, number, text, text, versions)."""
+    apps, user = schema.apps.c, schema.catalogue.c
+    number, words = cast(null(), BigInteger), cast(null(), String)
+    nothing = [cast(null(), column.type) for column in _VERSIONS]
+    recent = _recent(schema.events.c.user_id.in_(ids_of_person()))
+    ids = ids_of_person().subquery("ids")
+    head = select(literal(HEAD), apps.revision, apps.change_seq, _PERSON.c.user_id, words, *_VERSIONS)
+    users = select(literal(USER), number, number, user.key, user.payload, *nothing)
+    mine = and_(user.app_id == bindparam("app_id"), user.name == "users", user.key.in_(ids_of_person()))
+    return union_all(
+        head.select_from(_app()).where(apps.app_id == bindparam("app_id")),
+        select(literal(ID), number, number, ids.c.id, words, *nothing),
+        users.where(mine),
+        select(literal(EVENT), recent.c.seq, recent.c.ts_us, recent.c.type, recent.c.item_id, *nothing),
+    )
+
+
 _STATE = _statement()
+_LINKED = _linked_statement()

@@ -111,6 +111,20 @@ def test_an_empty_app_is_told_what_to_do(tmp_path: Path) -> None:
     assert second == Finding("quarantine", True, "No row was refused.")
 
 
+def test_shared_ids_are_named(tmp_path: Path) -> None:
+    """A tablet of 25 visitors: it links nobody, the openids of two of them do."""
+    users = [f"u{n:02}" for n in range(25)]
+    links = {"link_id": [f"l{n}" for n in range(25)], "user_id": users, "unionid": ["tablet"] * 25}
+    links["openid"] = ["o00", "o01", *[None] * 23]
+    rows = [{"user_id": "u", "ts": START, "type": "view"}]
+    found = findings(tmp_path, rows, {"identities": pa.table(links)})
+    assert found["identities"].sentence == "25 links; 2 people are known under several ids."
+    assert found["shared ids"].ok is None
+    assert (
+        "1 ids would link too many people and are ignored: unionid 'tablet' (25 users)." in found["shared ids"].sentence
+    )
+
+
 def test_every_check_says_something_in_whole_sentences(tmp_path: Path) -> None:
     found = findings(tmp_path, [{"user_id": "u", "ts": START, "type": "view"}], {})
     assert len(found) >= len(CHECKS)

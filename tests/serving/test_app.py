@@ -23,11 +23,19 @@ from serving.routes import LARGEST_BATCH, LARGEST_N, ROUTES
 from serving.stores.apps import SCOPES
 from serving.tenants import in_control
 
+BUYERS = {"field": "orders", "op": ">", "value": 0}
 SMALLEST: dict[str, dict[str, Any]] = {
     "/events": {"events": []},
     "/recommend": {"user_id": "ann"},
     "/similar": {"item_id": "green"},
     "/offers": {"user_id": "ann"},
+    "/segments": {"name": "buyers", "rule": BUYERS},
+    "/segments/list": {"lang": "en"},
+    "/segments/delete": {"name": "nobody"},
+    "/segments/preview": {"rule": BUYERS},
+    "/segments/match": {"user_id": "ann"},
+    "/segments/compare": {"one": {"rule": BUYERS}, "other": {"rule": BUYERS}},
+    "/segments/profile": {"segment": {"rule": BUYERS}},
 }
 Ask = Callable[..., Any]
 
@@ -148,7 +156,7 @@ def test_a_body_that_is_no_form_is_refused(client: Client, key: str, path: str, 
     assert answer.json()["error"]["field"].encode("ascii", "backslashreplace").decode() == field
 
 
-@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("path", [path for path in ROUTES if any(f.required for f in ROUTES[path].form.fields)])
 def test_what_is_required_is_named(client: Client, key: str, path: str) -> None:
     answer = client.post(f"/v1{path}", json={}, headers={"authorization": f"Bearer {key}"})
     assert answer.status_code == 422
@@ -358,6 +366,62 @@ def test_a_new_version_is_served_by_the_next_request_and_an_old_one_again(ask: A
     assert (after["version"], shown(after)) == (version, ["white"])
     shop.store.reactivate("shop", "bundle", before["version"])
     assert ask("/recommend", user_id="ann", n=1)["version"] == before["version"]
+
+
+# Who is the same person
+
+
+@pytest.mark.law
+def test_a_link_counts_for_the_next_answer_and_is_gone_with_the_next(ask: Ask, shop: Context) -> None:
+    """Law 6 across ids: what was done under one is known under the other, whichever is asked."""
+    ask("/events", events=[purchase("g1", "anon-1", "green"), purchase("g2", "gina", "mug")])
+    assert {"green", "mug"} & set(shown(ask("/recommend", user_id="gina"))) == {"green"}
+    ask("/identities", identities=[{"link_id": "g", "user_id": "gina", "openid": "o-g", "anonymous_id": "anon-1"}])
+    for known in ("gina", "anon-1", "o-g"):
+        answer = ask("/recommend", user_id=known)
+        assert (answer["user_id"], {"green", "mug"} & set(shown(answer))) == ("gina", set())
+        assert ask("/offers", user_id=known)["user_id"] == "gina"
+    ask("/events", events=[purchase("g3", "o-g", "cup")])
+    assert "cup" not in shown(ask("/recommend", user_id="anon-1"))
+    rows = {row["decision_id"]: row for row in map(json.loads, shop.store.decisions_to_drain("shop").payloads)}
+    assert {"o-g", "anon-1"}.isdisjoint(row["user_id"] for row in rows.values())
+    ask("/identities", identities=[{"link_id": "g", "openid": None, "anonymous_id": None}])
+    apart = ask("/recommend", user_id="anon-1")
+    assert (apart["user_id"], {"green", "mug", "cup"} & set(shown(apart))) == ("anon-1", {"mug", "cup"})
+
+
+def test_whoever_signs_in_keeps_the_table_of_the_night_and_the_arm(ask: Ask, shop: Context) -> None:
+    """Ann was ann at night; today she became a member under another id, which is hers from now on."""
+    assert shown(ask("/recommend", user_id="member-7"))[0] != "green"
+    ask("/identities", identities=[{"link_id": "a", "user_id": "member-7", "anonymous_id": "ann"}])
+    for known in ("ann", "member-7"):
+        answer = ask("/recommend", user_id=known)
+        assert (answer["user_id"], shown(answer)[0]) == ("member-7", "green")
+    shop.store.save_app(AppSettings("shop", control_share=0.5))
+    tenant = shop.store.tenant("shop")
+    first = "cup" if in_control(tenant, "member-7") else "green"
+    assert {shown(ask("/recommend", user_id=known))[0] for known in ("ann", "member-7")} == {first}
+    shop.store.save_app(AppSettings("shop", control_share=0.0))
+    ask("/identities", identities=[{"link_id": "a", "anonymous_id": None}])
+
+
+@pytest.mark.law
+def test_who_refuses_under_one_id_refuses_under_all(ask: Ask) -> None:
+    """Law 11."""
+    ask("/users", users=[{"user_id": "o-ann", "consent": False}])
+    ask("/identities", identities=[{"link_id": "r", "user_id": "ann", "openid": "o-ann"}])
+    ask("/events", events=[purchase("r1", "ann", "cup")])
+    assert shown(ask("/recommend", user_id="ann"))[0] == "cup", "the popular shelf, without a trace of ann"
+    ask("/identities", identities=[{"link_id": "r", "openid": None}])
+    assert shown(ask("/recommend", user_id="ann"))[0] == "green"
+
+
+@pytest.mark.law
+def test_links_are_the_app_s_own(client: Client, shop: Context, ask: Ask) -> None:
+    """Law 4."""
+    ask("/identities", identities=[{"link_id": "t", "user_id": "tess", "openid": "o-t"}])
+    cafe = {"authorization": f"Bearer {shop.store.add_key('cafe', 'admin')}"}
+    assert client.post("/v1/recommend", json={"user_id": "o-t"}, headers=cafe).json()["user_id"] == "o-t"
 
 
 # What is broken

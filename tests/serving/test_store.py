@@ -20,13 +20,14 @@ from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from portraits.errors import InvalidValue, NothingThere, StoreUnavailable, UnknownApp, UnknownName
+from portraits.errors import InvalidValue, NothingThere, StoreUnavailable, TooMuch, UnknownApp, UnknownName
 from portraits.settings import AppSettings
 from recommender.types import Recent
 from serving.stores import Store, schema
 from serving.stores import store as store_module
 from serving.stores.apps import SCOPES, hash_key
 from serving.stores.events import DecisionRow, EventRow, RejectedRow
+from serving.stores.segments import Wanted
 
 NIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 NIGHT_US = int(NIGHT.timestamp() * 1e6)
@@ -81,6 +82,7 @@ def test_an_app_is_added_once(store: Store) -> None:
         lambda store: store.upsert("nobody", "items", [{"item_id": "tea"}]),
         lambda store: store.events_to_drain("nobody"),
         lambda store: store.changes_to_drain("nobody"),
+        lambda store: store.save_segment("nobody", Wanted("buyers", "Buyers", {})),
     ],
 )
 def test_an_app_that_was_never_added_is_unknown(store: Store, ask: Callable[[Store], object]) -> None:
@@ -278,6 +280,43 @@ def test_a_visitor_s_own_row_comes_with_the_state(store: Store) -> None:
     assert store.state("cafe", "ann").consent
 
 
+def linked(store: Store, **ids: str | None) -> None:
+    store.upsert("shop", "identities", [{"link_id": "l", **ids}])
+
+
+def test_the_state_of_a_linked_visitor_is_that_of_all_ids(store: Store) -> None:
+    store.append_events("shop", [event(1, hours=-2, item="held"), event(2, user="anon", hours=-1, item="held")])
+    store.mark_drained("shop", store.events_to_drain("shop").last_seq)
+    store.activate("shop", as_of=NIGHT, bundle="v1", portraits="v1")
+    new = [event(3, hours=1, item="a"), event(4, user="anon", hours=2, item="b"), event(5, user="bob", item="c")]
+    store.append_events("shop", new)
+    store.append_events("cafe", [event(6, user="anon")])
+    store.upsert("shop", "users", [{"user_id": "anon", "consent": False}, {"user_id": "ann", "points": 3}])
+    linked(store, user_id="ann", anonymous_id="anon")
+    for asked in ("ann", "anon"):
+        state = store.state("shop", asked)
+        assert (state.user_id, state.ids) == ("ann", ("ann", "anon"))
+        assert [row.item_id for row in state.recent] == ["b", "a"], "newest first"
+        assert state.user == {"user_id": "ann", "points": 3, "consent": False}
+        assert state.active == store.state("shop").active
+    assert store.refusing("shop") == {"ann", "anon"}
+    linked(store, anonymous_id=None)
+    apart = store.state("shop", "ann")
+    assert (apart.user_id, apart.ids, apart.consent) == ("ann", ("ann",), True)
+    assert [row.item_id for row in apart.recent] == ["a"]
+    assert store.refusing("shop") == {"anon"}
+
+
+def test_a_visitor_of_many_events_under_many_ids_is_bounded_too(store: Store) -> None:
+    each = store_module.RECENT_LIMIT - 100
+    rows = [event(n, user=user, hours=n / 1000) for n in range(each) for user in ("ann", "anon")]
+    store.append_events("shop", [row._replace(event_id=f"{row.user_id} {row.event_id}") for row in rows])
+    linked(store, user_id="ann", anonymous_id="anon")
+    recent = store.state("shop", "anon").recent
+    assert len(recent) == store_module.RECENT_LIMIT
+    assert [row.ts_us for row in recent] == sorted((row.ts_us for row in rows), reverse=True)[: len(recent)]
+
+
 def test_versions_are_activated_and_come_back(store: Store) -> None:
     drained(store, event(1))
     store.activate("shop", as_of=NIGHT, bundle="v1", portraits="v1")
@@ -295,6 +334,90 @@ def test_versions_are_activated_and_come_back(store: Store) -> None:
     with pytest.raises(NothingThere, match="v9"):
         store.reactivate("shop", "bundle", "v9")
     assert store.active("cafe").bundle is None
+
+
+def test_every_version_of_a_segment_is_kept_and_the_last_one_counts(store: Store) -> None:
+    rule = {"field": "orders", "op": ">", "value": 0}
+    first = store.save_segment("shop", Wanted("buyers", "Buyers", rule))
+    assert store.save_segment("shop", Wanted("buyers", "Buyers", rule)) == first, "nothing new is no version"
+    second = store.save_segment("shop", Wanted("buyers", "买家", {"not": rule}))
+    assert (first.version, second.version) == (1, 2)
+    assert store.segments("shop") == [second]
+    assert store.segment("shop", "buyers", 1) == first
+    assert store.segments("cafe") == []
+    with pytest.raises(NothingThere, match="buyers"):
+        store.segment("cafe", "buyers")
+
+
+def test_a_deleted_segment_is_gone_and_may_come_back(store: Store) -> None:
+    store.save_segment("shop", Wanted("buyers", "Buyers", {}))
+    store.delete_segment("shop", "buyers")
+    assert store.segments("shop") == []
+    for gone in ("buyers", "nobody"):
+        with pytest.raises(NothingThere, match=gone):
+            store.delete_segment("shop", gone)
+    assert store.save_segment("shop", Wanted("buyers", "Buyers", {})).version == 3
+    assert store.segment("shop", "buyers", 2).deleted
+
+
+def test_a_check_that_refuses_leaves_segments_as_they_were(store: Store) -> None:
+    heard: list[dict[str, object]] = []
+
+    def refuse(others: dict[str, object]) -> None:
+        heard.append(others)
+        raise InvalidValue("rule", None, "another one")
+
+    store.save_segment("shop", Wanted("a", "A", {"x": 1}))
+    with pytest.raises(InvalidValue):
+        store.save_segment("shop", Wanted("b", "B", {}), refuse)
+    with pytest.raises(InvalidValue):
+        store.delete_segment("shop", "a", refuse)
+    assert heard == [{"a": {"x": 1}}, {}]
+    assert [segment.name for segment in store.segments("shop")] == ["a"]
+
+
+def test_an_app_has_only_so_many_segments(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.stores.segments.MOST_SEGMENTS", 2)
+    for name in ("a", "b"):
+        store.save_segment("shop", Wanted(name, name, {}))
+    with pytest.raises(TooMuch, match="segments"):
+        store.save_segment("shop", Wanted("c", "c", {}))
+    assert store.save_segment("shop", Wanted("a", "a", {"x": 1})).version == 2
+
+
+def test_all_that_a_visitor_did_since_is_read_newest_first(store: Store) -> None:
+    store.append_events(
+        "shop",
+        [
+            event(1, hours=-2),
+            event(2, hours=-1, kind="launch")._replace(item_id=None),
+            event(3, hours=1, kind="exposure"),
+            event(4, hours=2),
+            event(5, hours=3, user="bob"),
+            event(6, hours=4, user="eve"),
+        ],
+    )
+    store.append_events("cafe", [event(7)])
+
+    def read(*ids: str, **later: int) -> list[str]:
+        return [json.loads(payload)["event_id"] for _, payload in store.events_of("shop", ids, **later)]
+
+    assert read("ann") == ["e4", "e3", "e2", "e1"]
+    assert read("ann", "bob") == ["e4", "e3", "e2", "e1", "e5"]
+    assert read("ann", after_seq=2, since_us=NIGHT_US + HOUR_US) == ["e4", "e3"]
+    assert read("ann", after_seq=100, since_us=NIGHT_US + 2 * HOUR_US) == ["e4"]
+    assert read("nobody") == []
+
+
+def test_who_refused_since(store: Store) -> None:
+    rows = [("ann", False), ("bob", True), ("eve", None)]
+    store.upsert("shop", "users", [{"user_id": user, "consent": consent} for user, consent in rows])
+    seq = store.state("shop").change_seq
+    assert store.refused("shop") == ["ann"]
+    assert store.refused("shop", seq) == []
+    store.upsert("shop", "users", [{"user_id": "bob", "consent": False}])
+    assert store.refused("shop", seq) == ["bob"]
+    assert store.refused("cafe") == []
 
 
 def test_a_night_is_recorded_step_by_step(store: Store) -> None:
