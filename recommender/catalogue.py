@@ -115,6 +115,16 @@ class Catalogue:
         item = self.index(item_id)
         return [self.category_name(code) for code in self.path(item)] if item >= 0 else []
 
+    def named_traits(self, item_id: str) -> tuple[list[str], str | None, list[str]] | None:
+        """Category path from the root, brand and tags of an item by name; None for an unknown one."""
+        item = self.index(item_id)
+        if item < 0:
+            return None
+        rows, row = self._place(item)
+        traits = rows.traits(row)
+        brand = self._book.brands.name(traits.brand) if traits.brand >= 0 else None
+        return self.categories(item_id), brand, [self._book.tags.name(code) for code in traits.tags]
+
     def category_name(self, code: int) -> str:
         return self._book.categories.name(code)
 

@@ -1,0 +1,1 @@
+"""Segments: rules over everyone, and what a marketer asks of the visitors that they choose."""
