@@ -1,19 +1,25 @@
-"""The embedded engine: Ibis on DuckDB, bounded in memory, in UTC.
+"""Engines behind Ibis: the embedded one, DuckDB, bounded in memory and in UTC; and Spark, by its address.
 
-A connection never grows past `memory_limit`; what does not fit is spilled to `temp`. Rows come back in no particular
-order unless a query orders them (`preserve_insertion_order = false`), which is what lets DuckDB stream.
+A DuckDB connection never grows past `memory_limit`; what does not fit is spilled to `temp`. Rows come back in no
+particular order unless a query orders them (`preserve_insertion_order = false`), which is what lets DuckDB stream.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 import ibis
+from ibis.backends import BaseBackend
 from ibis.backends.duckdb import Backend
+
+from portraits.errors import MissingExtra
+
+EMBEDDED = "duckdb"
 
 MOST_MEMORY_BYTES = 8 * 2**30
 
@@ -37,6 +43,37 @@ def connect(memory_limit: str | None = None, threads: int | None = None, temp: P
     with suppress(duckdb.InvalidInputException):
         con.raw_sql("SET enable_progress_bar = false")
     return con
+
+
+@contextmanager
+def engine(url: str = EMBEDDED) -> Iterator[BaseBackend]:
+    """A connection of the engine at `url`, closed at the end: `duckdb`, or the address of a Spark master
+    (`spark://host:port`, `local[2]`).
+
+    Raises:
+        MissingExtra: Spark's packages are not installed.
+        NothingThere: no Spark answers there.
+    """
+    con = _open(url)
+    try:
+        yield con
+    finally:
+        con.disconnect()
+
+
+def is_embedded(con: BaseBackend) -> bool:
+    """Whether everything that `con` does happens in this process."""
+    return bool(con.name == EMBEDDED)
+
+
+def _open(url: str) -> BaseBackend:
+    if url == EMBEDDED:
+        return connect()
+    try:
+        from portraits import spark  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as missing:
+        raise MissingExtra("spark", f"the engine {url}") from missing
+    return spark.connect(url)
 
 
 def _default_memory_bytes() -> int:

@@ -27,6 +27,7 @@ import duckdb
 import ibis
 import pyarrow as pa
 from ibis import ir
+from ibis.backends import BaseBackend
 from ibis.backends.duckdb import Backend
 
 from portraits import compaction, delta, landing, quarantine, storage
@@ -61,7 +62,8 @@ class Appended:
 class Snapshot:
     """One app's lake, pinned at the moment it was made: later writes do not show.
 
-    `versions` holds the Delta version of each table that exists.
+    `versions` holds the Delta version of each table that exists. Tables are read by the engine of the connection given,
+    the embedded one or Spark, from the same files.
     """
 
     def __init__(self, folder: Path, app_id: str) -> None:
@@ -75,15 +77,15 @@ class Snapshot:
         """The Parquet files of a table at this snapshot, in order of their names (days first)."""
         return [self._folder / table / file.path for file in self._data_files(table)]
 
-    def events(self, con: Backend) -> ir.Table:
+    def events(self, con: BaseBackend) -> ir.Table:
         """All events: the contract's columns, and `day` (UTC date of ts), `sent_day`, `content`."""
         return self._log(con, "events")
 
-    def decisions(self, con: Backend) -> ir.Table:
+    def decisions(self, con: BaseBackend) -> ir.Table:
         """All decisions, with the same further columns as events."""
         return self._log(con, "decisions")
 
-    def catalogue(self, con: Backend, name: str, as_of: datetime | None = None) -> ir.Table:
+    def catalogue(self, con: BaseBackend, name: str, as_of: datetime | None = None) -> ir.Table:
         """Rows of a catalogue true at `as_of` (None: the latest), one for each key, the contract's columns.
 
         A row's first version counts as true since forever: a catalogue is usually imported long after the events that
@@ -121,10 +123,10 @@ class Snapshot:
             return "real"
         return "order" if max(unreal).timestamp() > 0 else "none"
 
-    def _log(self, con: Backend, name: str) -> ir.Table:
+    def _log(self, con: BaseBackend, name: str) -> ir.Table:
         return self._read(con, name, storage.log_schema(TABLES[name]))
 
-    def _read(self, con: Backend, name: str, schema: pa.Schema) -> ir.Table:
+    def _read(self, con: BaseBackend, name: str, schema: pa.Schema) -> ir.Table:
         files = [str(path) for path in self.files(name)]
         if not files:
             # Not a memtable: that belongs to no connection, and what is cached from it would land in another.

@@ -14,6 +14,9 @@ from portraits.errors import InvalidValue
 
 DEFAULT_HOME = ".huaxiang"
 DEFAULT_PORT = 3000
+DEFAULT_ENGINE = "duckdb"
+SPARKS = ("spark://", "local", "yarn", "k8s://")
+"""How the address of a Spark master begins."""
 QUIET = {"BENTOML_DO_NOT_TRACK": "true", "OTEL_SDK_DISABLED": "true", "OMP_NUM_THREADS": "1"}
 """For a process that serves: nothing reported to BentoML's makers, no traces that nobody collects, and one thread of
 numeric code a worker (limiting threads call by call costs milliseconds)."""
@@ -21,13 +24,15 @@ numeric code a worker (limiting threads call by call costs milliseconds)."""
 
 @dataclass(frozen=True, slots=True)
 class ProcessSettings:
-    """Where things live and how the process runs. `secret` signs cookies and tokens and is never printed."""
+    """Where things live and how the process runs. `secret` signs cookies and tokens and is never printed; `engine`
+    makes the features of portraits: `duckdb`, or the address of a Spark master."""
 
     home: Path = Path(DEFAULT_HOME)
     store_url: str = ""
     secret: str = field(default="", repr=False)
     port: int = DEFAULT_PORT
     workers: int = 1
+    engine: str = DEFAULT_ENGINE
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "home", Path(self.home).absolute())
@@ -37,10 +42,13 @@ class ProcessSettings:
             raise InvalidValue("HUAXIANG_PORT", self.port, "a port, 0 to 65535")
         if not 1 <= self.workers <= 256:
             raise InvalidValue("HUAXIANG_WORKERS", self.workers, "a number of processes, 1 to 256")
+        if self.engine != DEFAULT_ENGINE and not self.engine.startswith(SPARKS):
+            raise InvalidValue("HUAXIANG_ENGINE", self.engine, "duckdb or a Spark master, as spark://HOST:PORT")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> ProcessSettings:
-        """Settings from HUAXIANG_HOME, HUAXIANG_STORE, HUAXIANG_SECRET, HUAXIANG_PORT and HUAXIANG_WORKERS.
+        """Settings from HUAXIANG_HOME, HUAXIANG_STORE, HUAXIANG_SECRET, HUAXIANG_PORT, HUAXIANG_WORKERS and
+        HUAXIANG_ENGINE.
 
         Raises:
             InvalidValue: a value that cannot be taken, naming the variable.
@@ -51,6 +59,7 @@ class ProcessSettings:
             secret=environ.get("HUAXIANG_SECRET", ""),
             port=_whole(environ, "HUAXIANG_PORT", DEFAULT_PORT),
             workers=_whole(environ, "HUAXIANG_WORKERS", 1),
+            engine=environ.get("HUAXIANG_ENGINE") or DEFAULT_ENGINE,
         )
 
     def environment(self) -> dict[str, str]:
@@ -63,6 +72,7 @@ class ProcessSettings:
             "HUAXIANG_SECRET": self.secret,
             "HUAXIANG_PORT": str(self.port),
             "HUAXIANG_WORKERS": str(self.workers),
+            "HUAXIANG_ENGINE": self.engine,
         }
 
     @property

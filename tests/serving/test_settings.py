@@ -14,12 +14,12 @@ def test_defaults() -> None:
     settings = ProcessSettings.from_env({})
     home = Path.cwd() / ".huaxiang"
     assert (settings.home, settings.store_url) == (home, f"sqlite:///{home / 'store.sqlite'}")
-    assert (settings.port, settings.workers) == (3000, 1)
+    assert (settings.port, settings.workers, settings.engine) == (3000, 1, "duckdb")
     assert settings.lake == home / "lake"
 
 
 def test_what_the_environment_says_comes_back_for_a_child(tmp_path: Path) -> None:
-    settings = ProcessSettings(tmp_path, secret="s3cret", port=3100, workers=2)
+    settings = ProcessSettings(tmp_path, secret="s3cret", port=3100, workers=2, engine="spark://master:7077")
     assert ProcessSettings.from_env(settings.environment()) == settings
     assert settings.environment()["BENTOML_HOME"] == str(tmp_path / "bentoml")
 
@@ -30,7 +30,13 @@ def test_the_secret_is_not_printed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("HUAXIANG_PORT", "many"), ("HUAXIANG_PORT", "65536"), ("HUAXIANG_WORKERS", "0"), ("HUAXIANG_WORKERS", "1.5")],
+    [
+        ("HUAXIANG_PORT", "many"),
+        ("HUAXIANG_PORT", "65536"),
+        ("HUAXIANG_WORKERS", "0"),
+        ("HUAXIANG_WORKERS", "1.5"),
+        ("HUAXIANG_ENGINE", "postgresql://there"),
+    ],
 )
 def test_a_value_that_cannot_be_taken_is_named(name: str, value: str) -> None:
     with pytest.raises(InvalidValue, match=name):

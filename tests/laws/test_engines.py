@@ -1,0 +1,178 @@
+"""The same answer on every engine: DuckDB and a real Spark cluster read one lake and give equal portraits and segments.
+
+Whole numbers, texts, moments and lists are equal to the last row; floats to a billionth, since engines may add them
+up in another order.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import planted_deals
+import planted_history as planted
+import planted_links
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import small_shop
+import spark_cluster
+
+from portraits.build import build, fields, past_of
+from portraits.engine import connect
+from portraits.features import REGISTRY
+from portraits.history import CATALOGUES, CONTENTS, EVENTS, ITEMS, OFFERS, STORES, USERS
+from portraits.lake import Lake, Snapshot
+from portraits.local import to_us
+from portraits.portrait_set import PortraitSet
+from portraits.rules import Moment, parse
+from portraits.sample.history import history
+from portraits.sample.plan import END
+from portraits.segments.evaluate import evaluate, lines
+from portraits.segments.tables import tables_of
+from portraits.settings import AppSettings
+from serving.nightly import run_night
+from serving.publish import portraits_folder
+
+pytestmark = [pytest.mark.law, pytest.mark.spark]
+
+BOUGHT = {"type": "purchase"}
+RULES: dict[str, dict[str, Any]] = {
+    "often": {"did": BOUGHT, "times": {"op": ">=", "value": 2}, "within_days": 30},
+    "not_lately": {"not": {"did": {"type": ["item_view", "cart"], "category": "food > tea"}, "within_days": 7}},
+    "spent": {
+        "did": {**BOUGHT, "brand": ["b0", "b1"]},
+        "amount": {"op": "between", "value": [600, 2_000]},
+        "within_days": 180,
+    },
+    "days": {"did": {"type": "page_view"}, "days": {"op": ">", "value": 1}, "within_days": 180},
+    "soft": {"did": {"type": "item_view", "tag": "soft"}, "within_days": 180},
+    "newly": {"first": BOUGHT, "within_days": 40},
+    "path": {"sequence": [{"type": "item_view"}, {"type": "cart"}, BOUGHT], "within_days": 180},
+    "quick": {"sequence": [{"type": "item_view"}, {"type": "item_view"}], "within_days": 180, "gap_days": 1},
+    "drawn": {"tag": "food > tea", "in": "categories", "weight": 0.3, "confidence": 0.01, "events": 1},
+    "seen": {"field": "last_seen", "op": "within_days", "value": 60},
+    "due": {"field": "due_date", "op": "before_days", "value": 10},
+    "known": {
+        "and": [{"field": "first_order", "op": "known"}, {"field": "top_brand", "op": "starts_with", "value": "b"}]
+    },
+    "dear": {
+        "or": [{"field": "order_value", "op": ">", "value": 900.5}, {"field": "rfm", "op": "in", "value": ["555"]}]
+    },
+}
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The features of one history as each engine writes them."""
+
+    duckdb: pa.Table
+    spark: pa.Table
+
+
+def planted_lake(root: Path) -> tuple[Snapshot, AppSettings, datetime]:
+    """Everything a portrait must get right, ids of one person among it, and a future that must not show."""
+    lake = Lake(root / "lake")
+    late = [{**row, "ts": row["ts"] + timedelta(days=300)} for row in planted.events(seed=99)]
+    lake.append_events("planted", planted.arrow(EVENTS, planted.events() + planted.numbered(late, "late")))
+    catalogues = {ITEMS: planted.items(), USERS: planted.users(), STORES: planted.stores()}
+    catalogues |= {CONTENTS: planted.contents(), OFFERS: planted_deals.offers()}
+    for table, rows in catalogues.items():
+        lake.upsert("planted", table.name, planted.arrow(table, rows), planted.START)
+    linked = [("u01", "a"), ("u21", "a"), ("u05", "b"), ("u06", "b"), ("u03", "c"), ("u09", "c")]
+    links = [planted_links.link(n, user_id=user, unionid=union) for n, (user, union) in enumerate(linked)]
+    lake.upsert("planted", "identities", planted_links.arrow(links), planted.START)
+    return lake.snapshot("planted"), planted.SETTINGS, planted.AS_OF
+
+
+def shop_lake(root: Path) -> tuple[Snapshot, AppSettings, datetime]:
+    """The sample shop at a hundred thousand events, a month before its end."""
+    written, lake = root / "files", Lake(root / "lake")
+    history(0, 100_000, written)
+    for part in sorted((written / "events").glob("*.parquet")):
+        lake.append_events("shop", pq.read_table(part))
+    for name in CATALOGUES:
+        if (file := written / f"{name}.parquet").exists():
+            lake.upsert("shop", name, pq.read_table(file), END)
+    return lake.snapshot("shop"), AppSettings("shop"), END - timedelta(days=30)
+
+
+HISTORIES = {"planted": planted_lake, "shop": shop_lake}
+
+
+@pytest.fixture(scope="module", params=HISTORIES)
+def sides(request: pytest.FixtureRequest, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Sides:
+    root = tmp_path_factory.mktemp(request.param)
+    snapshot, settings, as_of = HISTORIES[request.param](root)
+    found = {}
+    for name, con in (("duckdb", connect()), ("spark", spark)):
+        table = fields(past_of(snapshot, settings, as_of, con)).order_by("user_id")
+        table.to_parquet(root / name, compression="zstd", row_group_size=8_192)
+        found[name] = pq.read_table(root / name)
+    return Sides(**found)
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Floats to a billionth, at any depth; everything else exactly."""
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(equal(one[name], other[name]) for name in one)
+    return type(one) is type(other) and bool(one == other)
+
+
+def test_same_columns_and_visitors(sides: Sides) -> None:
+    assert sides.spark.schema.equals(sides.duckdb.schema)
+    assert sides.spark["user_id"].to_pylist() == sides.duckdb["user_id"].to_pylist()
+    assert len(sides.duckdb) > 30
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_equal_to_the_last_row(sides: Sides, name: str) -> None:
+    users, ours, theirs = (
+        column.to_pylist() for column in (sides.duckdb["user_id"], sides.duckdb[name], sides.spark[name])
+    )
+    differing = {user: pair for user, *pair in zip(users, ours, theirs, strict=True) if not equal(*pair)}
+    assert not differing, f"{name} differs for {len(differing)} visitors: {dict(list(differing.items())[:3])}"
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[Snapshot, PortraitSet]:
+    root = tmp_path_factory.mktemp("people")
+    snapshot, settings, as_of = planted_lake(root)
+    return snapshot, build(snapshot, settings, as_of, root / "v1")
+
+
+def test_segments_have_the_same_members(spark: Any, people: tuple[Snapshot, PortraitSet]) -> None:
+    """Portraits, tags, behaviour windows, firsts and sequences: one rule, everyone at once, on either engine."""
+    snapshot, portraits = people
+    rules = {name: parse(rule, portraits.fields) for name, rule in RULES.items()}
+    whole = parse({"and": [RULES["known"], {"or": [RULES["often"], RULES["path"]]}]}, portraits.fields)
+    moment = Moment(to_us(portraits.as_of), ZoneInfo(planted.SETTINGS.time_zone), lambda _: None)
+    answers = []
+    for con in (connect(), spark):
+        tables = tables_of(con, portraits, snapshot)
+        asked = (evaluate(rules, tables, moment), lines(whole, tables, moment))
+        answers.append([table.order_by("user_id").to_pyarrow().to_pylist() for table in asked])
+    assert answers[1] == answers[0]
+    members = {name: sum(row[name] for row in answers[0][0]) for name in RULES}
+    assert all(0 < count < portraits.rows for count in members.values()), members
+
+
+def test_a_night_on_spark(cluster: spark_cluster.Cluster, spark: Any, tmp_path: Path) -> None:
+    """HUAXIANG_ENGINE moves the features there; the set is finished here, and nothing else in the night knows."""
+    process, store, lake = small_shop.open_small_shop(tmp_path)
+    night = run_night(replace(process, engine=cluster.url), store, lake, "shop", as_of=small_shop.END)
+    assert night.version is not None
+    published = PortraitSet(portraits_folder(process, "shop", night.version))
+    here = build(lake.snapshot("shop"), store.app("shop"), small_shop.END, tmp_path / "here")
+    assert published.rows == here.rows > 30
+    assert published.manifest["files"].keys() == here.manifest["files"].keys()
+    for user in ("u001", "u002"):
+        assert equal(published.get(user), here.get(user))
