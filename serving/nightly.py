@@ -1,4 +1,4 @@
-"""The night of one app: drain, portraits, train, publish, tidy.
+"""The night of one app: drain, portraits, segments, train, publish, tidy.
 
 Only serving knows the online store, so the night is composed here. Each step leaves its outputs in the run's folder
 and then a marker (`runs.Run.finish`); a night that was killed is taken up at the first step without one, with the same
@@ -22,6 +22,7 @@ from typing import Any
 
 from portraits.build import build
 from portraits.doctor import diagnose
+from portraits.engine import engine
 from portraits.errors import BrokenBundle, InvalidValue, StoreUnavailable
 from portraits.lake import Lake
 from portraits.portrait_set import PortraitSet
@@ -31,6 +32,7 @@ from recommender.train import train
 from serving.drain import drain
 from serving.publish import bundle_folder, portraits_folder, publish
 from serving.runs import Question, Run, forget_old_runs, only_night, open_run
+from serving.segments.night import remember
 from serving.settings import ProcessSettings
 from serving.stores import Store
 from serving.stores.nights import Active, Status
@@ -139,7 +141,14 @@ def _drain(night: Night) -> dict[str, Any]:
 
 def _portraits(night: Night) -> dict[str, Any]:
     snapshot = night.lake.snapshot(night.app.app_id)
-    return {"rows": build(snapshot, night.app, night.run.as_of, night.portraits, previous=_published(night)).rows}
+    with engine(night.process.engine) as con:
+        built = build(snapshot, night.app, night.run.as_of, night.portraits, con, previous=_published(night))
+    return {"rows": built.rows}
+
+
+def _segments(night: Night) -> dict[str, Any]:
+    """Who is in which segment tonight, kept in the lake."""
+    return remember(night.store, night.lake, night.app, night.portraits)
 
 
 def _train(night: Night) -> dict[str, Any]:
@@ -185,6 +194,7 @@ def _tidy(night: Night) -> dict[str, Any]:
 STEPS: Mapping[str, Callable[[Night], dict[str, Any]]] = {
     "drain": _drain,
     "portraits": _portraits,
+    "segments": _segments,
     "train": _train,
     "publish": _publish,
     "tidy": _tidy,
@@ -205,10 +215,11 @@ def _summary(night: Night, results: Mapping[str, Mapping[str, Any]]) -> NightSum
         drained=results["drain"]["drained"],
         history=results["drain"]["history"],
         portraits=results["portraits"]["rows"],
+        segments=results["segments"]["members"],
         backtest=report.get("table") or {},
         compared=(report.get("gate") or {}).get("comparisons", ()),
         seconds={step: night.run.seconds(step) for step in STEPS},
-        warnings=tuple(results["drain"]["warnings"]),
+        warnings=(*results["drain"]["warnings"], *results["segments"]["warnings"]),
     )
 
 

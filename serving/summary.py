@@ -12,6 +12,7 @@ from serving.stores.nights import Status
 
 SHOWN = ("recall", "ndcg", "hit")
 PARTS = {"all": "all items", "new": "items new to the visitor"}
+LARGEST_SEGMENTS = 3
 VERDICTS: Mapping[Status, str] = {
     "published": "the new model is published",
     "popular": "the popular shelf is published",
@@ -26,10 +27,11 @@ VERDICTS: Mapping[Status, str] = {
 class NightSummary:
     """One night of one app.
 
-    `version` is what this night published (None: nothing), `drained` and `history` count rows, `backtest` is the
-    recommender's table ({k, rows: [{name, part, users, recall: [mean, low, high], ...}]}), `compared` what the gate
-    compared ([{rival, part, difference: [mean, low, high], lost}], NDCG of the new model minus the rival's), `seconds`
-    is by step and `warnings` are the doctor's sentences on what the history does not support. `lost`: the new model
+    `version` is what this night published (None: nothing), `drained` and `history` count rows, `segments` members;
+    `backtest` is the recommender's table ({k, rows: [{name, part, users, recall: [mean, low, high], ...}]}),
+    `compared` what the gate compared ([{rival, part, difference: [mean, low, high], lost}], NDCG of the new model minus
+    the rival's), `seconds` is by step and `warnings` are the doctor's sentences on what the history does not support,
+    and saved segments that tonight's portraits cannot answer. `lost`: the new model
     lost to what it was compared with.
     """
 
@@ -44,6 +46,7 @@ class NightSummary:
     drained: Mapping[str, int] = field(default_factory=dict)
     history: Mapping[str, Any] = field(default_factory=dict)
     portraits: int = 0
+    segments: Mapping[str, int] = field(default_factory=dict)
     backtest: Mapping[str, Any] = field(default_factory=dict)
     compared: Sequence[Mapping[str, Any]] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -78,6 +81,7 @@ def in_words(summary: NightSummary, zone: ZoneInfo) -> Iterator[str]:
     yield f"  drained    {_counts(summary.drained)}"
     yield f"  history    {_history(summary.history, zone)}"
     yield f"  portraits  {summary.portraits:,}"
+    yield f"  segments   {_largest(summary.segments)}"
     yield f"  seconds    {', '.join(f'{step} {took:.1f}' for step, took in summary.seconds.items())}"
     for part, meaning in PARTS.items():
         rows = [row for row in summary.backtest.get("rows", ()) if row["part"] == part]
@@ -96,6 +100,11 @@ def comparisons(compared: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         mean, low, high = one["difference"]
         rival = str(one["rival"]).replace("_", " ")
         yield f"NDCG against {rival}, {PARTS[one['part']]}: {mean:+.3f} (95% {low:+.3f} to {high:+.3f})"
+
+
+def _largest(segments: Mapping[str, int]) -> str:
+    largest = sorted(segments.items(), key=lambda one: (-one[1], one[0]))[:LARGEST_SEGMENTS]
+    return f"{len(segments)}; largest: {', '.join(f'{name} {members:,}' for name, members in largest)}"
 
 
 def _table(title: str, rows: list[Mapping[str, Any]], k: int) -> Iterator[str]:

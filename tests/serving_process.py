@@ -95,6 +95,13 @@ class Service:
         self._process.wait(30)
         psutil.wait_procs(workers, timeout=30)
 
+    @property
+    def pid(self) -> int:
+        """The supervisor's process. Raises RuntimeError before it was started."""
+        if self._process is None:
+            raise RuntimeError("the service was not started")
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """Processor time of the workers so far."""
         if self._process is None:

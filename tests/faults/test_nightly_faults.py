@@ -31,6 +31,8 @@ KILLS = (
     "drain: done",
     "portraits: begins",
     "portraits: done",
+    "segments: begins",
+    "segments: done",
     "train: learn",
     "train: done",
     "publish: begins",

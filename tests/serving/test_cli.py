@@ -21,7 +21,8 @@ from serving.settings import ProcessSettings
 from serving.stores import Store
 
 DESIGNED = {
-    "demo", "app", "key", "import", "doctor", "nightly", "portraits", "recommend", "evaluate", "models", "serve",
+    "demo", "app", "key", "import", "doctor", "nightly", "portraits", "segments", "recommend", "evaluate", "models",
+    "serve",
 }  # fmt: skip
 
 

@@ -1,0 +1,63 @@
+"""The published portraits of each app, held open by a worker; and the fields of an app that has none yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from portraits.errors import BrokenBundle
+from portraits.field import Field
+from portraits.portrait_set import PortraitSet
+from serving.publish import portraits_folder
+from serving.segments.analyst import Analyst
+from serving.settings import ProcessSettings
+from serving.stores.nights import Version
+
+T = TypeVar("T")
+
+
+class Published:
+    """Sets by app. Files are read on a thread of their own: other requests go on, and no two readers share a file."""
+
+    def __init__(self, process: ProcessSettings, analyst: Analyst) -> None:
+        self._process = process
+        self._analyst = analyst
+        self._thread = ThreadPoolExecutor(1, "portraits")
+        self._open: dict[str, tuple[str, PortraitSet]] = {}
+        self._registry: Mapping[str, Field] | None = None
+
+    async def people(self, app_id: str, version: Version | None) -> PortraitSet | None:
+        """The portraits of a version; None before the first night and when its files are broken."""
+        if version is None:
+            return None
+        name, people = self._open.get(app_id, ("", None))
+        if name != version.version or people is None:
+            try:
+                people = await self.read(lambda: PortraitSet(portraits_folder(self._process, app_id, version.version)))
+            except BrokenBundle:
+                return None
+            self._open[app_id] = (version.version, people)
+        return people
+
+    async def fields(self, app_id: str, version: Version | None) -> Mapping[str, Field]:
+        """Fields of the published portraits; before the first night, all that portraits can have.
+
+        The latter are asked of the counting process, which knows the registry: a worker never imports an engine.
+        """
+        people = await self.people(app_id, version)
+        if people is not None:
+            return people.fields
+        if self._registry is None:
+            told = (await self._analyst.ask({"ask": "fields"}))["fields"]
+            self._registry = {field["name"]: Field.from_dict(field) for field in told}
+        return self._registry
+
+    async def read(self, question: Callable[[], T]) -> T:
+        """What `question` reads from a set's files."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._thread.shutdown()

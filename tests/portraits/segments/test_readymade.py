@@ -1,0 +1,48 @@
+"""Ready-made segments: each is in the grammar, and each finds somebody in the sample shop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from portraits.build import build
+from portraits.dictionary import FIELDS
+from portraits.engine import connect
+from portraits.history import CATALOGUES
+from portraits.importing import import_file
+from portraits.lake import Lake
+from portraits.rules import parse
+from portraits.sample import history
+from portraits.sample.plan import END
+from portraits.segments.evaluate import evaluate
+from portraits.segments.readymade import READY_MADE, rules
+from portraits.segments.tables import moment_of, tables_of
+from portraits.settings import AppSettings
+from portraits.words import LANGUAGES
+
+EVENTS = 60_000
+
+
+@pytest.mark.parametrize("name", READY_MADE)
+def test_each_is_a_rule_over_the_fields_of_the_house(name: str) -> None:
+    one = READY_MADE[name]
+    parsed = parse(one.rule, FIELDS, rules())
+    assert parse(parsed.to_json(), FIELDS, rules()) == parsed
+    for told in (one.titles, one.use):
+        assert all(told[lang] for lang in LANGUAGES)
+
+
+def test_each_finds_somebody_in_the_sample_shop_and_none_finds_all(tmp_path: Path) -> None:
+    history(0, EVENTS, tmp_path / "files")
+    lake, app = Lake(tmp_path / "lake"), AppSettings("shop")
+    for name in CATALOGUES:
+        import_file(lake, app, name, tmp_path / "files" / f"{name}.parquet", None)
+    for path in sorted((tmp_path / "files" / "events").glob("*.parquet")):
+        import_file(lake, app, "events", path, None)
+    people = build(lake.snapshot("shop"), app, END, tmp_path / "out")
+    asked = {name: parse(one.rule, people.fields, rules()) for name, one in READY_MADE.items()}
+    tables = tables_of(connect(), people, lake.snapshot("shop"))
+    found = evaluate(asked, tables, moment_of(people, app.time_zone))
+    counts = found.aggregate(**{name: found[name].sum() for name in asked}).to_pyarrow().to_pylist()[0]
+    assert [name for name, count in counts.items() if not 0 < count < people.rows / 2] == []
