@@ -28,6 +28,7 @@ from portraits.lake import Snapshot
 from portraits.past import Past
 from portraits.people import Persons
 from portraits.portrait_set import FORMAT, MANIFEST_FILE, TABLE_FILE, PortraitSet, last_users, sha256
+from portraits.segments.tables import lay_out
 from portraits.settings import AppSettings
 from portraits.stages import STAGES, Draft
 
@@ -71,6 +72,7 @@ def build(
     draft = Draft(history, settings, past, con, features, building, previous)
     _write_portraits(features, [columns for stage in STAGES if (columns := stage(draft)).num_columns], building)
     features.unlink()
+    lay_out(con, building, past.lake_items)
     _write_manifest(building, history, settings, as_of)
     _replace(building, out)
     return PortraitSet(out)

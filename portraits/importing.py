@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -28,7 +29,9 @@ import pyarrow.parquet as pq
 from portraits import checking, quarantine, shaping, storage
 from portraits.engine import connect
 from portraits.errors import InvalidValue, QuarantineFull, UnknownName
+from portraits.forgotten import REASON, Forgotten
 from portraits.history import TABLES, Rejection, Table
+from portraits.identity import KINDS
 from portraits.lake import LOGS, Lake
 from portraits.mapping import Mapping, made_key
 from portraits.reading import LINE, RAW, Batch, FileOptions, Source, open_file
@@ -38,6 +41,7 @@ from portraits.shaping import PART, Shape
 from portraits.storage import TimeKind
 
 NO_EVENT = "makes no event"
+REFERRER = "referrer_user_id"
 KEEP_TRY = "SET disabled_optimizers = 'common_subexpressions'"
 """DuckDB 1.4 pulls an expression that occurs twice out of the TRY around it, and its errors with it."""
 
@@ -68,11 +72,13 @@ def import_file(
     mapping: Mapping | None = None,
     *,
     on_progress: Callable[[float], None] | None = None,
+    forgotten: Callable[[], Forgotten] = Forgotten,
 ) -> ImportReport:
     """Imports one file into an app's table and says what became of each row.
 
-    `on_progress` hears the share of the file that was read. Raises UnreadableFile (not what it is said to be, cut
-    short, columns missing), InvalidValue (a mapping's key), QuarantineFull, AnotherRunning; the lake is then unchanged.
+    `forgotten` tells, once the import is under way, whose rows are refused. `on_progress` hears the share of the file
+    that was read. Raises UnreadableFile (not what it is said to be, cut short, columns missing), InvalidValue (a
+    mapping's key), QuarantineFull, AnotherRunning; the lake is then unchanged.
     """
     if table not in TABLES:
         raise UnknownName("table", table, TABLES)
@@ -85,11 +91,12 @@ def import_file(
         backend = connect(temp=stage / "spill")
         try:
             run = _Import(settings, TABLES[table], source, mapping, con=backend.con, stage=stage)
+            run.forgotten = forgotten()
             run.read()
             landed = lake.land(backend.con, settings.app_id, table, stage, path.name, on_conflicts=run.check_limit)
         finally:
             backend.disconnect()
-    quarantined = run.refused + landed.conflicts
+    quarantined = run.refused + run.unwanted + landed.conflicts
     filtered = sum(run.left_out.values())
     return ImportReport(
         rows=run.rows,
@@ -125,7 +132,9 @@ class _Import:
         self.stage = stage
         self.at = datetime.now(UTC)
         self.rows = 0
+        self.forgotten = Forgotten()
         self.refused = 0
+        self.unwanted = 0
         self.first_reason = ""
         self.left_out: Counter[str] = Counter()
         self.ignored: set[str] = set()
@@ -169,15 +178,58 @@ class _Import:
         rows = self._check(shape)
         if self.mapping is not None:
             self._count_left_out(shape, batch.rows.num_rows, rows)
+        if self.forgotten:
+            rows = self._without_forgotten(rows)
         if not pc.all(rows["_plain"]).as_py():
             odd = rows.filter(pc.invert(rows["_plain"]))
             judged, refused = self._judge(batch, shape, odd.select(["line", "part"]))
             bad = {row.line for row in refused}
             self._refuse(refused)
+            if self.forgotten:
+                bad |= self._refuse_judged([row for row in judged if row[LINE] not in bad])
             self._write_judged([row for row in judged if row[LINE] not in bad])
             lost = pc.is_in(rows["line"], pa.array(sorted(bad), pa.int64()))
             rows = rows.filter(pc.and_not(rows["_plain"], lost))
         self._write(rows)
+
+    def _without_forgotten(self, rows: pa.Table) -> pa.Table:
+        """The rows without those of forgotten visitors, which are refused; of the others only who brought them goes."""
+        own = [name for name in (*KINDS, REFERRER) if name in rows.column_names]
+        gone = {name: self._gone(rows[name]) for name in own}
+        if REFERRER in gone:
+            brought = gone.pop(REFERRER)
+            kept = pc.if_else(brought, pa.scalar(None, pa.string()), rows[REFERRER])
+            rows = rows.set_column(rows.column_names.index(REFERRER), REFERRER, kept)
+        lost = pa.array(np.zeros(len(rows), bool))
+        for theirs in gone.values():
+            lost = pc.or_(lost, theirs)
+        lines = pc.unique(rows.filter(lost)["line"])
+        self._refuse_forgotten(lines.to_pylist())
+        return rows.filter(pc.invert(pc.is_in(rows["line"], lines))) if len(lines) else rows
+
+    def _refuse_judged(self, judged: list[dict[str, Any]]) -> set[int]:
+        """The same for rows that were judged one by one; the lines that were refused."""
+        own = [name for name in KINDS if name in self.table.by_name]
+        lost = {row[LINE] for row in judged if self.forgotten.among(row[name] for name in own)}
+        for row in judged:
+            if self.forgotten.among([row.get(REFERRER)]):
+                row[REFERRER] = None
+        self._refuse_forgotten(sorted(lost))
+        return lost
+
+    def _gone(self, ids: pa.ChunkedArray) -> pa.Array:
+        """Which of the ids were forgotten: each different id is hashed once."""
+        found = self.forgotten.among(pc.unique(ids).to_pylist())
+        return pc.is_in(ids, pa.array(sorted(found), pa.string())).combine_chunks()
+
+    def _refuse_forgotten(self, lines: list[int]) -> None:
+        """Stages their places alone. They do not count against the app's limit: nothing is wrong with the file."""
+        if not lines:
+            return
+        self.unwanted += len(lines)
+        told = [asdict(Refused(line, "user_id", "", REASON, "")) for line in sorted(lines)]
+        path = self.stage / f"quarantine-forgotten-{self.unwanted}.parquet"
+        pq.write_table(pa.Table.from_pylist(told, schema=quarantine.STAGED), path)
 
     def _note_keys(self) -> None:
         """JSON has no header: what its objects hold beyond the contract is learnt as they come."""
@@ -303,12 +355,17 @@ class _Import:
         first = {row.line: row for row in reversed(refused)}
         if not first:
             return
-        rows = [first[line] for line in sorted(first)]
+        rows = [self._kept_of(first[line]) for line in sorted(first)]
         self.first_reason = self.first_reason or f"line {rows[0].line}, {rows[0].column}: {rows[0].reason}"
         self.refused += len(rows)
         self.check_limit(0)
         table = pa.Table.from_pylist([asdict(row) for row in rows], schema=quarantine.STAGED)
         pq.write_table(table, self.stage / f"quarantine-read-{self.refused}.parquet")
+
+    def _kept_of(self, row: Refused) -> Refused:
+        """What is kept of a refused row: nothing of its content when it names someone who was forgotten."""
+        named = self.forgotten.named_in(row.row) or self.forgotten.named_in(row.value)
+        return Refused(row.line, row.column, "", row.reason, "") if named else row
 
     def check_limit(self, conflicts: int) -> None:
         """Raises QuarantineFull when, with these conflicts, more rows are refused than the app allows."""

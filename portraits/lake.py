@@ -17,7 +17,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -249,6 +249,15 @@ class Lake:
             finally:
                 shutil.rmtree(stage, ignore_errors=True)
                 stage.with_suffix(".lock").unlink(missing_ok=True)
+
+    def is_staging(self, app_id: str) -> bool:
+        """Whether a writer is preparing rows for the app now: what it took in may be older than what is known."""
+        parent = self.folder(app_id) / ".staging"
+        for lock in parent.glob("*.lock"):
+            with suppress(FileNotFoundError), lock.open("r") as file:
+                if not _try_lock(file):
+                    return True
+        return False
 
     def compact(self, app_id: str, keep_hours: int = KEEP_HOURS) -> int:
         """Rewrites days (and catalogues) of several files as one sorted file each; how many files went into it.

@@ -1,7 +1,8 @@
 """A set of portraits as the day reads it: Parquet files sorted by visitor and a manifest; no engine is needed.
 
-`build.build` writes the folder. Its files are the portraits themselves and whatever the stages of the build leave for
-the day (each visitor's behaviour, how personas are told apart); every one is in the manifest with its checksum.
+`build.build` writes the folder. Its files are the portraits themselves, whatever the stages of the build leave for the
+day (each visitor's behaviour, how personas are told apart), and the same laid out for questions about everyone
+(`segments.tables`); every one is in the manifest with its checksum.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     from ibis.backends import BaseBackend
 
-FORMAT = 2
+FORMAT = 3
 TABLE_FILE = "portraits.parquet"
 MANIFEST_FILE = "portraits.json"
 

@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from portraits.forgotten import REASON, words
 from portraits.history import EVENTS, Rejection, check, clamp_future
 from serving.call import Call
 from serving.stores.events import EventRow, Outcome, RejectedRow, insert_events, insert_rejected
+from serving.stores.forgotten import REFERRED, forgotten_among, without_referrer
 from serving.stores.rows import as_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,7 +78,9 @@ def prepare(sent: Sequence[Any], now: datetime) -> Batch:
 
 
 def store_batch(connection: Connection, app_id: str, batch: Batch) -> tuple[list[Outcome], list[RejectedRow]]:
-    """Stores a batch inside a transaction; what became of each row, and all that was refused, in request order."""
+    """Stores a batch inside a transaction; what became of each row that was taken, and all that was refused, in
+    request order."""
+    batch = _without_forgotten(connection, app_id, batch)
     outcomes = insert_events(connection, app_id, batch.rows)
     conflicts = [
         RejectedRow(batch.at_us, SOURCE, place, "event_id", row.event_id, CONFLICT, row.payload[:ROW_TEXT_LIMIT])
@@ -86,6 +90,30 @@ def store_batch(connection: Connection, app_id: str, batch: Batch) -> tuple[list
     rejected = sorted([*batch.rejected, *conflicts], key=lambda row: row.line)
     insert_rejected(connection, app_id, rejected)
     return outcomes, rejected
+
+
+def _without_forgotten(connection: Connection, app_id: str, batch: Batch) -> Batch:
+    """The batch with the events of forgotten visitors refused, and nothing kept that names one."""
+    refused = {place: words(row.row) | words(row.value) for place, row in enumerate(batch.rejected)}
+    brought = {place: _referrer(row.payload) for place, row in enumerate(batch.rows) if REFERRED in row.payload}
+    named = {row.user_id for row in batch.rows}.union(*refused.values(), brought.values())
+    gone = forgotten_among(connection, app_id, named)
+    if not gone:
+        return batch
+    kept = Batch(batch.at_us, [], [], [])
+    for place, row in zip(batch.places, batch.rows, strict=True):
+        if row.user_id in gone:
+            kept.rejected.append(RejectedRow(batch.at_us, SOURCE, place, "user_id", "", REASON, ""))
+        else:
+            kept.rows.append(row._replace(payload=without_referrer(row.payload, gone)))
+            kept.places.append(place)
+    for place, bad in enumerate(batch.rejected):
+        kept.rejected.append(bad if gone.isdisjoint(refused[place]) else bad._replace(value="", row=""))
+    return kept
+
+
+def _referrer(payload: str) -> str:
+    return str(json.loads(payload).get("referrer_user_id") or "")
 
 
 def _event_row(row: dict[str, Any], now: Moment) -> EventRow:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from portraits.engine import connect
@@ -39,11 +40,12 @@ def take_file(
     Raises UnknownApp before anything is read, StoreUnavailable, and whatever `import_file` raises.
     """
     settings = store.app(app_id)
+    forgotten = partial(store.forgotten, app_id)
     if table not in CATALOGUES:
-        return import_file(lake, settings, table, path, mapping, on_progress=on_progress)
+        return import_file(lake, settings, table, path, mapping, on_progress=on_progress, forgotten=forgotten)
     since_us = time.time_ns() // 1000
     drain_changes(store, lake, app_id)
-    report = import_file(lake, settings, table, path, mapping, on_progress=on_progress)
+    report = import_file(lake, settings, table, path, mapping, on_progress=on_progress, forgotten=forgotten)
     _tell_store(store, lake, app_id, table, since_us)
     return report
 

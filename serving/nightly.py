@@ -1,4 +1,4 @@
-"""The night of one app: drain, portraits, segments, train, publish, tidy.
+"""The night of one app: drain, forget, portraits, segments, train, publish, tidy.
 
 Only serving knows the online store, so the night is composed here. Each step leaves its outputs in the run's folder
 and then a marker (`runs.Run.finish`); a night that was killed is taken up at the first step without one, with the same
@@ -30,6 +30,7 @@ from portraits.settings import AppSettings
 from recommender.bundle import Bundle
 from recommender.train import train
 from serving.drain import drain
+from serving.forgetting import erase_lake, settle
 from serving.publish import bundle_folder, portraits_folder, publish
 from serving.runs import Question, Run, forget_old_runs, only_night, open_run
 from serving.segments.night import remember
@@ -139,6 +140,12 @@ def _drain(night: Night) -> dict[str, Any]:
     return {"drained": asdict(drained), "history": history, "warnings": warnings}
 
 
+def _forget(night: Night) -> dict[str, Any]:
+    """Who was forgotten leaves the lake, before anything is built from it."""
+    erased, problem = erase_lake(night.store, night.lake, night.app.app_id)
+    return {"erased": erased, "warnings": [problem] if problem else []}
+
+
 def _portraits(night: Night) -> dict[str, Any]:
     snapshot = night.lake.snapshot(night.app.app_id)
     with engine(night.process.engine) as con:
@@ -186,13 +193,16 @@ def _publish(night: Night) -> dict[str, Any]:
 
 
 def _tidy(night: Night) -> dict[str, Any]:
-    """Events that the published version holds leave the store; small files of the lake become large ones."""
+    """Events that the published version holds leave the store, and what was built before someone was forgotten the
+    disk; small files of the lake become large ones."""
     deleted = night.store.delete_drained(night.app.app_id, _microseconds(night.run.as_of))
-    return {"deleted": deleted, "compacted": night.lake.compact(night.app.app_id)}
+    remaining = settle(night.process, night.store, night.app.app_id, night.run.folder)
+    return {"deleted": deleted, "compacted": night.lake.compact(night.app.app_id), "warnings": remaining}
 
 
 STEPS: Mapping[str, Callable[[Night], dict[str, Any]]] = {
     "drain": _drain,
+    "forget": _forget,
     "portraits": _portraits,
     "segments": _segments,
     "train": _train,
@@ -219,8 +229,12 @@ def _summary(night: Night, results: Mapping[str, Mapping[str, Any]]) -> NightSum
         backtest=report.get("table") or {},
         compared=(report.get("gate") or {}).get("comparisons", ()),
         seconds={step: night.run.seconds(step) for step in STEPS},
-        warnings=(*results["drain"]["warnings"], *results["segments"]["warnings"]),
+        warnings=(*results["drain"]["warnings"], *results["segments"]["warnings"], *_forgetting(results)),
     )
+
+
+def _forgetting(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [*results["forget"]["warnings"], *results["tidy"]["warnings"]]
 
 
 def _active_manifest(night: Night) -> Mapping[str, Any] | None:

@@ -40,7 +40,12 @@ _ITEMS_ANSWER = {
     "removed": {"type": "object", "additionalProperties": {"type": "integer"}},
 }
 _PERSON = {"user_id": {"type": "string", "description": "the person's own, whichever linked id was asked for"}}
-_UPSERTED = {"changed": {"type": "integer"}, "unchanged": {"type": "integer"}}
+_REFUSED_ROWS = {
+    "type": "array",
+    "items": {"type": "object", "properties": {"index": {"type": "integer"}, "reason": {"type": "string"}}},
+    "description": "rows of visitors who were forgotten",
+}
+_UPSERTED = {"changed": {"type": "integer"}, "unchanged": {"type": "integer"}, "rejected": _REFUSED_ROWS}
 _ANSWERS: dict[str, dict[str, Any]] = {
     "/events": {
         "accepted": {"type": "integer"},
@@ -81,6 +86,13 @@ _ANSWERS: dict[str, dict[str, Any]] = {
     },
 }
 _ANSWERS |= SEGMENT_ANSWERS
+_ANSWERS["/forget"] = {
+    "user_id": {"type": "string"},
+    "ids": {"type": "integer", "description": "how many ids the person had"},
+    "known": {"type": "boolean", "description": "false: there was nothing to forget; it is remembered all the same"},
+    "status": {"type": "string", "enum": ["pending", "done"]},
+    "pending": {"type": "array", "items": {"type": "string"}, "description": "what may still hold the visitor"},
+}
 _ERROR = {
     "type": "object",
     "required": ["error"],

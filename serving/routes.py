@@ -9,9 +9,11 @@ from recommender.types import LANGUAGES
 from serving.call import Handler
 from serving.catalogues import upsert_route
 from serving.events import post_events
+from serving.forget import post_forget
 from serving.forms import Field, Form
 from serving.recommend import post_offers, post_recommend, post_similar
 from serving.segments import handlers as segments
+from serving.stores.catalogues import LINKS_AT_ONCE
 
 LARGEST_BATCH = 500
 LARGEST_N = 100
@@ -94,8 +96,8 @@ class Route:
     meaning: str
 
 
-def _rows(path: str, table: str, scope: str, more: str = "") -> Route:
-    field = Field(table, "rows", "rows of the contract", required=True, most=LARGEST_BATCH, row=table)
+def _rows(path: str, table: str, scope: str, more: str = "", most: int = LARGEST_BATCH) -> Route:
+    field = Field(table, "rows", "rows of the contract", required=True, most=most, row=table)
     meaning = f"Upsert rows of the {table} catalogue, all or none; what a row does not name stays, null takes it away."
     return Route(path, scope, Form(field), upsert_route(table), meaning + more)
 
@@ -130,6 +132,8 @@ _PROFILE = Form(
     Field("fields", "strings", "portrait fields; default: all of words, classes and tags", default=()),
 )
 
+_FORGET = "Forget a visitor under all linked ids: online now, everywhere by the next night; asked again: how far."
+
 _EVENTS = Form(Field("events", "rows", "events, oldest first", required=True, most=LARGEST_BATCH, row="events"))
 
 ROUTES: Mapping[str, Route] = {
@@ -143,8 +147,9 @@ ROUTES: Mapping[str, Route] = {
         _rows("/users", "users", "events"),
         _rows("/stores", "stores", "events"),
         _rows("/contents", "contents", "events"),
-        _rows("/identities", "identities", "events", _LINKS),
+        _rows("/identities", "identities", "events", _LINKS, LINKS_AT_ONCE),
         _rows("/offers/catalogue", "offers", "marketing"),
+        Route("/forget", "admin", Form(_USER), post_forget, _FORGET),
         Route("/segments", "marketing", _SAVE, segments.post_save, "Save a segment as its next version."),
         Route("/segments/list", "marketing", Form(_WORDS), segments.post_list, "Every segment, with its rule."),
         Route("/segments/delete", "marketing", Form(_NAME), segments.post_delete, "Delete a segment."),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ibis
 import ibis.expr.types as ir
 
 
@@ -17,7 +18,8 @@ class Tables:
     portraits: one row a visitor; behaviour: rows of `portraits.behaviour.FILE`; items: item_id, category, brand and
     tags of the catalogue as it is at the moment. `key` names the column by which portraits and behaviour belong
     together: user_id, or a number where that is faster. `by_type`: behaviour is laid out by type and time, so that a
-    type is best read alone.
+    type is best read alone. `tags`: the evidence of the portraits as rows of their own, where they are laid out so: the
+    key, field, tag, weight, confidence and events, by field and tag.
     """
 
     portraits: ir.Table
@@ -25,6 +27,18 @@ class Tables:
     items: ir.Table
     key: str = "user_id"
     by_type: bool = False
+    tags: ir.Table | None = None
+
+
+READ_ALONE = 8
+"""Parts of a sorted table up to which each is read alone: the engine then skips what lies between them."""
+
+
+def parts_of(rows: ir.Table, parts: Sequence[ir.BooleanValue]) -> ir.Table:
+    """The rows of some parts of a table, each of which lies together and has no row of another."""
+    return (
+        ibis.union(*(rows.filter(part) for part in parts)) if len(parts) <= READ_ALONE else rows.filter(any_of(parts))
+    )
 
 
 COMPARE: Mapping[str, Callable[[ir.Value, Any], ir.BooleanValue]] = {

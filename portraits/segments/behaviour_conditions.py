@@ -21,10 +21,7 @@ from portraits.rules.match import COMPARE as HOLDS
 from portraits.rules.match import Moment
 from portraits.rules.nodes import Did, First, What
 from portraits.rules.values import LEVELS
-from portraits.segments.asking import COMPARE, Tables, all_of, any_of
-
-READ_ALONE = 8
-"""Types up to which each is read alone where behaviour is laid out by type."""
+from portraits.segments.asking import COMPARE, Tables, all_of, any_of, parts_of
 
 Names: TypeAlias = Mapping[Any, str]
 """Conditions on behaviour -> the names of their columns."""
@@ -105,6 +102,8 @@ class _Rows:
         if self._flags:
             rows = rows.left_join(self._flagged(tables.items), "item_id").drop("item_id_right")
         self.table = rows
+        if any(what != What(what.type) for what, _ in spans):  # what no condition means would only be grouped in vain
+            self.table = rows.filter(any_of([self.is_one(what, days) for what, days in dict.fromkeys(spans)]))
 
     def measure(self, asked: Did | First) -> ir.Scalar:
         """What the aggregation computes for a condition."""
@@ -134,8 +133,8 @@ class _Rows:
                 known = since.get(one, start)
                 since[one] = None if start is None or known is None else min(start, known)
         rows = tables.behaviour.filter(tables.behaviour.us < self._moment.us)
-        if tables.by_type and len(since) <= READ_ALONE:
-            return ibis.union(*(rows.filter(_begun(rows, [one], start)) for one, start in since.items()))
+        if tables.by_type:
+            return parts_of(rows, [_begun(rows, [one], start) for one, start in since.items()])
         by_start: dict[int | None, list[str]] = {}
         for one, start in since.items():
             by_start.setdefault(start, []).append(one)

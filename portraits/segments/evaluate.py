@@ -1,8 +1,9 @@
 """Rules asked of everyone at once: Ibis expressions over portraits, behaviour and the items catalogue.
 
 Every condition becomes a column of truth, whatever its rule, and is asked once: those on portraits in one look at the
-portraits, those on behaviour in as few looks at it as can be (`behaviour_conditions`). Only then are visitors joined,
-by narrow rows, and the conditions combined to rules. The answer for one visitor is that of `portraits.rules.match`.
+portraits (or at their tags, where these are laid out), those on behaviour in as few looks at it as can be
+(`behaviour_conditions`). Only then are visitors joined, by narrow rows, and the conditions combined to rules. The
+answer for one visitor is that of `portraits.rules.match`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from portraits.rules.match import Moment
 from portraits.rules.nodes import And, Compare, Condition, Node, Not, Or, Rule, Segment, Tagged, conditions_of
 from portraits.segments.asking import Tables, balanced
 from portraits.segments.behaviour_conditions import asked_of_behaviour, of_nothing
-from portraits.segments.portrait_conditions import asked_of_portraits
+from portraits.segments.portrait_conditions import asked_of_portraits, asked_of_tags
 
 __all__ = ["Tables", "evaluate", "lines"]
 
@@ -38,11 +39,13 @@ def _answers(asked: Mapping[str, Node], tables: Tables, moment: Moment) -> ir.Ta
     conditions = list(dict.fromkeys(one for node in asked.values() for one in conditions_of(node)))
     names = {condition: f"condition_{n}" for n, condition in enumerate(conditions)}
     of_portraits = {one: name for one, name in names.items() if isinstance(one, Compare | Tagged)}
-    of_behaviour = {one: name for one, name in names.items() if not isinstance(one, Compare | Tagged)}
+    of_behaviour = {one: name for one, name in names.items() if one not in of_portraits}
+    of_tags = {one: of_portraits.pop(one) for one in names if isinstance(one, Tagged) and tables.tags is not None}
     people = tables.portraits.select(tables.key, *asked_of_portraits(of_portraits, tables.portraits, moment))
-    for part in asked_of_behaviour(of_behaviour, tables, moment):
+    for part in [*asked_of_tags(of_tags, tables), *asked_of_behaviour(of_behaviour, tables, moment)]:
         people = people.left_join(part, tables.key).drop(f"{tables.key}_right")
-    people = people.mutate({name: people[name].fill_null(of_nothing(one)) for one, name in of_behaviour.items()})
+    joined = {one: name for one, name in names.items() if one not in of_portraits}
+    people = people.mutate({name: people[name].fill_null(of_nothing(one)) for one, name in joined.items()})
     return people.select(tables.key, *(_combined(node, people, names).name(name) for name, node in asked.items()))
 
 

@@ -12,7 +12,7 @@ from portraits.local import DAY_US, from_us
 from portraits.rules.clock import ranges_of, start_of
 from portraits.rules.match import Moment
 from portraits.rules.nodes import Compare, Tagged
-from portraits.segments.asking import COMPARE, all_of, any_of
+from portraits.segments.asking import COMPARE, Tables, all_of, any_of, parts_of
 
 
 def asked_of_portraits(asked: Mapping[Any, str], people: ir.Table, moment: Moment) -> list[ir.BooleanColumn]:
@@ -23,12 +23,25 @@ def asked_of_portraits(asked: Mapping[Any, str], people: ir.Table, moment: Momen
     ]
 
 
+def asked_of_tags(asked: Mapping[Tagged, str], tables: Tables) -> list[ir.Table]:
+    """The same of conditions on tags that are laid out (`Tables.tags`): the key and their columns, one row a visitor
+    with any of the tags."""
+    if not asked or tables.tags is None:
+        return []
+    rows = tables.tags
+    of_tag = {(one.field.name, one.tag): (rows.field == one.field.name) & (rows.tag == one.tag) for one in asked}
+    rows = parts_of(rows, list(of_tag.values()))
+    found = {name: (rows.field == one.field.name) & _evident(one, rows) for one, name in asked.items()}
+    flags = [flag.fill_null(False).any().name(name) for name, flag in found.items()]
+    return [rows.group_by(tables.key).aggregate(flags)]
+
+
 def _tagged(asked: Tagged, people: ir.Table) -> ir.BooleanValue:
     entries = people[asked.field.name].filter(lambda entry: _evident(asked, entry))
     return (entries.length() > 0).fill_null(False)
 
 
-def _evident(asked: Tagged, entry: ir.StructValue) -> ir.BooleanValue:
+def _evident(asked: Tagged, entry: ir.StructValue | ir.Table) -> ir.BooleanValue:
     least = {"weight": asked.weight, "confidence": asked.confidence, "events": asked.events}
     enough = [entry[name] >= value for name, value in least.items() if value is not None]
     return all_of([entry["tag"] == asked.tag, *enough])

@@ -52,7 +52,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`inside` members against `base` visitors; `suppressed`: by field, how many values were too small to be told."""
+    """`inside` members against `base` visitors; `suppressed`: by field, how many values are not told: too small, or
+    beyond MOST_VALUES."""
 
     inside: int
     base: int
@@ -69,7 +70,7 @@ def profile(
     names of `fields`; none: all that have values to count (`is_counted`). Raises UnknownName, and InvalidValue for a
     field that has no values to count.
     """
-    names = tuple(wanted) or tuple(name for name, field in fields.items() if is_counted(field))
+    names = tuple(dict.fromkeys(wanted)) or tuple(name for name, field in fields.items() if is_counted(field))
     for name in names:
         if name not in fields:
             raise UnknownName("field", name, fields)

@@ -138,7 +138,13 @@ _ALL = (
     _one(
         "window-shoppers",
         ("Window shoppers: look often, never bought", "只逛不买：常浏览但从未购买"),
-        {"and": [_field("orders", "=", 0), _within(30, INTEREST, times={"op": ">=", "value": 5})]},
+        {
+            "and": [
+                _field("orders", "=", 0),
+                {"not": {"did": BUYS}},  # a first order since the night, too
+                _within(30, INTEREST, times={"op": ">=", "value": 5}),
+            ]
+        },
         ("Find out what keeps them from the first order.", "弄清是什么阻碍首单。"),
     ),
     _one(

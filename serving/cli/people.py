@@ -13,6 +13,7 @@ from portraits.errors import NothingThere
 from portraits.portrait_set import PortraitSet
 from portraits.words import in_words
 from serving.cli.output import App, AsJson, OutFile, show, table
+from serving.forget import Receipt, forget
 from serving.publish import portraits_folder
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -53,6 +54,27 @@ def export(
     count = int(con.read_parquet(str(unfinished)).count().execute())
     unfinished.replace(out)
     show({"rows": count, "out": str(out), "as_of": people.as_of}, f"{count:,} portraits in {out}", as_json)
+
+
+def forget_visitor(
+    user: Annotated[str, typer.Argument(metavar="USER", show_default=False)], app: App, as_json: AsJson = False
+) -> None:
+    """Forget a visitor: online now, everywhere by the next night.
+
+    All linked ids are forgotten with it, and refused when they come again. Ask again to see how far it is.
+    """
+    process = ProcessSettings.from_env()
+    receipt = forget(process, Store.open(process.store_url), app, user)
+    show(receipt.to_dict(), _told(receipt), as_json)
+
+
+def _told(receipt: Receipt) -> Iterator[str]:
+    ids = "1 id" if receipt.ids == 1 else f"{receipt.ids} ids"
+    yield f"{receipt.user_id}: {ids} forgotten, {receipt.status}"
+    if not receipt.known:
+        yield "nothing was known of this visitor; what comes under this id later is refused all the same"
+    for what in receipt.pending:
+        yield f"still held by {what}"
 
 
 def _published(process: ProcessSettings, store: Store, app: str) -> PortraitSet:

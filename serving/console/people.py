@@ -50,7 +50,8 @@ def overview(context: Context, app_id: str) -> dict[str, Any]:
         views.Figure("Portraits as of", "–" if version is None else views.when(version.as_of, zone)),
         views.Figure("Model as of", "–" if active.bundle is None else views.when(active.bundle.as_of, zone)),
     ]
-    examples = [] if people is None else _examples(people.path)
+    left_out = frozenset() if version is None else frozenset(context.store.left_out(app_id, version))
+    examples = [] if people is None else [one for one in _examples(people.path) if one not in left_out]
     return {"figures": figures, "examples": [_example(people, user_id, settings) for user_id in examples if people]}
 
 
@@ -121,6 +122,8 @@ def _title(model: Model, item_id: str | None) -> str:
 
 
 def _note(state: OnlineState, control: bool) -> str:
+    if state.forgotten:
+        return "This visitor was forgotten: nothing is known and nothing is kept."
     if not state.consent:
         return "This visitor has turned personalisation off: no portrait is kept and nothing personal is shown."
     return "Control group: this visitor always gets the popular shelf." if control else ""

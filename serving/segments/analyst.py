@@ -1,8 +1,7 @@
 """The parent of the process that counts (`counter`): starts it when first asked, stops it when it takes too long.
 
 One question at a time and a short queue. A question that passes its deadline has its process killed, since DuckDB
-cannot be hurried; the next question starts another. Opening a version may take longer than a request may: then it goes
-on, and who asks is told to ask again.
+cannot be hurried; the next question starts another. Starting one has a deadline of its own.
 """
 
 from __future__ import annotations
@@ -23,15 +22,14 @@ from portraits.errors import Busy, HuaxiangError, Interrupted, TookTooLong
 from serving.settings import ProcessSettings
 
 ANSWER_S = 10.0
-OPENING_S = 600.0
+STARTING_S = 60.0
 MOST_WAITING = 8
 """Questions that may wait for the one that is being answered."""
 COUNTING = "counting"
-KEEP_OPEN = 2
-"""Versions that the counting process keeps open: those that it was asked about last."""
+READY: Mapping[str, Any] = {"ready": True}
+"""The first line of the counting process."""
 
 Question = Mapping[str, Any]
-Version = tuple[str, str]
 
 
 class Told(HuaxiangError):
@@ -45,16 +43,15 @@ class Told(HuaxiangError):
 class Analyst:
     """Asks the counting process from a running event loop, which goes on with other requests meanwhile."""
 
-    def __init__(self, process: ProcessSettings, answer_s: float = ANSWER_S, opening_s: float = OPENING_S) -> None:
-        self._child = Child(process, answer_s, opening_s)
+    def __init__(self, process: ProcessSettings, answer_s: float = ANSWER_S) -> None:
+        self._child = Child(process, answer_s)
         self._thread = ThreadPoolExecutor(1, "analyst")
         self._waiting = 0
 
     async def ask(self, question: Question) -> dict[str, Any]:
         """The answer (see `counter.QUESTIONS`).
 
-        Raises Busy (too many wait, or the version is still being opened), TookTooLong, Interrupted, and what the
-        counting process says.
+        Raises Busy (too many wait), TookTooLong, Interrupted, and what the counting process says.
         """
         if self._waiting > MOST_WAITING:
             raise Busy(COUNTING, f"{MOST_WAITING} questions already wait")
@@ -82,15 +79,12 @@ class Analyst:
 class Child:
     """The counting process and the pipes to it; for one thread."""
 
-    def __init__(self, process: ProcessSettings, answer_s: float, opening_s: float) -> None:
+    def __init__(self, process: ProcessSettings, answer_s: float) -> None:
         self._process = process
         self.answer_s = answer_s
-        self._opening_s = opening_s
         self._running: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._read = b""
-        self._opened: list[Version] = []
-        self._opening: tuple[Version, float] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -98,20 +92,18 @@ class Child:
 
     def ask(self, question: Question) -> dict[str, Any]:
         """See `Analyst.ask`."""
-        if self.pid is None:
-            self._start()
+        seconds = STARTING_S
         try:
-            if self._opening is not None:
-                self._finish_opening(time.monotonic() + self.answer_s)
-            if "version" in question:
-                self._open(question, time.monotonic() + self.answer_s)
-            return self._exchange(question, time.monotonic() + self.answer_s)
+            if self.pid is None:
+                self._start(time.monotonic() + seconds)
+            seconds = self.answer_s
+            return self._exchange(question, time.monotonic() + seconds)
         except TimeoutError:
             self.stop()
-            raise TookTooLong(COUNTING, self.answer_s) from None
+            raise TookTooLong(COUNTING, seconds) from None
 
     def stop(self) -> None:
-        """Kills the process; what it laid out goes with it."""
+        """Kills the process; what it spilled goes with it."""
         if self._running is not None:
             self._running.kill()
             self._running.wait()
@@ -122,10 +114,10 @@ class Child:
             self._folder.cleanup()
             self._folder = None
 
-    def _start(self) -> None:
+    def _start(self, until: float) -> None:
         self.stop()
         self._folder = tempfile.TemporaryDirectory(prefix="huaxiang-counting-", ignore_cleanup_errors=True)
-        self._read, self._opened, self._opening = b"", [], None
+        self._read = b""
         self._running = subprocess.Popen(
             [sys.executable, "-m", "serving.segments.counter", self._folder.name],
             env={**os.environ, **self._process.environment()},
@@ -136,30 +128,7 @@ class Child:
         )
         for pipe in (self._running.stdin, self._running.stdout):
             os.set_blocking(pipe.fileno(), False)  # type: ignore[union-attr]
-
-    def _open(self, question: Question, until: float) -> None:
-        """Makes sure that the version is open before the question's own time begins."""
-        version = (question["app_id"], question["version"])
-        if version not in self._opened:
-            self._send({name: question[name] for name in ("app_id", "version", "time_zone")} | {"ask": "open"}, until)
-            self._opening = (version, time.monotonic() + self._opening_s)
-            self._finish_opening(until)
-        self._opened = [*(one for one in self._opened if one != version), version][-KEEP_OPEN:]
-
-    def _finish_opening(self, until: float) -> None:
-        """Waits for an opening that goes on. Raises Busy while it does; one that takes far too long is ended."""
-        version, limit = self._opening or (("", ""), until)
-        try:
-            answer = self._receive(min(until, limit))
-        except TimeoutError:
-            if time.monotonic() < limit:
-                raise Busy(COUNTING, "the portraits of the night are being opened") from None
-            self.stop()
-            raise TookTooLong("opening the portraits", self._opening_s) from None
-        self._opening = None
-        if "error" in answer:
-            raise Told(answer["error"])
-        self._opened = [*self._opened, version][-KEEP_OPEN:]
+        self._receive(until)
 
     def _exchange(self, question: Question, until: float) -> dict[str, Any]:
         self._send(question, until)

@@ -1,8 +1,9 @@
 """The process that counts, so that no phone waits for a marketer: `python -m serving.segments.counter FOLDER`.
 
-It reads questions as JSON lines and answers them one after the other, at the lowest priority, on one thread and within
-MEMORY. It keeps the sets that it was asked about last open, each on a connection of its own, and lays them out in
-FOLDER, which its parent removes. It ends when its parent does: then there is nothing left to read.
+It says READY once, then reads questions as JSON lines and answers them one after the other, at a low priority, on
+THREADS and within MEMORY; what does not fit is spilled to FOLDER, which its parent removes. It keeps the sets that it
+was asked about last open, each on a connection of its own. It ends when its parent does: then there is nothing left to
+read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -23,17 +23,19 @@ from ibis.backends.duckdb import Backend
 from portraits.dictionary import FIELDS
 from portraits.engine import connect
 from portraits.errors import HuaxiangError, NothingThere
-from portraits.lake import Lake
 from portraits.portrait_set import PortraitSet
 from portraits.rules import Rule, parse
-from portraits.segments.tables import moment_of, numbered_tables, without
+from portraits.segments.tables import laid_out_tables, moment_of, without
 from serving.publish import portraits_folder
-from serving.segments.analyst import KEEP_OPEN
+from serving.segments.analyst import READY
 from serving.segments.counting import People, profile_to_dict
 from serving.settings import ProcessSettings
 
 NICENESS = 10
 MEMORY = "1GB"
+THREADS = 2
+KEEP_OPEN = 2
+"""Sets that stay open: those that it was asked about last."""
 
 Question = Mapping[str, Any]
 
@@ -59,10 +61,6 @@ class Counter:
             log.exception("a question could not be answered")
             return {"error": {"code": "internal", "status": 500, "message": "counting failed", "field": None}}
 
-    def open(self, question: Question) -> dict[str, Any]:
-        """Opens a version, if it is not: the questions after it are fast."""
-        return {"base": self._people(question).tables.portraits.count().to_pyarrow().as_py()}
-
     def fields(self, _: Question) -> dict[str, Any]:
         """Every field that a portrait can have, for an app that has none published."""
         return {"fields": [field.to_dict() for field in FIELDS.values()]}
@@ -85,27 +83,22 @@ class Counter:
         known = self._open.pop((app_id, version), None) or self._opened(app_id, version, question["time_zone"])
         self._open[app_id, version] = known
         while len(self._open) > KEEP_OPEN:
-            (app, old), (con, _) = self._open.popitem(last=False)
+            _, (con, _) = self._open.popitem(last=False)
             con.disconnect()
-            shutil.rmtree(self._folder / app / old)
         people = known[1]
-        left_out = question.get("left_out", ())
+        left_out = question["left_out"]
         return People(without(people.tables, left_out), people.moment, people.fields) if left_out else people
 
     def _opened(self, app_id: str, version: str, time_zone: str) -> tuple[Backend, People]:
         portraits = PortraitSet(portraits_folder(self._process, app_id, version))
         if portraits.manifest["app_id"] != app_id:
             raise NothingThere("portraits", version, f"publish them with: huaxiang nightly --app {app_id}")
-        folder = self._folder / app_id / version
-        folder.mkdir(parents=True, exist_ok=True)
-        con = connect(memory_limit=MEMORY, threads=1, temp=folder / "spill")
-        history = Lake(self._process.lake).snapshot(app_id)
-        tables = numbered_tables(con, portraits, history, folder)
+        con = connect(memory_limit=MEMORY, threads=THREADS, temp=self._folder / f"{app_id}-{version}")
+        tables = laid_out_tables(con, portraits.path)
         return con, People(tables, moment_of(portraits, time_zone), portraits.fields)
 
 
 QUESTIONS: Mapping[str, Callable[[Counter, Question], dict[str, Any]]] = {
-    "open": Counter.open,
     "fields": Counter.fields,
     "preview": Counter.preview,
     "compare": Counter.compare,
@@ -124,6 +117,7 @@ def main() -> None:
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
     with suppress(BrokenPipeError), open(answers, "wb", buffering=0) as told:  # a parent that is gone asks no more
+        told.write(json.dumps(READY).encode() + b"\n")
         for line in sys.stdin:
             told.write(json.dumps(counter.answer(json.loads(line))).encode() + b"\n")
 

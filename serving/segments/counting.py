@@ -1,7 +1,7 @@
 """A marketer's questions about everyone, answered from one set of portraits: how many, how alike, how different.
 
 The same questions are asked by the command, once and in its own process, and by the service, in the process that
-counts (`counter`); only the layout of the tables differs.
+counts (`counter`).
 """
 
 from __future__ import annotations

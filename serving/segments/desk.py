@@ -20,7 +20,7 @@ from portraits.portrait_set import PortraitSet
 from portraits.rules import Rule
 from portraits.segments.cap import by_lot, by_score, check_size
 from portraits.segments.nights import Night, nights
-from portraits.segments.tables import moment_of, tables_of, without
+from portraits.segments.tables import laid_out_tables, moment_of, without
 from portraits.settings import AppSettings
 from serving.publish import portraits_folder
 from serving.segments.counting import People
@@ -75,15 +75,15 @@ class Desk:
     @cached_property
     def people(self) -> People:
         """Everyone with a published portrait who did not refuse since."""
-        tables = tables_of(self.con, self.portraits, self._lake.snapshot(self.app.app_id))
+        tables = laid_out_tables(self.con, self.portraits.path)
         moment = moment_of(self.portraits, self.app.time_zone)
         return People(without(tables, self.left_out), moment, self.fields)
 
     @property
     def left_out(self) -> list[str]:
-        """Who refused since the portraits were built."""
+        """Who refused since the portraits were built, or was forgotten."""
         version = self.store.active(self.app.app_id).portraits
-        return [] if version is None else self.store.refused(self.app.app_id, version.changes_seq, version.as_of_us)
+        return [] if version is None else self.store.left_out(self.app.app_id, version)
 
     @property
     def nights(self) -> list[Night]:

@@ -75,7 +75,7 @@ class Ground:
         if version is None:
             raise NothingThere("portraits", self.call.app_id, "they come with the first night")
         store, app_id = self.call.context.store, self.call.app_id
-        left_out = await asyncio.to_thread(store.refused, app_id, version.changes_seq, version.as_of_us)
+        left_out = await asyncio.to_thread(store.left_out, app_id, version)
         about = {"app_id": app_id, "version": version.version, "time_zone": self.call.grant.settings.time_zone}
         others = {name: rule for told in rules for name, rule in needed(told, self.segments.rules).items()}
         return await self.call.context.analyst.ask({**about, **question, "segments": others, "left_out": left_out})

@@ -14,6 +14,7 @@ from portraits.history import CATALOGUES, IDENTITIES
 from serving.stores import schema
 from serving.stores.database import Database, now_us
 from serving.stores.dialect import upsert
+from serving.stores.forgotten import forgotten_among, ids_in
 from serving.stores.people import relink
 from serving.stores.rows import as_text
 
@@ -135,8 +136,10 @@ def upsert_rows(connection: Connection, app_id: str, name: str, rows: Sequence[M
     """Upserts inside a transaction that no other writer is in; how many rows changed something.
 
     A column that a row does not name keeps its value, so that news of an item's stock does not cost it its title; null
-    takes a value away.
+    takes a value away. Rows that name a forgotten visitor are left out (see `forgotten_rows`).
     """
+    lost = forgotten_rows(connection, app_id, name, rows)
+    rows = [row for place, row in enumerate(rows) if place not in lost]
     key = CATALOGUES[name].key
     keys = list({str(row[key]) for row in rows})
     found = connection.execute(_CURRENT, {"app_id": app_id, "name": name, "keys": keys})
@@ -168,3 +171,10 @@ def upsert_rows(connection: Connection, app_id: str, name: str, rows: Sequence[M
         before = {known: json.loads(current[known]) for known in changed if known in current}
         relink(connection, app_id, before, {known: json.loads(text) for known, text in changed.items()})
     return len(changed)
+
+
+def forgotten_rows(connection: Connection, app_id: str, name: str, rows: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Places of the rows that name a visitor who was forgotten: they are never stored again."""
+    named = [ids_in(name, row) for row in rows]
+    gone = forgotten_among(connection, app_id, set().union(*named)) if any(named) else set()
+    return {place for place, ids in enumerate(named) if ids & gone}

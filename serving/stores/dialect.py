@@ -91,6 +91,17 @@ class Sqlite:
                 raise
             connection.exec_driver_sql("COMMIT")
 
+    def empty_log(self) -> bool:
+        """Moves the write-ahead log into the file and cuts it to nothing: what was overwritten is then nowhere.
+
+        False: a reader is in the middle of it. Most of it is moved before other writers have to wait.
+        """
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+        with self._turn(), self.engine.connect() as connection:
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+        return busy == 0
+
     @contextmanager
     def _turn(self) -> Iterator[None]:
         deadline = time.monotonic() + WRITE_WAIT_S
@@ -145,6 +156,7 @@ def _configure(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # sqlite3 must not begin transactions of its own
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA secure_delete=ON")  # who was forgotten is overwritten, not only unlinked
     connection.execute(f"PRAGMA busy_timeout={READ_WAIT_MS}")
     connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
 

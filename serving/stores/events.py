@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -12,6 +13,7 @@ from portraits.errors import UnknownApp
 from serving.stores import schema
 from serving.stores.database import Database
 from serving.stores.dialect import insert_tuples
+from serving.stores.forgotten import NOBODY, forgotten_among
 
 Outcome = Literal["accepted", "duplicate", "conflict"]
 DELETE_AT_ONCE = 2_000
@@ -220,6 +222,18 @@ def insert_rejected(connection: Connection, app_id: str, rows: Sequence[Rejected
 
 
 def insert_decisions(connection: Connection, rows: Sequence[tuple[str, DecisionRow]]) -> None:
-    """Inserts (app_id, decision) pairs."""
-    if rows:
-        insert_tuples(connection, schema.decisions, [(app_id, *row) for app_id, row in rows])
+    """Inserts (app_id, decision) pairs. Of an answer to a forgotten visitor it is not kept whose it was."""
+    if not rows:
+        return
+    gone = {
+        (app_id, user_id)
+        for app_id in {app_id for app_id, _ in rows}
+        for user_id in forgotten_among(connection, app_id, {row.user_id for of, row in rows if of == app_id})
+    }
+    kept = ((app_id, _anonymous(row) if (app_id, row.user_id) in gone else row) for app_id, row in rows)
+    insert_tuples(connection, schema.decisions, [(app_id, *row) for app_id, row in kept])
+
+
+def _anonymous(row: DecisionRow) -> DecisionRow:
+    payload = json.dumps(json.loads(row.payload) | {"user_id": NOBODY}, ensure_ascii=False, separators=(",", ":"))
+    return row._replace(user_id=NOBODY, payload=payload)

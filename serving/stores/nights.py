@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from portraits.errors import NothingThere
 from serving.stores import schema
@@ -115,6 +115,16 @@ class Nights(Database):
         statement = select(c.version, c.as_of_us, c.events_seq, c.changes_seq)
         statement = statement.where(c.app_id == app_id, c.kind == kind).order_by(c.seq.desc())
         return [Version._make(row) for row in self.read(statement)]
+
+    def first_activations(self, app_id: str, kind: VersionKind) -> dict[str, int]:
+        """version -> the moment it was first made active, microseconds."""
+        c = schema.activations.c
+        statement = (
+            select(c.version, func.min(c.at_us).label("first"))
+            .where(c.app_id == app_id, c.kind == kind)
+            .group_by(c.version)
+        )
+        return {row.version: row.first for row in self.read(statement)}
 
     def start_run(self, app_id: str, run_id: str, as_of: datetime) -> None:
         """Records that a night begins, or goes on after a crash."""

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The migration that these tables correspond to."""
 
 metadata = MetaData()
@@ -221,3 +221,22 @@ segments = Table(
 )
 """Definitions of segments: saving one again, or deleting it, is a further version; the last one counts. `rule` is the
 JSON text of its grammar."""
+
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("hash", String, nullable=False),
+    Column("person", String, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("known", Boolean, nullable=False),
+    Column("status", String, nullable=False),
+    Column("id", String),
+    Column("erased_us", BigInteger),
+    PrimaryKeyConstraint("app_id", "hash"),
+    Index("forgotten_persons", "app_id", "person"),
+)
+"""Ids that were forgotten, by `portraits.forgotten.mark`. `person` is the mark of the id that was asked for, the same
+for all ids forgotten with it; `known`: there was something to forget. While `status` is pending, `id` is the id itself,
+so that the night knows what to look for; it goes when nothing holds it any more. `erased_us`: since when the lake does
+not; what was built before may."""

@@ -14,8 +14,9 @@ from portraits.identity import merge_users
 from recommender.types import Recent
 from serving.stores import schema
 from serving.stores.apps import Apps
-from serving.stores.catalogues import Catalogues
+from serving.stores.catalogues import REFUSES, Catalogues
 from serving.stores.events import Events
+from serving.stores.forgotten import Forgetting
 from serving.stores.nights import Active, Nights, Version
 from serving.stores.people import People, ids_of_person, with_all_ids
 from serving.stores.segments import Segments
@@ -42,38 +43,53 @@ class OnlineState:
     user: dict[str, Any] | None = None
     user_id: str = ""
     ids: tuple[str, ...] = ()
+    forgotten: bool = False
 
     @property
     def consent(self) -> bool:
-        """False when the visitor refuses personalisation, under any id."""
-        return self.user is None or self.user.get("consent") is not False
+        """False when the visitor refuses personalisation, under any id, or was forgotten."""
+        return not self.forgotten and (self.user is None or self.user.get("consent") is not False)
 
 
-class Store(Apps, Events, Catalogues, People, Nights, Segments):
-    """Apps, keys, events, catalogues, decisions, versions, runs and segments; see the parts for the verbs."""
+class Store(Apps, Events, Catalogues, People, Nights, Segments, Forgetting):
+    """Apps, keys, events, catalogues, decisions, versions, runs, segments and who was forgotten; see the parts."""
 
     def state(self, app_id: str, user_id: str = "") -> OnlineState:
         """One statement, hence one round trip and one moment: a version is never mixed with another's events.
 
         A visitor who is linked costs a second one, which is again all of one moment. `user_id` empty: nothing of any
-        visitor. Raises UnknownApp, StoreUnavailable.
+        visitor. A visitor who was forgotten is one of whom nothing is known. Raises UnknownApp, StoreUnavailable.
         """
         asked = {"app_id": app_id, "user_id": user_id}
-        rows = self.ask(_STATE, asked)
+        rows = self.ask(_STATE, {**asked, "mark": self.mark(app_id, user_id)})
         if not rows:
             raise UnknownApp(app_id)
         first = rows[0]
+        active = Active(_version(first[2:6]), _version(first[6:10]))
+        if first[16] is not None:
+            return OnlineState(first[0], first[1], active, (), None, user_id, (user_id,), forgotten=True)
         if first[11] is not None:
             return _linked(self.ask(_LINKED, asked), user_id)
-        active = Active(_version(first[2:6]), _version(first[6:10]))
         user = None if first[10] is None else json.loads(first[10])
         recent = () if first[12] is None else tuple(_new((row[12:] for row in rows), active))
         return OnlineState(first[0], first[1], active, recent, user, user_id, (user_id,))
 
     def refusing(self, app_id: str) -> set[str]:
-        """Every id of the visitors who refuse personalisation, under whichever of their ids they said so."""
+        """Every id of the visitors who refuse personalisation, under whichever of their ids they said so, and of those
+        who were forgotten but are not yet gone from everywhere."""
         said = [row["user_id"] for row in self.changes(app_id, "users") if row.get("consent") is False]
-        return with_all_ids(said, self.people(app_id)) if said else set()
+        gone = {one.user_id for one in self.waiting(app_id)}
+        return gone | (with_all_ids(said, self.people(app_id)) if said else set())
+
+    def left_out(self, app_id: str, version: Version) -> list[str]:
+        """Who may be in these published portraits and must not be counted or exported: those who refused since or were
+        linked since to an id that refuses, under all of their ids, and those who were forgotten."""
+        since = {"app_id": app_id, "seq": version.changes_seq, "us": version.as_of_us}
+        linked = [
+            row.key for row in self.read(_LINKED_TO_REFUSAL, since) if json.loads(row.payload)["consent"] is False
+        ]
+        refused = {*linked, *self.refused(app_id, version.changes_seq, version.as_of_us)}
+        return sorted(self.all_ids(app_id, refused) | {one.user_id for one in self.waiting(app_id)})
 
 
 def _linked(rows: Iterable[Any], user_id: str) -> OnlineState:
@@ -139,10 +155,12 @@ def _statement() -> Any:
     apps = schema.apps.c
     recent, user = _recent(schema.events.c.user_id == bindparam("user_id")), schema.catalogue.alias("visitor")
     own = and_(user.c.app_id == apps.app_id, user.c.name == "users", user.c.key == bindparam("user_id"))
+    gone = schema.forgotten.alias("gone")
+    marked = and_(gone.c.app_id == apps.app_id, gone.c.hash == bindparam("mark"))
     columns = (user.c.payload, _PERSON.c.user_id, recent.c.seq, recent.c.type, recent.c.item_id, recent.c.ts_us)
     return (
-        select(apps.revision, apps.change_seq, *_VERSIONS, *columns)
-        .select_from(_app().outerjoin(user, own).outerjoin(recent, true()))
+        select(apps.revision, apps.change_seq, *_VERSIONS, *columns, gone.c.hash)
+        .select_from(_app().outerjoin(user, own).outerjoin(gone, marked).outerjoin(recent, true()))
         .where(apps.app_id == bindparam("app_id"))
         .order_by(recent.c.ts_us.desc(), recent.c.seq.desc())
     )
@@ -166,5 +184,25 @@ def _linked_statement() -> Any:
     )
 
 
+def _linked_to_refusal() -> Any:
+    """Rows of the users catalogue that may refuse, of people whom a link of after `seq` (or `us`) names."""
+    link, user = schema.catalogue.alias("link"), schema.catalogue.alias("user")
+    named, known, other = schema.links, schema.people.alias("known"), schema.people.alias("other")
+    app_id = link.c.app_id
+    late = (link.c.change_seq > bindparam("seq")) | (link.c.changed_us >= bindparam("us"))
+    return (
+        select(user.c.key, user.c.payload)
+        .distinct()
+        .select_from(
+            link.join(named, and_(named.c.app_id == app_id, named.c.link_id == link.c.key))
+            .join(known, and_(known.c.app_id == app_id, known.c.id == named.c.value))
+            .join(other, and_(other.c.app_id == app_id, other.c.user_id == known.c.user_id))
+            .join(user, and_(user.c.app_id == app_id, user.c.name == "users", user.c.key == other.c.id))
+        )
+        .where(app_id == bindparam("app_id"), link.c.name == "identities", late, user.c.payload.contains(REFUSES))
+    )
+
+
+_LINKED_TO_REFUSAL = _linked_to_refusal()
 _STATE = _statement()
 _LINKED = _linked_statement()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import ibis
@@ -17,8 +19,10 @@ from hypothesis import strategies as st
 from portraits import behaviour, behaviour_files
 from portraits.engine import connect
 from portraits.local import to_us
+from portraits.portrait_set import TABLE_FILE
 from portraits.rules import Act, ItemFacts, Moment, Person, match, match_lines, parse
 from portraits.segments.evaluate import Tables, evaluate, lines
+from portraits.segments.tables import NUMBER, laid_out_tables, lay_out
 
 pytestmark = pytest.mark.law
 
@@ -107,6 +111,24 @@ def test_everyone_at_once_by_day_and_plainly(rules: list[Row], people: People, n
         plainly = [plain_rules.holds(rule, portrait, acts, world.NOW, world.ZONE, SHOP) for rule in rules]
         assert list(batch[f"u{n}"].values()) == plainly
         assert [match(rule, known[f"u{n}"], MOMENT) for rule in parsed.values()] == plainly
+
+
+@settings(max_examples=30)
+@given(st.lists(world.rules, min_size=1, max_size=4), world.people)
+def test_laid_out(rules: list[Row], people: People) -> None:
+    """Behaviour by type and evidence by tag answer as portraits and behaviour by visitor do."""
+    parsed = {f"rule_{n}": parse(rule, world.FIELDS, world.SEGMENTS) for n, rule in enumerate(rules)}
+    plain = tables_of(people)
+    with TemporaryDirectory() as room:
+        for name, rows in ((TABLE_FILE, plain.portraits), (behaviour.FILE, plain.behaviour)):
+            rows.order_by("user_id").to_parquet(Path(room) / name)
+        lay_out(connect(memory_limit="1GB"), Path(room), plain.items)
+        con = connect(memory_limit="1GB")
+        tables = laid_out_tables(con, Path(room))
+        named = tables.portraits.select(NUMBER, "user_id").inner_join(evaluate(parsed, tables, MOMENT), NUMBER)
+        answers = {row.pop("user_id"): row for row in con.to_pyarrow(named.drop(NUMBER)).to_pylist()}
+        con.disconnect()
+    assert answers == everyone(evaluate(parsed, plain, MOMENT))
 
 
 @settings(max_examples=30)

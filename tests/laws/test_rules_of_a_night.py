@@ -27,6 +27,7 @@ from portraits.portrait_set import PortraitSet
 from portraits.rules import ItemFacts, Moment, Person, Rule, match, parse
 from portraits.rules.traffic import Happened
 from portraits.segments.evaluate import Tables, evaluate
+from portraits.segments.tables import NUMBER, laid_out_tables
 
 pytestmark = pytest.mark.law
 
@@ -136,6 +137,14 @@ def test_of_the_night_itself(night: PortraitSet) -> None:
         person = Person(night.get(user), acts_of(night, user))
         assert {name: match(rule, person, moment(NIGHT)) for name, rule in rules(night).items()} == said, user
         assert Counter(acts_by_now(night, user, [])) == Counter(person.acts)
+
+
+def test_of_the_night_as_it_is_laid_out(night: PortraitSet) -> None:
+    """What a preview counts is what the night says of everyone."""
+    tables = laid_out_tables(connect(memory_limit="1GB"), night.path)
+    answers = evaluate(rules(night), tables, moment(NIGHT))
+    named = tables.portraits.select(NUMBER, "user_id").inner_join(answers, NUMBER).drop(NUMBER)
+    assert {row.pop("user_id"): row for row in named.to_pyarrow().to_pylist()} == asked(night, NIGHT)
 
 
 def test_of_a_later_day(night: PortraitSet) -> None:

@@ -29,6 +29,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "/recommend": {"user_id": "ann"},
     "/similar": {"item_id": "green"},
     "/offers": {"user_id": "ann"},
+    "/forget": {"user_id": "ann"},
     "/segments": {"name": "buyers", "rule": BUYERS},
     "/segments/list": {"lang": "en"},
     "/segments/delete": {"name": "nobody"},

@@ -22,7 +22,7 @@ from serving.stores import Store
 
 DESIGNED = {
     "demo", "app", "key", "import", "doctor", "nightly", "portraits", "segments", "recommend", "evaluate", "models",
-    "serve",
+    "forget", "serve",
 }  # fmt: skip
 
 

@@ -76,6 +76,11 @@ def test_shares_index_and_significance_of_planted_stages() -> None:
     assert [loyal.q, new.q] == false_discovery([loyal.p, new.p])
 
 
+def test_a_field_that_is_asked_for_twice_is_told_once() -> None:
+    people = table(PLANTED)
+    assert profile(people, FIELDS, ["stage", "stage"]) == profile(people, FIELDS, ["stage"])
+
+
 def test_tags_are_counted_one_by_one() -> None:
     told = {cell.value: cell for cell in profile(table(PLANTED), FIELDS, ["categories"]).cells}
     assert set(told) == {"tea", "tea > green"}, "no member looked at ware"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from portraits.engine import connect
 from portraits.history import CATALOGUES
 from portraits.importing import import_file
 from portraits.lake import Lake
-from portraits.rules import parse
+from portraits.rules import Moment, Person, match, parse
+from portraits.rules.clock import DAY_US
+from portraits.rules.match import Act
 from portraits.sample import history
 from portraits.sample.plan import END
 from portraits.segments.evaluate import evaluate
@@ -31,6 +34,14 @@ def test_each_is_a_rule_over_the_fields_of_the_house(name: str) -> None:
     assert parse(parsed.to_json(), FIELDS, rules()) == parsed
     for told in (one.titles, one.use):
         assert all(told[lang] for lang in LANGUAGES)
+
+
+def test_a_first_purchase_ends_window_shopping_before_the_next_night() -> None:
+    rule = parse(READY_MADE["window-shoppers"].rule, FIELDS, rules())
+    now = Moment(20_000 * DAY_US, UTC)
+    looks = [Act(now.us - 60 + second, "item_view", "tea") for second in range(5)]
+    assert match(rule, Person(None, looks), now)
+    assert not match(rule, Person(None, [*looks, Act(now.us - 1, "purchase", "tea")]), now)
 
 
 def test_each_finds_somebody_in_the_sample_shop_and_none_finds_all(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_killed_between_questions_it_is_simply_started_again(store: Store, analy
 
 @pytest.mark.fault
 def test_a_question_that_takes_too_long_is_ended(store: Store, home: ProcessSettings) -> None:
-    analyst = Analyst(home, PATIENT_S, PATIENT_S)
+    analyst = Analyst(home, PATIENT_S)
 
     async def asked() -> None:
         await analyst.ask(question(store, rule=ALL))
@@ -87,22 +87,6 @@ def test_a_question_that_takes_too_long_is_ended(store: Store, home: ProcessSett
         assert analyst.pid is None
         analyst.answer_within(PATIENT_S)
         assert (await analyst.ask(question(store, rule=ALL)))["total"] == USERS
-
-    asyncio.run(asked())
-    analyst.close()
-
-
-@pytest.mark.fault
-def test_an_opening_goes_on_while_who_asks_is_told_to_come_back(store: Store, home: ProcessSettings) -> None:
-    analyst = Analyst(home, 0.01, PATIENT_S)
-
-    async def asked() -> None:
-        with pytest.raises(Busy, match="being opened"):
-            await analyst.ask(question(store, rule=ALL))
-        first = analyst.pid
-        analyst.answer_within(PATIENT_S)
-        assert (await analyst.ask(question(store, rule=ALL)))["total"] == USERS
-        assert analyst.pid == first
 
     asyncio.run(asked())
     analyst.close()

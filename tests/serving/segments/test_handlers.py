@@ -29,7 +29,7 @@ TEA = {"did": {"type": "cart", "category": "tea"}, "within_days": 3}
 def context(home: ProcessSettings) -> Iterator[Context]:
     opened = Context.open(home)
     opened.analyst.close()
-    patient = Analyst(home, PATIENT_S, PATIENT_S)
+    patient = Analyst(home, PATIENT_S)
     context = replace(opened, analyst=patient, published=Published(home, patient))
     yield context
     context.close()
@@ -161,6 +161,25 @@ def test_who_refuses_is_counted_and_matched_nowhere(ask: Ask) -> None:
     assert ask("/segments/match", user_id="u000", rule={"not": ALL})["rule"] is False
     counted = ask("/segments/preview", rule=ALL)
     assert (counted["total"], counted["base"]) == (USERS - 1, USERS - 1)
+
+
+@pytest.mark.law
+@pytest.mark.parametrize("first", ["refusal", "link"])
+def test_who_refuses_under_another_id_is_counted_nowhere(ask: Ask, first: str) -> None:
+    """Law 11: under whichever id it was said, before the ids were linked or after."""
+    said = {
+        "link": lambda: ask("/identities", identities=[{"link_id": "l", "user_id": "u000", "anonymous_id": "phone"}]),
+        "refusal": lambda: ask("/users", users=[{"user_id": "phone", "consent": False}]),
+    }
+    said.pop(first)()
+    assert ask("/segments/preview", rule=ALL)["base"] == USERS
+    for say in said.values():
+        say()
+    counted = ask("/segments/preview", rule=ALL)
+    assert (counted["total"], counted["base"]) == (USERS - 1, USERS - 1)
+    shared = ask("/segments/compare", one={"name": "loyal"}, other={"rule": EVEN})
+    assert (shared["base"], shared["other"]) == (USERS - 1, USERS // 2 - 1)
+    assert ask("/segments/match", user_id="u000", rule=ALL)["rule"] is False
 
 
 @pytest.mark.law

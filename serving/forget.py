@@ -1,0 +1,110 @@
+"""Forgetting a visitor: `POST /v1/forget` and `huaxiang forget`.
+
+Online the visitor is gone before the answer: no answer, portrait, segment or export uses or shows anything of them, and
+what is sent under their ids is refused. The files of past nights follow in the next night (`serving.forgetting`). Until
+nothing that this installation keeps holds the visitor, the receipt says `pending` and names what does; a copy that was
+taken out of it (an export, a backup, a batch of answers) is its owner's to delete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from portraits.errors import BrokenBundle
+from portraits.portrait_set import PortraitSet
+from serving.call import Call
+from serving.publish import bundle_folder, portraits_folder
+from serving.settings import ProcessSettings
+from serving.stores import Store
+from serving.stores.forgotten import Status
+from serving.stores.nights import VersionKind
+
+NEXT_NIGHT = "the history and what past nights made of it, until the next night"
+LOG = "the store's own log, until the next night"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a wish to be forgotten. `ids`: how many ids the person had. `known`: false where nothing was known
+    under any of them; that they are not to be known is remembered all the same. `pending`: what may still hold them."""
+
+    user_id: str
+    ids: int
+    known: bool
+    status: Status
+    pending: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"pending": list(self.pending)}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A published version on disk. `first_us`: since when it was served; 0 when nothing says."""
+
+    kind: VersionKind
+    folder: Path
+    first_us: int
+    active: bool
+
+    @property
+    def words(self) -> str:
+        return f"{self.kind} {self.folder.name}{' (active)' if self.active else ''}"
+
+
+async def post_forget(call: Call) -> dict[str, Any]:
+    """POST /v1/forget: forgets the visitor under all linked ids; asked again, it tells how far that is."""
+    call.confirm()
+    context, user_id = call.context, call.body["user_id"]
+    receipt = await asyncio.to_thread(forget, context.settings, context.store, call.app_id, user_id)
+    return receipt.to_dict()
+
+
+def forget(process: ProcessSettings, store: Store, app_id: str, user_id: str) -> Receipt:
+    """Forgets the visitor; safe to repeat. Raises UnknownApp, StoreUnavailable (then ask again)."""
+    store.forget(app_id, user_id, known=_has_portrait(process, store, app_id, user_id))
+    record = store.record(app_id, user_id)
+    if record is None:
+        raise RuntimeError("what was just marked is not there")
+    remaining: dict[str, None] = {}
+    for one in record.waiting:
+        if one.erased_us is None:
+            remaining[NEXT_NIGHT] = None
+        else:
+            older = [kept.words for kept in kept_versions(process, store, app_id) if kept.first_us <= one.erased_us]
+            remaining |= dict.fromkeys(older or [LOG])
+    return Receipt(user_id, record.ids, record.known, record.status, tuple(remaining))
+
+
+def kept_versions(process: ProcessSettings, store: Store, app_id: str) -> Iterator[Kept]:
+    """Every version of an app on disk, also what a killed publication left."""
+    active = store.active(app_id)
+    roots = {
+        "bundle": bundle_folder(process, app_id, "any").parent,
+        "portraits": portraits_folder(process, app_id, "any").parent,
+    }
+    kind: VersionKind
+    for kind in get_args(VersionKind):
+        root = roots[kind]
+        first = store.first_activations(app_id, kind)
+        served = getattr(active, kind)
+        for folder in sorted(root.iterdir()) if root.is_dir() else ():
+            if folder.is_dir():
+                is_active = served is not None and served.version == folder.name
+                yield Kept(kind, folder, first.get(folder.name, 0), is_active)
+
+
+def _has_portrait(process: ProcessSettings, store: Store, app_id: str, user_id: str) -> bool:
+    """Whether the night knew the visitor; files that cannot be read know nobody."""
+    state = store.state(app_id, user_id)
+    version = state.active.portraits
+    if version is None or state.forgotten:
+        return False
+    try:
+        return PortraitSet(portraits_folder(process, app_id, version.version)).of(state.ids) is not None
+    except BrokenBundle:
+        return False

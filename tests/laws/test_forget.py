@@ -1,0 +1,375 @@
+"""Law 11, forgotten: the whole linked person, online at once, and after the next night in no file at all.
+
+Zoe has three ids and has left traces wherever a visitor can. Two others have ids like hers, and another app has hers.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from planted_app import Client
+from planted_shelf import Night, item
+from small_shop import END, open_small_shop, purchase, send
+from sqlalchemy import text
+from starlette.applications import Starlette
+
+from portraits.errors import NothingThere
+from portraits.forgotten import REASON
+from portraits.history import EVENTS
+from portraits.lake import Lake
+from portraits.portrait_set import PortraitSet
+from portraits.segments.nights import nights
+from portraits.settings import AppSettings
+from recommender.bundle import write_bundle
+from recommender.train import Trained, train
+from serving import nightly
+from serving.app import v1
+from serving.cli import main
+from serving.context import Context
+from serving.forget import forget
+from serving.imports import take_file
+from serving.nightly import run_night
+from serving.publish import portraits_folder, rollback
+from serving.segments.night import folder_of
+from serving.settings import ProcessSettings
+from serving.stores import Store
+from serving.stores.schema import forgotten
+from serving.summary import NightSummary
+
+pytestmark = pytest.mark.law
+
+MAIN, PHONE, ANON = ZOE = ("zoe-main", "zoe-phone", "zoe-anon")
+LIKE = ("zoe-mai", "ZOE-MAIN")
+BEFORE = END - timedelta(days=1)
+BAD = {"event_id": "bad", "user_id": MAIN, "ts": BEFORE.isoformat(), "type": "purchase", "amount": -1}
+
+
+@dataclass
+class Shop:
+    """An app on disk and its parts."""
+
+    process: ProcessSettings
+    store: Store
+    lake: Lake
+
+    def forget(self, user_id: str = PHONE, app_id: str = "shop") -> dict[str, Any]:
+        return forget(self.process, self.store, app_id, user_id).to_dict()
+
+    def night(self, **options: Any) -> NightSummary:
+        return run_night(self.process, self.store, self.lake, "shop", **{"as_of": END} | options)
+
+    def portrait(self, user_id: str, app_id: str = "shop") -> dict[str, Any] | None:
+        version = self.store.active(app_id).portraits
+        assert version is not None
+        return PortraitSet(portraits_folder(self.process, app_id, version.version)).get(user_id)
+
+    def files_with(self, *texts: str) -> list[str]:
+        """Files under the home that hold one of the texts, compressed columns included."""
+        return sorted(str(path) for path in self.process.home.rglob("*") if path.is_file() and holds(path, texts))
+
+
+def holds(path: Path, texts: tuple[str, ...]) -> bool:
+    content = path.read_bytes()
+    if path.suffix == ".parquet":
+        content += str(pq.read_table(path).to_pydict()).encode()
+    return any(text.encode() in content for text in texts)
+
+
+def history(number: int, user_id: str) -> list[dict[str, Any]]:
+    return [
+        purchase(f"{user_id}-{day}", user_id, f"i{(day + number) % 24:02}", END - timedelta(days=2 + day))
+        for day in range(0, 40, 2)
+    ]
+
+
+def live(app_id: str, store: Store, lake: Lake) -> None:
+    """Zoe and those with ids like hers, in the lake and in the store."""
+    rows = [row for number, user in enumerate((MAIN, ANON, *LIKE)) for row in history(number, user)]
+    brought = purchase("brought", LIKE[0], "i01", BEFORE) | {"referrer_user_id": MAIN}
+    table = pa.Table.from_pylist([*rows, brought], schema=EVENTS.arrow_schema())
+    lake.append(app_id, "events", table, "test")
+    store.upsert(app_id, "users", [{"user_id": user, "member_tier": "gold"} for user in (MAIN, *LIKE)])
+    links = [{"link_id": "l-zoe-main", "user_id": MAIN, "openid": PHONE}, {"link_id": "l2", "openid": PHONE}]
+    links[1] |= {"anonymous_id": ANON}
+    store.upsert(app_id, "identities", links)
+    shared = {"type": "share_open", "referrer_user_id": ANON, "item_id": "i02"}
+    today = [("t1", PHONE, {}), ("t2", LIKE[0], shared), ("t3", LIKE[1], {})]
+    send(store, app_id, [viewed(event_id, user) | more for event_id, user, more in today] + [BAD])
+
+
+def rows_of(table: str) -> Any:
+    """All rows of a table of the store."""
+    return text(f"SELECT * FROM {table}")
+
+
+def viewed(event_id: str, user_id: str) -> dict[str, Any]:
+    ts = (END - timedelta(hours=1)).isoformat()
+    return {"event_id": event_id, "user_id": user_id, "ts": ts, "type": "item_view", "item_id": "i03"}
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home after its first night."""
+    home = tmp_path_factory.mktemp("planted") / "home"
+    process, store, lake = open_small_shop(home)
+    live("shop", store, lake)
+    run_night(process, store, lake, "shop", as_of=BEFORE)
+    send(store, "shop", [viewed("late", ANON), viewed("lately", LIKE[0]) | {"referrer_user_id": PHONE}, BAD])
+    store.close()
+    return home
+
+
+@pytest.fixture
+def shop(planted: Path, tmp_path: Path) -> Iterator[Shop]:
+    process = ProcessSettings(home=Path(shutil.copytree(planted, tmp_path / "home")), secret="only for tests")
+    store = Store.open(process.store_url)
+    yield Shop(process, store, Lake(process.lake))
+    store.close()
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`gate(verdict)`: training takes no time and the gate says so; what it would have learnt is not every test's."""
+
+    def says(verdict: str) -> None:
+        def train(*arguments: Any, **_: Any) -> Trained:
+            folder: Path = arguments[4] / "bundle"
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            planted = Night([item("i01", title="Tea")], popular=[("i01", 1.0)])
+            write_bundle(folder, planted.arrays(), planted.manifest)
+            return Trained(folder, verdict, {"gate": {"sentence": "as planted", "comparisons": []}})
+
+        monkeypatch.setattr(nightly, "train", train)
+
+    return says
+
+
+@pytest.fixture
+def publishing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is trained, and the gate lets it pass."""
+
+    def judged(*arguments: Any, **options: Any) -> Trained:
+        return replace(train(*arguments, **options), verdict="publish")
+
+    monkeypatch.setattr(nightly, "train", judged)
+
+
+def test_the_planted_zoe_is_everywhere(shop: Shop) -> None:
+    """What is not there cannot be forgotten: the laws below would hold of nothing."""
+    home = str(shop.process.home)
+    places = {path.removeprefix(home).split("/")[1] for path in shop.files_with(*ZOE)}
+    assert {"lake", "portraits", "bentoml", "runs", "store.sqlite"} <= places
+    tables = {path.removeprefix(home).split("/")[3] for path in shop.files_with(*ZOE) if "/lake/shop/" in path}
+    assert tables == {"events", "users", "identities", "quarantine", "segments"}
+    assert shop.portrait(MAIN) is not None
+
+
+def test_from_the_next_moment_nothing_of_the_person_is_used(shop: Shop) -> None:
+    receipt = shop.forget()
+    assert (receipt["ids"], receipt["known"], receipt["status"]) == (3, True, "pending")
+    assert receipt["pending"]
+    for one in ZOE:
+        state = shop.store.state("shop", one)
+        assert (state.consent, state.recent, state.user, state.ids) == (False, (), None, (one,))
+    version = shop.store.active("shop").portraits
+    assert version is not None
+    assert set(ZOE) <= shop.store.refusing("shop")
+    assert set(ZOE) <= set(shop.store.left_out("shop", version))
+    rows = [row for name in ("events", "decisions", "rejected", "catalogue", "catalogue_log", "links", "people")
+            for row in shop.store.read(rows_of(name))]  # fmt: skip
+    assert not [row for row in rows if "shop" in row and any(one in str(row) for one in ZOE)]
+    assert shop.store.state("shop", LIKE[0]).recent
+
+
+def test_the_commands_show_and_export_the_person_no_more(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HUAXIANG_HOME", str(shop.process.home))
+
+    def run(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, "--app", "shop"])
+        return int(ended.value.code or 0), capsys.readouterr().out
+
+    assert run("portraits", "show", MAIN)[0] == 0
+    code, out = run("forget", ANON, "--json")
+    assert (code, json.loads(out)["ids"]) == (0, 3)
+    assert run("portraits", "show", MAIN)[0] == 1
+    assert run("portraits", "show", LIKE[0])[0] == 0
+    everyone = tmp_path / "rule.json"
+    everyone.write_text(json.dumps({"field": "orders", "op": ">=", "value": 0}))
+    for out_file, verb in ((tmp_path / "a.parquet", ("portraits",)), (tmp_path / "b.parquet", ("segments",))):
+        rule = ("--rule", str(everyone)) if verb == ("segments",) else ()
+        assert run(*verb, "export", "--out", str(out_file), *rule)[0] == 0
+        users = pq.read_table(out_file)["user_id"].to_pylist()
+        assert not set(ZOE) & set(users)
+        assert set(LIKE) <= set(users)
+    assert run("forget", PHONE)[1].startswith("zoe-phone: 3 ids forgotten, pending\n")
+
+
+@pytest.mark.usefixtures("publishing")
+def test_after_the_night_no_byte_is_left(shop: Shop) -> None:
+    shop.forget()
+    assert not [line for line in shop.night().warnings if "forget" in line]
+    receipt = shop.forget(MAIN)
+    assert (receipt["status"], receipt["pending"], receipt["ids"]) == ("done", [], 3)
+    assert shop.files_with(*ZOE) == []
+    with pytest.raises(NothingThere):
+        rollback(shop.process, shop.store, "shop")
+    for user in LIKE:
+        assert shop.portrait(user) is not None
+    assert len(nights(folder_of(shop.lake, "shop"))) == 2
+
+
+def test_the_lake_keeps_everybody_else(shop: Shop, gate: Callable[[str], None]) -> None:
+    before = events_of(shop)
+    shop.forget()
+    gate("publish")
+    shop.night()
+    after = events_of(shop)
+    assert {row["user_id"] for row in before} - {row["user_id"] for row in after} == {MAIN, PHONE, ANON}
+    others = [row | {"referrer_user_id": None} for row in before if row["user_id"] not in ZOE]
+    kept = [row for row in after if row["event_id"] not in ("lately",)]
+    assert kept == others
+    assert all(row["referrer_user_id"] is None for row in after)
+
+
+def events_of(shop: Shop) -> list[dict[str, Any]]:
+    files = shop.lake.snapshot("shop").files("events")
+    rows = [row for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
+    return sorted(rows, key=lambda row: (row["event_id"], row["ts"]))
+
+
+def test_a_bundle_that_is_still_served_keeps_the_receipt_pending(shop: Shop, gate: Callable[[str], None]) -> None:
+    shop.forget()
+    gate("hold")
+    summary = shop.night(as_of=END - timedelta(hours=2))
+    assert any("forgetting is pending" in line for line in summary.warnings)
+    receipt = shop.forget()
+    assert receipt["status"] == "pending"
+    assert [what.split()[0] for what in receipt["pending"]] == ["bundle"]
+    assert not [path for path in shop.files_with(*ZOE) if "/lake/shop/" in path or "/portraits/" in path]
+    gate("publish")
+    shop.night()
+    assert shop.forget()["status"] == "done"
+
+
+def test_what_comes_again_is_refused_and_counted(shop: Shop, tmp_path: Path, gate: Callable[[str], None]) -> None:
+    shop.forget()
+    for nights_since in range(2):
+        path = tmp_path / "again.csv"
+        lines = [
+            f"x{nights_since}{place},{user},{BEFORE.isoformat()},item_view" for place, user in enumerate((*ZOE, *LIKE))
+        ]
+        path.write_text("\n".join(["event_id,user_id,ts,type", *lines, f"broken,{MAIN},when,item_view"]) + "\n")
+        report = take_file(shop.store, shop.lake, "shop", "events", path)
+        assert (report.rows, report.accepted, report.quarantined) == (6, 2, 4)
+        users = tmp_path / "users.jsonl"
+        users.write_text("".join(json.dumps({"user_id": one, "points": 5}) + "\n" for one in (MAIN, LIKE[0])))
+        report = take_file(shop.store, shop.lake, "shop", "users", users)
+        assert (report.rows, report.quarantined) == (2, 1)
+        links = tmp_path / "links.jsonl"
+        links.write_text(json.dumps({"link_id": "l9", "user_id": LIKE[0], "anonymous_id": ANON}) + "\n")
+        assert take_file(shop.store, shop.lake, "shop", "identities", links).quarantined == 1
+        assert shop.store.state("shop", MAIN).user is None
+        if not nights_since:
+            gate("publish")
+            shop.night()
+            assert shop.forget()["status"] == "done"
+    assert not shop.files_with(*ZOE)
+
+
+def test_over_http_too(shop: Shop) -> None:
+    with opened(shop) as (client, context):
+        admin = {"authorization": f"Bearer {context.store.add_key('shop', 'admin')}"}
+
+        def ask(path: str, **body: Any) -> dict[str, Any]:
+            answer = client.post(f"/v1{path}", json=body, headers=admin)
+            assert answer.status_code == 200, answer.text
+            return dict(answer.json())
+
+        assert ask("/recommend", user_id=MAIN, n=5)["items"]
+        receipt = ask("/forget", user_id=MAIN)
+        assert (receipt["ids"], receipt["status"]) == (3, "pending")
+        stranger = ask("/recommend", user_id="stranger", n=5)["items"]
+        for one in ZOE:
+            assert ask("/recommend", user_id=one, n=5, lang="en")["items"] == stranger
+            assert not any(ask("/segments/match", user_id=one)["segments"].values())
+        sent = ask("/events", events=[viewed("n1", ANON), viewed("n2", LIKE[0]) | {"referrer_user_id": MAIN}, BAD])
+        assert (sent["accepted"], [one["index"] for one in sent["rejected"]]) == (1, [0, 2])
+        assert sent["rejected"][0] == {"index": 0, "field": "user_id", "reason": REASON}
+        told = ask("/users", users=[{"user_id": MAIN}, {"user_id": "new"}])
+        assert told == {"changed": 1, "unchanged": 0, "rejected": [{"index": 0, "reason": REASON}]}
+        linked = ask("/identities", identities=[{"link_id": "l8", "user_id": "new", "openid": PHONE}])
+        assert linked["rejected"] == [{"index": 0, "reason": REASON}]
+        assert ask("/forget", user_id=MAIN) == receipt
+    names = ("events", "decisions", "rejected", "catalogue", "catalogue_log", "links", "people")
+    rows = [row for name in names for row in shop.store.read(rows_of(name)) if "shop" in row]
+    assert not [row for row in rows if any(one in str(row) for one in ZOE)]
+
+
+class opened:  # noqa: N801 - reads as a verb
+    """A client of the app whose writer is closed, all written, at the end."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._context = Context.open(shop.process)
+        self._client = Client(Starlette(routes=[v1(self._context)]))
+
+    def __enter__(self) -> tuple[Client, Context]:
+        return self._client.__enter__(), self._context
+
+    def __exit__(self, *_: object) -> None:
+        self._client.__exit__()
+        self._context.close()
+
+
+def test_another_app_with_the_same_ids_is_untouched(shop: Shop) -> None:
+    shop.store.add_app(AppSettings("cafe"))
+    live("cafe", shop.store, shop.lake)
+    before = {name: list(shop.store.read(rows_of(name))) for name in ("events", "catalogue", "links", "people")}
+    lake = [path.read_bytes() for path in sorted((shop.process.lake / "cafe").rglob("*.parquet"))]
+    shop.forget()
+    for name, rows in before.items():
+        cafe = [row for row in rows if "cafe" in row]
+        assert cafe
+        assert [row for row in shop.store.read(rows_of(name)) if "cafe" in row] == cafe
+    assert [path.read_bytes() for path in sorted((shop.process.lake / "cafe").rglob("*.parquet"))] == lake
+    state = shop.store.state("cafe", PHONE)
+    assert (state.user_id, len(state.ids), state.consent) == (MAIN, 3, True)
+    marks = shop.store.read(forgotten.select())
+    assert {row.app_id for row in marks} == {"shop"}
+
+
+def test_forgetting_twice_is_once(shop: Shop) -> None:
+    first = shop.forget()
+    rows = shop.store.read(forgotten.select())
+    assert [shop.forget(one) | {"user_id": PHONE} for one in ZOE] == [first] * 3
+    assert shop.store.read(forgotten.select()) == rows
+
+
+def test_who_is_unknown_is_refused_later_all_the_same(shop: Shop) -> None:
+    receipt = shop.forget("nobody-yet")
+    assert (receipt["ids"], receipt["known"], receipt["status"]) == (1, False, "pending")
+    send(shop.store, "shop", [viewed("n3", "nobody-yet")])
+    assert shop.store.state("shop", "nobody-yet").recent == ()
+
+
+def test_an_import_that_began_before_puts_the_night_off(shop: Shop, gate: Callable[[str], None]) -> None:
+    gate("publish")
+    with shop.lake.staging("shop"):
+        shop.forget("nobody-yet")
+        summary = shop.night(as_of=END - timedelta(hours=2))
+    assert any("an import is running" in line for line in summary.warnings)
+    assert shop.forget("nobody-yet")["status"] == "pending"
+    shop.night()
+    assert shop.forget("nobody-yet")["status"] == "done"
+    assert not shop.files_with("nobody-yet")
