@@ -21,6 +21,7 @@ from serving.context import Context
 from serving.publish import bundle_folder
 from serving.routes import LARGEST_BATCH, LARGEST_N, ROUTES
 from serving.stores.apps import SCOPES
+from serving.stores.catalogues import LINKS_AT_ONCE
 from serving.tenants import in_control
 
 BUYERS = {"field": "orders", "op": ">", "value": 0}
@@ -210,6 +211,16 @@ def test_a_batch_that_is_too_long_is_refused(client: Client, key: str) -> None:
     body = {"events": [{}] * (LARGEST_BATCH + 1)}
     answer = client.post("/v1/events", json=body, headers={"authorization": f"Bearer {key}"})
     assert (answer.status_code, answer.json()["error"]["field"]) == (422, "events")
+
+
+def test_few_links_are_taken_at_once(client: Client, key: str) -> None:
+    """Each of them moves people, and events wait meanwhile."""
+    rows = [{"link_id": f"l{n}", "user_id": f"u{n}", "anonymous_id": f"a{n}"} for n in range(LINKS_AT_ONCE + 1)]
+    headers = {"authorization": f"Bearer {key}"}
+    answer = client.post("/v1/identities", json={"identities": rows}, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "identities")
+    taken = client.post("/v1/identities", json={"identities": rows[1:]}, headers=headers)
+    assert taken.json()["changed"] == LINKS_AT_ONCE
 
 
 def test_paths_and_methods_that_are_not_there(client: Client, key: str) -> None:

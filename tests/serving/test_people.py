@@ -16,6 +16,9 @@ from portraits.identity import KINDS, MOST_IDS, MOST_USERS
 from portraits.people import links
 from portraits.settings import AppSettings
 from serving.stores import Store
+from serving.stores.database import now_us
+from serving.stores.nights import Version
+from serving.stores.people import with_all_ids
 
 
 @pytest.fixture
@@ -111,3 +114,28 @@ def test_a_store_that_is_older_than_links_knows_them_after_its_migration(tmp_pat
     store = Store.open(url)
     assert store.people("shop") == before
     store.close()
+
+
+@pytest.mark.law
+def test_who_refused_before_a_night_and_is_linked_after_it_is_left_out_of_it(store: Store) -> None:
+    """Law 11: under all ids; the link alone is news to the night."""
+    users = [{"user_id": "phone", "consent": False}, {"user_id": "fond", "consent": True}]
+    store.upsert("shop", "users", [*users, {"user_id": "wordy", "note": '"consent":false'}])
+    version = Version("v1", now_us() + 1, 0, store.state("shop").change_seq)
+    assert store.left_out("shop", version) == []
+    linked = [link(1, user_id="member", anonymous_id="phone"), link(2, user_id="other", anonymous_id="fond")]
+    store.upsert("shop", "identities", [*linked, link(3, user_id="third", anonymous_id="wordy")])
+    assert store.left_out("shop", version) == ["member", "phone"]
+    assert store.left_out("cafe", version) == []
+    store.upsert("shop", "identities", [link(1)])
+    assert store.left_out("shop", version) == []
+
+
+@pytest.mark.law
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(rows_over_few_links, max_size=12), asked=st.sets(st.integers(0, 25).map(str)))
+def test_all_ids_of_some_are_those_that_all_people_tell(store: Store, rows: list[Row], asked: set[str]) -> None:
+    store.upsert("shop", "identities", rows)
+    people = store.people("shop")
+    some = asked | set(sorted(people)[::3])
+    assert store.all_ids("shop", some) == with_all_ids(some, people)
