@@ -16,7 +16,8 @@ from functools import cached_property
 import ibis
 import ibis.expr.types as ir
 
-from portraits import contents, coupons, memberships, places, rhythms, scenes, sharing, tags, trading
+from portraits import scenes
+from portraits.grains import contents, coupons, memberships, places, rhythms, sharing, tags, trading
 from portraits.local import Now, Zone, day_number, hour_of_day, iso_weekday, microseconds, to_us
 from portraits.settings import AppSettings
 from portraits.visits import visits_of, without_test_traffic

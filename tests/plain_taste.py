@@ -8,7 +8,7 @@ from typing import Any
 
 from plain_shop import Row, Shop
 
-from portraits.tags import STRENGTH
+from portraits.grains.tags import STRENGTH
 
 Tag = tuple[str, int, str]
 KINDS = {"categories": "category", "brands": "brand", "styles": "style", "price_tastes": "price"}

@@ -6,7 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from portraits.features.registry import at_most_one, feature
-from portraits.tags import BANDS
+from portraits.grains.tags import BANDS
 
 PRIOR_TAKES = 2
 """Discounts taken as the shop's average would have it, that a visitor is credited with: with less than that to go by,

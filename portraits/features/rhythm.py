@@ -7,8 +7,8 @@ import ibis.expr.types as ir
 
 from portraits.features.registry import feature, most, only
 from portraits.features.taste import EVIDENCE
+from portraits.grains.rhythms import GIVEN_UP, PAYDAYS
 from portraits.local import Now, date_of_day
-from portraits.rhythms import GIVEN_UP, PAYDAYS
 
 REFILLS = (
     "array<struct<tag: string, gap_days: float64, orders: int64, last_day: date, due_day: date, confidence: float64>>"

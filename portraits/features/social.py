@@ -6,8 +6,8 @@ import ibis
 import ibis.expr.types as ir
 
 from portraits.features.registry import at_most_one, feature
+from portraits.grains.sharing import GENERATIONS
 from portraits.local import Now
-from portraits.sharing import GENERATIONS
 
 Z = 1.959963984540054
 """Standard normal quantile of a 95% interval."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -94,6 +94,14 @@ class Catalogues(Database):
         users = (c.app_id == app_id) & (c.name == "users") & late & c.payload.contains(REFUSES)
         rows = self.read(select(c.key, c.payload).where(users).order_by(c.change_seq))
         return [row.key for row in rows if json.loads(row.payload).get("consent") is False]
+
+    def refused_of(self, app_id: str, user_ids: Collection[str]) -> list[str]:
+        """Those of these visitors whose row refuses personalisation."""
+        ids, found = sorted(user_ids), []
+        for start in range(0, len(ids), UPSERT_AT_ONCE):
+            asked = {"app_id": app_id, "name": "users", "keys": ids[start : start + UPSERT_AT_ONCE]}
+            found += [row.key for row in self.read(_CURRENT, asked) if json.loads(row.payload).get("consent") is False]
+        return found
 
     def row(self, app_id: str, name: str, key: str) -> dict[str, Any]:
         """One row as it is now. Raises NothingThere."""

@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import BigInteger, String, and_, bindparam, cast, literal, null, select, true, union_all
 
 from portraits.errors import UnknownApp
-from portraits.identity import merge_users
+from portraits.identity import merge_users, nodes
 from recommender.types import Recent
 from serving.stores import schema
 from serving.stores.apps import Apps
-from serving.stores.catalogues import REFUSES, Catalogues
+from serving.stores.catalogues import Catalogues
 from serving.stores.events import Events
 from serving.stores.forgotten import Forgetting
 from serving.stores.nights import Active, Nights, Version
@@ -84,11 +84,9 @@ class Store(Apps, Events, Catalogues, People, Nights, Segments, Forgetting):
     def left_out(self, app_id: str, version: Version) -> list[str]:
         """Who may be in these published portraits and must not be counted or exported: those who refused since or were
         linked since to an id that refuses, under all of their ids, and those who were forgotten."""
-        since = {"app_id": app_id, "seq": version.changes_seq, "us": version.as_of_us}
-        linked = [
-            row.key for row in self.read(_LINKED_TO_REFUSAL, since) if json.loads(row.payload)["consent"] is False
-        ]
-        refused = {*linked, *self.refused(app_id, version.changes_seq, version.as_of_us)}
+        since = version.changes_seq, version.as_of_us
+        linked = {node.value for row in self.changes(app_id, "identities", *since) for node in nodes(row)}
+        refused = {*self.refused(app_id, *since), *self.refused_of(app_id, self.all_ids(app_id, linked))}
         return sorted(self.all_ids(app_id, refused) | {one.user_id for one in self.waiting(app_id)})
 
 
@@ -184,25 +182,5 @@ def _linked_statement() -> Any:
     )
 
 
-def _linked_to_refusal() -> Any:
-    """Rows of the users catalogue that may refuse, of people whom a link of after `seq` (or `us`) names."""
-    link, user = schema.catalogue.alias("link"), schema.catalogue.alias("user")
-    named, known, other = schema.links, schema.people.alias("known"), schema.people.alias("other")
-    app_id = link.c.app_id
-    late = (link.c.change_seq > bindparam("seq")) | (link.c.changed_us >= bindparam("us"))
-    return (
-        select(user.c.key, user.c.payload)
-        .distinct()
-        .select_from(
-            link.join(named, and_(named.c.app_id == app_id, named.c.link_id == link.c.key))
-            .join(known, and_(known.c.app_id == app_id, known.c.id == named.c.value))
-            .join(other, and_(other.c.app_id == app_id, other.c.user_id == known.c.user_id))
-            .join(user, and_(user.c.app_id == app_id, user.c.name == "users", user.c.key == other.c.id))
-        )
-        .where(app_id == bindparam("app_id"), link.c.name == "identities", late, user.c.payload.contains(REFUSES))
-    )
-
-
-_LINKED_TO_REFUSAL = _linked_to_refusal()
 _STATE = _statement()
 _LINKED = _linked_statement()

@@ -34,10 +34,11 @@ import pyarrow.parquet as pq
 from ibis.backends import BaseBackend
 from ibis.backends.duckdb import Backend
 
-from portraits import places, scenes
+from portraits import scenes
 from portraits.build import ROW_GROUP, fields
 from portraits.engine import connect, engine
 from portraits.features import FAMILIES, REGISTRY
+from portraits.grains import places
 from portraits.local import to_us
 from portraits.past import COLUMNS, Past
 from portraits.sample.history import history

@@ -10,8 +10,8 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
+from portraits.grains.tags import HALF_SURE, KEPT, NANO, Tagged
 from portraits.local import DAY_US, Now
-from portraits.tags import HALF_SURE, KEPT, NANO, Tagged
 
 
 def contents(events: ir.Table, trades: ir.Table, catalogue: ir.Table) -> ir.Table:

@@ -9,7 +9,7 @@ import pytest
 
 from portraits.build import fields
 from portraits.features import REGISTRY
-from portraits.sharing import GENERATIONS
+from portraits.grains.sharing import GENERATIONS
 
 WANTED = [field for field in REGISTRY.values() if field.family == "social" or field.name == "shares"]
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

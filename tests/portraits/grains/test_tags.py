@@ -10,7 +10,7 @@ import pytest
 
 from portraits.build import fields
 from portraits.features import REGISTRY
-from portraits.tags import KEPT, price_band
+from portraits.grains.tags import KEPT, price_band
 
 Row = dict[str, Any]
 TASTE = [field for field in REGISTRY.values() if field.family == "taste"]

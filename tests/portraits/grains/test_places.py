@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from portraits.build import fields
 from portraits.features import REGISTRY
-from portraits.places import ALPHABET, decode
+from portraits.grains.places import ALPHABET, decode
 
 WANTED = [field for field in REGISTRY.values() if field.family == "place"]
 
