@@ -146,7 +146,7 @@ class _Teller:
         told = self.chance("buy_30d")
         if told is None:
             return None
-        text = self.say(f"Likely to buy within 30 days: {told}", f"30天内购买的可能性：{told}")
+        text = self.say(f"Chance to buy within 30 days: {told}", f"30天内购买的可能性：{told}")
         gone = self.chance("churn") if self.of("churn_days") else None
         if gone is not None:
             days = self.of("churn_days")

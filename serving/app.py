@@ -68,7 +68,7 @@ class Api:
         grant = self._context.tenants.remembered(authorization)
         grant.need(route.scope)
         body = route.form.read(_parse(await _body(scope, receive)))
-        return Call(self._context, grant, authorization, body)
+        return Call(self._context, grant, authorization, body, receive)
 
 
 class _Unexpected(HuaxiangError):

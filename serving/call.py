@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from serving.context import Context
 from serving.stores.store import OnlineState
 from serving.tenants import Grant
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Call:
-    """`body` holds every field of the route's form; `grant` is provisional until `confirm` or `state`."""
+    """`body` holds every field of the route's form; `grant` is provisional until `confirm` or `state`.
+
+    `receive`: of ASGI, after the body was read.
+    """
 
     context: Context
     grant: Grant
     authorization: str
     body: dict[str, Any]
+    receive: Receive
 
     @property
     def app_id(self) -> str:
@@ -33,6 +43,20 @@ class Call:
         state = self.context.store.state(self.app_id, user_id)
         self._confirm(state.revision)
         return state
+
+    async def unless_gone(self, answer: Coroutine[Any, Any, T]) -> T:
+        """What `answer` gives; it is cancelled as soon as whoever asked closes the connection, for what takes seconds
+        and changes nothing. Raises ClientDisconnect."""
+        answering = asyncio.ensure_future(answer)
+        leaving = asyncio.ensure_future(self.receive())  # after the body nothing else is received
+        try:
+            await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                raise ClientDisconnect
+            return answering.result()
+        finally:
+            answering.cancel()
+            leaving.cancel()
 
     def _confirm(self, revision: int) -> None:
         self.grant = self.context.tenants.confirm(self.grant, self.authorization, revision)

@@ -1,8 +1,9 @@
 """Conditions on behaviour, as columns of truth for whoever did any of it.
 
 All counts and sums of all rules are one aggregation of the rows that any of them asks for, joined to a flag for each
-kind of item that any of them names. Days are counted from rows of one a visitor and day, and each sequence follows the
-moments of its own steps: both read little, and neither collects anything.
+kind of item that any of them names. Days are counted from rows of one a visitor and day, and sequences follow the
+moments of their steps, a few sequences each their own and many of them shared ones: neither collects anything, and the
+parts of a question stay few, however much is asked.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import ibis.expr.types as ir
 from portraits.history import CATEGORY_SEPARATOR
 from portraits.local import DAY_US, Zone, day_number, from_us
 from portraits.rules import nodes
-from portraits.rules.grammar import WINDOW_DAYS
+from portraits.rules.grammar import STEPS, WINDOW_DAYS
 from portraits.rules.match import COMPARE as HOLDS
 from portraits.rules.match import Moment
 from portraits.rules.nodes import Did, First, What
 from portraits.rules.values import LEVELS
 from portraits.segments.asking import COMPARE, Tables, all_of, any_of, parts_of
+
+FOLLOWED = 8
+"""Into how many parts sequences are put: so many follow the moments of their own steps, more share them."""
 
 Names: TypeAlias = Mapping[Any, str]
 """Conditions on behaviour -> the names of their columns."""
@@ -33,7 +37,8 @@ def asked_of_behaviour(asked: Names, tables: Tables, moment: Moment) -> list[ir.
     counted = {one: name for one, name in asked.items() if isinstance(one, Did | First) and one not in daily}
     parts = [ask(some, tables, moment) for ask, some in ((_counted, counted), (_on_days, daily)) if some]
     in_order = [(one, name) for one, name in asked.items() if isinstance(one, nodes.Sequence)]
-    return parts + [_followed(one, name, tables, moment) for one, name in in_order]
+    shared = [dict(in_order[n::FOLLOWED]) for n in range(min(FOLLOWED, len(in_order)))]
+    return parts + [_followed(some, tables, moment) for some in shared]
 
 
 def of_nothing(asked: Any) -> bool:
@@ -72,24 +77,36 @@ def _on_days(asked: Names, tables: Tables, moment: Moment) -> ir.Table:
     return _answers(asked, number, tables, moment)
 
 
-def _followed(asked: nodes.Sequence, name: str, tables: Tables, moment: Moment) -> ir.Table:
-    """Whether all steps were taken, in order.
+def _followed(asked: Names, tables: Tables, moment: Moment) -> ir.Table:
+    """Whether all steps of each sequence were taken, in order.
 
     For each moment: the latest earlier moment at which the steps so far were complete. Events of one moment are one
     row, so that no step follows another within it.
     """
-    rows = _Rows([(step, asked.within_days) for step in asked.steps], tables, moment)
-    steps = {f"step_{n}": rows.is_one(step, asked.within_days).any() for n, step in enumerate(asked.steps)}
-    moments = rows.table.group_by(tables.key, "us").aggregate(**steps)
+    spans = dict.fromkeys((step, one.within_days) for one in asked for step in one.steps)
+    rows = _Rows(list(spans), tables, moment)
+    taken = {span: f"step_{n}" for n, span in enumerate(spans)}
+    moments = rows.table.group_by(tables.key, "us").aggregate(
+        [rows.is_one(*span).any().name(name) for span, name in taken.items()]
+    )
     before = ibis.window(group_by=tables.key, order_by="us", rows=(None, -1))
-    moments = moments.mutate(reached=ibis.ifelse(moments.step_0, moments.us, None))
-    for step in list(steps)[1:]:
-        moments = moments.mutate(earlier=moments.reached.max().over(before))
-        follows = moments[step] & moments.earlier.notnull()
-        if asked.gap_days is not None:
-            follows &= moments.us - moments.earlier <= asked.gap_days * DAY_US
-        moments = moments.mutate(reached=ibis.ifelse(follows, moments.us, None))
-    return moments.group_by(tables.key).aggregate(moments.reached.notnull().any().name(name))
+    for place in range(STEPS[1]):
+        reached = {}
+        for one, name in asked.items():
+            if place < len(one.steps):
+                holds = moments[taken[one.steps[place], one.within_days]]
+                if place:
+                    holds &= _in_time(moments.us, moments[name].max().over(before), one)
+                reached[name] = ibis.ifelse(holds, moments.us, None)
+        moments = moments.mutate(reached)
+    return moments.group_by(tables.key).aggregate([moments[name].notnull().any().name(name) for name in asked.values()])
+
+
+def _in_time(us: ir.IntegerValue, earlier: ir.IntegerValue, asked: nodes.Sequence) -> ir.BooleanValue:
+    """The steps before were taken, and not too long before; never null."""
+    if asked.gap_days is None:
+        return earlier.notnull()
+    return (us - earlier <= asked.gap_days * DAY_US).fill_null(False)
 
 
 class _Rows:

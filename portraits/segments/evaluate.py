@@ -9,7 +9,7 @@ answer for one visitor is that of `portraits.rules.match`.
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import ibis.expr.types as ir
 
@@ -42,11 +42,19 @@ def _answers(asked: Mapping[str, Node], tables: Tables, moment: Moment) -> ir.Ta
     of_behaviour = {one: name for one, name in names.items() if one not in of_portraits}
     of_tags = {one: of_portraits.pop(one) for one in names if isinstance(one, Tagged) and tables.tags is not None}
     people = tables.portraits.select(tables.key, *asked_of_portraits(of_portraits, tables.portraits, moment))
-    for part in [*asked_of_tags(of_tags, tables), *asked_of_behaviour(of_behaviour, tables, moment)]:
-        people = people.left_join(part, tables.key).drop(f"{tables.key}_right")
+    parts = [*asked_of_tags(of_tags, tables), *asked_of_behaviour(of_behaviour, tables, moment)]
+    people = _joined(people, parts, tables.key)
     joined = {one: name for one, name in names.items() if one not in of_portraits}
     people = people.mutate({name: people[name].fill_null(of_nothing(one)) for one, name in joined.items()})
     return people.select(tables.key, *(_combined(node, people, names).name(name) for name, node in asked.items()))
+
+
+def _joined(people: ir.Table, parts: Sequence[ir.Table], key: str) -> ir.Table:
+    """Everyone, with the columns of the parts. One chain: joins of joins would be as deep as there are parts."""
+    chain = people
+    for n, part in enumerate(parts):
+        chain = chain.left_join(part.rename({f"key_{n}": key}), [(key, f"key_{n}")])
+    return chain.select(*people.columns, *(name for part in parts for name in part.columns if name != key))
 
 
 def _combined(node: Node, answered: ir.Table, names: Mapping[Condition, str]) -> ir.BooleanValue:

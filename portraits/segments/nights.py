@@ -4,7 +4,7 @@ A night is one Parquet file, sorted by user_id, with one row a visitor: the life
 whole number whose bit n - 1 says whether line n of its rule was true; line 1 is the whole rule, so bit 0 is the
 membership. Segments come and go, hence each night has columns of its own and a file of its own (a table with one
 schema would have to change under its readers); a file appears whole or not at all, is the unit of retention, and is
-rewritten when a visitor is forgotten. What each segment meant that night is in the file's metadata.
+rewritten when a visitor is forgotten or refuses. What each segment meant that night is in the file's metadata.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def forget(folder: Path, user_ids: Collection[str]) -> int:
         unfinished.unlink()
     gone = pa.array(sorted(user_ids), pa.string())
     rewritten = 0
-    for path in _files(folder):
+    for path in _files(folder) if user_ids else ():
         file = pq.ParquetFile(path)
         held = any(pc.any(pc.is_in(batch[USER], value_set=gone)).as_py() for batch in file.iter_batches(columns=[USER]))
         if held:

@@ -6,8 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from portraits.rules.nodes import And, Line, Or, Rule
+
+BATCH_ROWS = 262_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +46,51 @@ class Preview:
 
 def preview(rule: Rule, told: ir.Table) -> Preview:
     """Counts everything in one pass over `told`: one row a visitor, a boolean column for each line of the rule
-    (`evaluate.lines`)."""
+    (`evaluate.lines`).
+
+    The engine tells every line of every visitor, a bit each, and the bits are counted here: as sums of the engine's,
+    each part of a group with those above it, hundreds of conditions would take seconds to be put into words.
+    """
     lines = rule.lines()
-    sums: dict[str, ir.Value] = {"base": told.count()}
-    for line in lines:
-        holds = told[f"line_{line.number}"]
-        sums[f"own_{line.number}"] = holds.sum()
-        together = _with_the_parts_above(line, lines, told)
-        if together is not None:
-            sums[f"together_{line.number}"] = together.sum()
-    counted = told.aggregate(**sums).to_pyarrow().to_pylist()[0]
-    numbers = {name: int(number or 0) for name, number in counted.items()}
-    return Preview(numbers["own_1"], numbers["base"], tuple(_line(line, lines, numbers) for line in lines))
+    columns = told.select([f"line_{line.number}" for line in lines])
+    base, own = 0, dict.fromkeys((line.number for line in lines), 0)
+    together = dict.fromkeys((line.number for line in lines if isinstance(_group(line, lines), And | Or)), 0)
+    for batch in columns.to_pyarrow_batches(chunk_size=BATCH_ROWS):
+        base += len(batch)
+        above: dict[int, pa.BooleanArray] = {}
+        for line, holds in zip(lines, batch.columns, strict=True):
+            own[line.number] += holds.true_count
+            if line.number in together:
+                found, above[line.parent] = _with_those_above(_group(line, lines), holds, above.get(line.parent))
+                together[line.number] += found.true_count
+    counted = (_line(line, lines, own[line.number], together.get(line.number)) for line in lines)
+    return Preview(own[1], base, tuple(counted))
 
 
-def _line(line: Line, lines: tuple[Line, ...], numbers: dict[str, int]) -> LineCount:
-    together = numbers.get(f"together_{line.number}")
+def _line(line: Line, lines: tuple[Line, ...], own: int, together: int | None) -> LineCount:
     group = _group(line, lines)
     return LineCount(
         line.number,
         line.path,
         line.depth,
         line.parent,
-        numbers[f"own_{line.number}"],
+        own,
         together if isinstance(group, Or) else None,
         together if isinstance(group, And) else None,
     )
 
 
-def _with_the_parts_above(line: Line, lines: tuple[Line, ...], told: ir.Table) -> ir.Value | None:
-    """What a part of a group has to itself ("or"), or still holds after the parts before it ("and")."""
-    group = _group(line, lines)
-    if not isinstance(group, And | Or):
-        return None
-    holds = told[f"line_{line.number}"]
-    for above in lines:
-        if above.parent == line.parent and above.number < line.number:
-            column = told[f"line_{above.number}"]
-            holds = holds & (column if isinstance(group, And) else ~column)
-    return holds
+def _with_those_above(
+    group: And | Or, holds: pa.BooleanArray, above: pa.BooleanArray | None
+) -> tuple[pa.BooleanArray, pa.BooleanArray]:
+    """Whom a part has to itself ("or"), or still holds after the parts before it ("and"); and what these parts and
+    it come to."""
+    if above is None:
+        return holds, holds
+    if isinstance(group, And):
+        left = pc.and_(above, holds)
+        return left, left
+    return pc.and_not(holds, above), pc.or_(above, holds)
 
 
 def _group(line: Line, lines: tuple[Line, ...]) -> Any:

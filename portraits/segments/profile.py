@@ -53,12 +53,13 @@ class Cell:
 @dataclass(frozen=True, slots=True)
 class Profile:
     """`inside` members against `base` visitors; `suppressed`: by field, how many values are not told: too small, or
-    beyond MOST_VALUES."""
+    beyond MOST_VALUES. `too_small`: nothing is told, since the members or who is outside are a small group."""
 
     inside: int
     base: int
     cells: tuple[Cell, ...]
     suppressed: Mapping[str, int]
+    too_small: bool = False
 
 
 def profile(
@@ -80,7 +81,7 @@ def profile(
     with people.cache() as kept:  # every field asks it anew
         total = _total(kept)
         if not may_be_told(total, least):
-            return Profile(total.inside, total.base, (), {})
+            return Profile(total.inside, total.base, (), {}, too_small=True)
         counted = _counts(kept, fields, names)
     shown = {name: _told(fields[name], counted.get(name, []), least)[:MOST_VALUES] for name in names}
     cells = [_cell(name, count, total) for name in names for count in shown[name]]

@@ -12,6 +12,7 @@ from typing import Any
 
 LANGUAGES = ("en", "zh")
 BUYS = {"type": "purchase"}
+COMES = {"type": ["launch", "page_view", "item_view", "content_view", "search", "cart", "store_enter", "purchase"]}
 INTEREST = {"type": ["item_view", "search", "cart", "favorite"]}
 
 
@@ -33,6 +34,11 @@ def _within(window: int, what: Mapping[str, Any], **more: Any) -> dict[str, Any]
     return {"did": dict(what), "within_days": window, **more}
 
 
+def _and_no_purchase(days: int, *parts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a night said of a customer, until the next purchase. Of the last 2 days: the night may be of yesterday."""
+    return {"and": [*parts, {"not": _within(days, BUYS)}]}
+
+
 def _one(name: str, title: tuple[str, str], rule: Mapping[str, Any], use: tuple[str, str]) -> ReadyMade:
     """Texts are pairs: English, Chinese."""
     return ReadyMade(name, dict(zip(LANGUAGES, title, strict=True)), rule, dict(zip(LANGUAGES, use, strict=True)))
@@ -42,7 +48,12 @@ _ALL = (
     _one(
         "newcomers",
         ("Newcomers: first seen within 7 days", "新访客：7天内首次到访"),
-        _field("first_seen", "within_days", 7),
+        {
+            "or": [
+                _field("first_seen", "within_days", 7),
+                {"and": [_field("actions", "=", 0), _within(7, COMES)]},  # who first came since the night
+            ]
+        },
         ("Greet them and show what sells best.", "欢迎新客，展示热销商品。"),
     ),
     _one(
@@ -78,25 +89,27 @@ _ALL = (
     _one(
         "slipping",
         ("Slipping away: late by more than two of their own gaps", "正在流失：超过自身购买间隔两倍未购买"),
-        _field("stage", "=", "slipping"),
+        _and_no_purchase(2, _field("stage", "=", "slipping")),
         ("Call them back before they sleep.", "在沉睡前召回。"),
     ),
     _one(
         "about-to-churn",
         ("About to churn: likely to leave, and worth keeping", "即将流失：流失概率高且有价值"),
-        {"and": [_field("churn", ">=", 0.5), _field("orders", ">=", 2), {"not": _field("stage", "=", "asleep")}]},
+        _and_no_purchase(
+            2, _field("churn", ">=", 0.5), _field("orders", ">=", 2), {"not": _field("stage", "=", "asleep")}
+        ),
         ("An offer that pays for itself.", "用能回本的优惠挽留。"),
     ),
     _one(
         "asleep-high-value",
         ("High value, asleep", "沉睡高价值客户"),
-        {"and": [_field("stage", "=", "asleep"), _field("money_class", ">=", 4)]},
+        _and_no_purchase(2, _field("stage", "=", "asleep"), _field("money_class", ">=", 4)),
         ("The dearest customers to lose: a personal word.", "流失代价最高的客户：个性化召回。"),
     ),
     _one(
         "lapsed",
         ("Lapsed: a customer once, asleep now", "已沉睡客户"),
-        _field("stage", "=", "asleep"),
+        _and_no_purchase(2, _field("stage", "=", "asleep")),
         ("The last, cheapest try.", "低成本的最后一次召回。"),
     ),
     _one(
@@ -108,7 +121,7 @@ _ALL = (
     _one(
         "due-now",
         ("Due: the next order is due within 7 days by their own rhythm", "到期复购：按自身节奏7天内应再次购买"),
-        _field("due_date", "next_days", 7),
+        _and_no_purchase(1, _field("due_date", "next_days", 7)),  # who buys daily is due again tomorrow
         ("A reminder on the right day needs no discount.", "在恰当的日子提醒，无需折扣。"),
     ),
     _one(

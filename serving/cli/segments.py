@@ -8,8 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow
 import typer
 from rich.table import Table
 
@@ -17,10 +16,12 @@ from portraits.errors import InvalidValue
 from portraits.rules import in_words
 from portraits.segments.lookalike import lookalikes
 from portraits.segments.movement import Migration, growth, migration
+from portraits.segments.suppression import LEAST
 from serving.cli.output import App, AsJson, OutFile, show, table
 from serving.segments import definitions
 from serving.segments.counting import profile_to_dict
-from serving.segments.desk import RANDOM, WRITERS, Cap, Desk
+from serving.segments.desk import RANDOM, Cap, Desk
+from serving.segments.files import check_ending, write_rows
 from serving.segments.wording import lines_in_words
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -200,6 +201,8 @@ def migrate_segment(
     """Show who joined and left a segment between two nights: from which stage to which, by which line of its rule."""
     desk = _desk(app)
     before, after = desk.night("--from", since, 2), desk.night("--to", until, 1)
+    if before.as_of > after.as_of:
+        raise InvalidValue("--from", before.as_of.isoformat(), f"no later than --to, {after.as_of.isoformat()}")
     moved = migration(desk.con, before, after, name)
     told = asdict(moved) | {"stages": [stage._asdict() for stage in moved.stages]}
     told["lines"] = None if moved.lines is None else [line._asdict() for line in moved.lines]
@@ -217,8 +220,7 @@ def find_lookalikes(
     as_json: AsJson = False,
 ) -> None:
     """Find the visitors most like the members of a segment, and say how well hidden members were found."""
-    if out.suffix.lower() not in WRITERS:
-        raise InvalidValue("--out", out.name, f"a name that ends with {' or '.join(WRITERS)}")
+    check_ending(out)
     desk = _desk(app)
     asked = desk.rule(name, rule)
     members = desk.people.members(asked).select("user_id").to_pyarrow()["user_id"].to_pylist()
@@ -226,10 +228,7 @@ def find_lookalikes(
     found = lookalikes(desk.portraits, members, n + len(left_out))
     kept = [user not in left_out for user in found.table["user_id"].to_pylist()]
     chosen = found.table.filter(pyarrow.array(kept, pyarrow.bool_())).slice(0, n)
-    unfinished = out.with_name(f".{out.name}.tmp")
-    write = pyarrow.csv.write_csv if out.suffix.lower() == ".csv" else pyarrow.parquet.write_table
-    write(chosen, unfinished)
-    unfinished.replace(out)
+    write_rows(chosen, out)
     quality = asdict(found.quality)
     told = {"rows": len(chosen), "out": str(out), "members": found.members, "quality": quality}
     auc = found.quality.auc
@@ -250,6 +249,9 @@ def _names(text: str) -> list[str]:
 
 def _cells(told: dict[str, Any]) -> Iterator[str | Table]:
     yield f"{told['members']:,} members against {told['base']:,} visitors"
+    if told["too_small"]:
+        yield f"too small to tell: it takes {LEAST} members, and {LEAST} visitors of the base outside"
+        return
     clear = [one for one in told["cells"] if one["q"] is not None and one["q"] <= Q_SHOWN]
     clear.sort(key=lambda one: -(one["tgi"] or 0))
     headers = ("field", "value", "members", "share", "base share", "TGI", "q")

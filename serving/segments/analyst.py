@@ -1,7 +1,8 @@
 """The parent of the process that counts (`counter`): starts it when first asked, stops it when it takes too long.
 
-One question at a time and a short queue. A question that passes its deadline has its process killed, since DuckDB
-cannot be hurried; the next question starts another. Starting one has a deadline of its own.
+One question at a time, the apps in turn (`turns`). A question that passes its deadline has its process killed, since
+DuckDB cannot be hurried; the next question starts another. Waiting has a deadline, too, and both together are shorter
+than that of a request; a question that has waited too long, or that nobody waits for any more, is never begun.
 """
 
 from __future__ import annotations
@@ -19,12 +20,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from portraits.errors import Busy, HuaxiangError, Interrupted, TookTooLong
+from serving.segments.turns import Turns
 from serving.settings import ProcessSettings
 
 ANSWER_S = 10.0
+"""Of one question from its turn on."""
+WAIT_S = 14.0
+"""For its turn."""
 STARTING_S = 60.0
-MOST_WAITING = 8
-"""Questions that may wait for the one that is being answered."""
+"""After which a process that is not ready is given up. A question does not wait so long; the one after it may find it
+ready."""
+MOST_WAITING = 2
+"""Questions of one app that may wait for the one that is being answered."""
 COUNTING = "counting"
 READY: Mapping[str, Any] = {"ready": True}
 """The first line of the counting process."""
@@ -43,23 +50,25 @@ class Told(HuaxiangError):
 class Analyst:
     """Asks the counting process from a running event loop, which goes on with other requests meanwhile."""
 
-    def __init__(self, process: ProcessSettings, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, process: ProcessSettings, answer_s: float = ANSWER_S, wait_s: float = WAIT_S) -> None:
         self._child = Child(process, answer_s)
+        self._wait_s = wait_s
         self._thread = ThreadPoolExecutor(1, "analyst")
-        self._waiting = 0
+        self._turns = Turns(COUNTING, MOST_WAITING)
 
     async def ask(self, question: Question) -> dict[str, Any]:
-        """The answer (see `counter.QUESTIONS`).
+        """The answer (see `counter.QUESTIONS`). Who is cancelled waits no more, and is not asked for.
 
-        Raises Busy (too many wait), TookTooLong, Interrupted, and what the counting process says.
+        Raises Busy (too many of the app wait, or its turn does not come), TookTooLong, Interrupted, and what the
+        counting process says.
         """
-        if self._waiting > MOST_WAITING:
-            raise Busy(COUNTING, f"{MOST_WAITING} questions already wait")
-        self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._child.ask, question)
-        finally:
-            self._waiting -= 1
+            await self._turns.take(question["app_id"], self._wait_s)
+        except TimeoutError:
+            raise Busy(COUNTING, f"{self._wait_s:g} s were not enough for those before it") from None
+        running = asyncio.get_running_loop().run_in_executor(self._thread, self._child.ask, question)
+        running.add_done_callback(lambda _: self._turns.give_back())
+        return await asyncio.shield(running)  # the process is at it until it is done, whoever waits
 
     @property
     def pid(self) -> int | None:
@@ -85,6 +94,8 @@ class Child:
         self._running: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._read = b""
+        self._ready = False
+        self._started = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -92,14 +103,18 @@ class Child:
 
     def ask(self, question: Question) -> dict[str, Any]:
         """See `Analyst.ask`."""
-        seconds = STARTING_S
+        seconds = self.answer_s
+        until = time.monotonic() + seconds
         try:
             if self.pid is None:
-                self._start(time.monotonic() + seconds)
-            seconds = self.answer_s
-            return self._exchange(question, time.monotonic() + seconds)
+                self._start()
+            if not self._ready:
+                self._receive(until)
+                self._ready = True
+            return self._exchange(question, until)
         except TimeoutError:
-            self.stop()
+            if self._ready or time.monotonic() > self._started + STARTING_S:
+                self.stop()
             raise TookTooLong(COUNTING, seconds) from None
 
     def stop(self) -> None:
@@ -114,8 +129,9 @@ class Child:
             self._folder.cleanup()
             self._folder = None
 
-    def _start(self, until: float) -> None:
+    def _start(self) -> None:
         self.stop()
+        self._ready, self._started = False, time.monotonic()
         self._folder = tempfile.TemporaryDirectory(prefix="huaxiang-counting-", ignore_cleanup_errors=True)
         self._read = b""
         self._running = subprocess.Popen(
@@ -128,7 +144,6 @@ class Child:
         )
         for pipe in (self._running.stdin, self._running.stdout):
             os.set_blocking(pipe.fileno(), False)  # type: ignore[union-attr]
-        self._receive(until)
 
     def _exchange(self, question: Question, until: float) -> dict[str, Any]:
         self._send(question, until)

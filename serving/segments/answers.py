@@ -49,6 +49,7 @@ SEGMENT_ANSWERS: dict[str, dict[str, Any]] = {
     | {
         "members": _COUNT,
         "base": _COUNT,
+        "too_small": {"type": "boolean"},
         "suppressed": {"type": "object", "additionalProperties": _COUNT},
         "cells": _rows_of(
             field=_WORD,

@@ -48,7 +48,7 @@ class Counter:
     def __init__(self, process: ProcessSettings, folder: Path) -> None:
         self._process = process
         self._folder = folder
-        self._open: OrderedDict[tuple[str, str], tuple[Backend, People]] = OrderedDict()
+        self._open: OrderedDict[tuple[str, str, str], tuple[Backend, People]] = OrderedDict()
 
     def answer(self, question: Question) -> dict[str, Any]:
         """The answer, or the error as it becomes one of HTTP."""
@@ -79,9 +79,9 @@ class Counter:
         return profile_to_dict(people.profile(_rule(people, question, "rule"), base, question["fields"]))
 
     def _people(self, question: Question) -> People:
-        app_id, version = question["app_id"], question["version"]
-        known = self._open.pop((app_id, version), None) or self._opened(app_id, version, question["time_zone"])
-        self._open[app_id, version] = known
+        which = question["app_id"], question["version"], question["time_zone"]
+        known = self._open.pop(which, None) or self._opened(*which)
+        self._open[which] = known
         while len(self._open) > KEEP_OPEN:
             _, (con, _) = self._open.popitem(last=False)
             con.disconnect()
@@ -93,7 +93,8 @@ class Counter:
         portraits = PortraitSet(portraits_folder(self._process, app_id, version))
         if portraits.manifest["app_id"] != app_id:
             raise NothingThere("portraits", version, f"publish them with: huaxiang nightly --app {app_id}")
-        con = connect(memory_limit=MEMORY, threads=THREADS, temp=self._folder / f"{app_id}-{version}")
+        spill = self._folder / f"{app_id}-{version}-{time_zone.replace('/', '-')}"
+        con = connect(memory_limit=MEMORY, threads=THREADS, temp=spill)
         tables = laid_out_tables(con, portraits.path)
         return con, People(tables, moment_of(portraits, time_zone), portraits.fields)
 

@@ -83,4 +83,5 @@ def profile_to_dict(told: Profile) -> dict[str, Any]:
         }
         for cell in told.cells
     ]
-    return {"members": told.inside, "base": told.base, "cells": cells, "suppressed": dict(told.suppressed)}
+    figures = {"members": told.inside, "base": told.base, "too_small": told.too_small}
+    return figures | {"cells": cells, "suppressed": dict(told.suppressed)}

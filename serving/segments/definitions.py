@@ -6,6 +6,7 @@ Plain Python: requests and commands use it alike.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from sqlalchemy import Connection
 
 from portraits.errors import InUse, InvalidRule, InvalidValue, NothingThere
 from portraits.field import Field
+from portraits.history import ID_LIMIT
 from portraits.rules import Rule, parse, parse_text
 from portraits.segments import readymade
 from portraits.segments.readymade import READY_MADE
@@ -22,7 +24,10 @@ from serving.stores import Store
 from serving.stores.segments import Rules, Segment, Wanted, drop_segment, put_segment
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
-TITLE_LIMIT = 200
+TITLE_LIMIT = ID_LIMIT
+"""Characters, as of any text of a request."""
+UNPRINTED = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories of what is no part of a line of text: control characters, halves of pairs, line ends."""
 READY_MADE_VERSION = 0
 
 
@@ -41,11 +46,12 @@ class Known:
 
 
 class Definitions:
-    """The segments of one app at one moment. `fields`: those of its published portraits."""
+    """The segments of one app at one moment, each parsed once. `fields`: those of its published portraits."""
 
     def __init__(self, fields: Mapping[str, Field], saved: Mapping[str, Segment]) -> None:
         self.fields = fields
         self._saved = saved
+        self._parsed: dict[str, Rule | InvalidRule] = {}
         self.rules: Rules = known_rules({name: segment.rule for name, segment in saved.items()})
 
     @classmethod
@@ -77,7 +83,16 @@ class Definitions:
 
     def rule(self, name: str) -> Rule:
         """The parsed rule of a segment. Raises NothingThere; InvalidRule where the portraits lack a field of it."""
-        return self.parse(self.known(name).rule)
+        if name not in self._parsed:
+            told = self.known(name).rule
+            try:
+                self._parsed[name] = self.parse(told)
+            except InvalidRule as problem:
+                self._parsed[name] = problem
+        found = self._parsed[name]
+        if isinstance(found, InvalidRule):
+            raise found.with_traceback(None)
+        return found
 
     def parse(self, rule: Any) -> Rule:
         """A rule over the app's fields and segments. Raises InvalidRule."""
@@ -104,14 +119,21 @@ def save(connection: Connection, app_id: str, fields: Mapping[str, Field], wante
         with which a segment that refers to this one cannot be any more. TooMuch, UnknownApp.
     """
     check_name(wanted.name)
-    if len(wanted.title) > TITLE_LIMIT:
-        raise InvalidValue("title", wanted.title, f"at most {TITLE_LIMIT} characters")
+    _check_title(wanted.title)
     return put_segment(connection, app_id, wanted, partial(_check_saved, fields, wanted))
 
 
 def delete(connection: Connection, app_id: str, name: str) -> None:
-    """Deletes a definition inside a write transaction. Raises NothingThere; InUse where another one refers to it."""
-    drop_segment(connection, app_id, name, partial(_check_unused, name))
+    """Deletes a definition inside a write transaction.
+
+    Raises NothingThere; InvalidValue for a ready-made segment; InUse where another one refers to it.
+    """
+    try:
+        drop_segment(connection, app_id, name, partial(_check_unused, name))
+    except NothingThere:
+        if name in READY_MADE:
+            raise InvalidValue("name", name, "a segment that was saved: ready-made ones are always there") from None
+        raise
 
 
 def check_name(name: str) -> str:
@@ -121,6 +143,13 @@ def check_name(name: str) -> str:
     if name in READY_MADE:
         raise InvalidValue("name", name, "another name: this one is a ready-made segment's")
     return name
+
+
+def _check_title(title: str) -> None:
+    if len(title) > TITLE_LIMIT:
+        raise InvalidValue("title", title, f"at most {TITLE_LIMIT} characters")
+    if any(unicodedata.category(one) in UNPRINTED for one in title):
+        raise InvalidValue("title", ascii(title), "a line of text, without control characters")
 
 
 def known_rules(saved: Rules) -> Rules:

@@ -25,13 +25,12 @@ from portraits.settings import AppSettings
 from serving.publish import portraits_folder
 from serving.segments.counting import People
 from serving.segments.definitions import Definitions
+from serving.segments.files import check_ending, write_rows
 from serving.segments.night import folder_of
 from serving.settings import ProcessSettings
 from serving.stores import Store
 
 RANDOM = "random"
-WRITERS: Mapping[str, str] = {".parquet": "to_parquet", ".csv": "to_csv"}
-"""End of a file's name -> how it is written."""
 
 
 class Cap(NamedTuple):
@@ -113,12 +112,9 @@ class Desk:
     def export(self, rule: Rule, out: Path, columns: Sequence[str] = (), cap: Cap | None = None) -> int:
         """Writes a segment's members, sorted by user_id, as CSV or Parquet by the file's name; how many.
 
-        `columns`: portrait fields beside user_id. The file appears whole or not at all. Raises InvalidValue,
-        UnknownName.
+        `columns`: portrait fields beside user_id. The rule is asked once. Raises InvalidValue, UnknownName.
         """
-        write = WRITERS.get(out.suffix.lower())
-        if write is None:
-            raise InvalidValue("--out", out.name, f"a name that ends with {' or '.join(WRITERS)}")
+        check_ending(out)
         for name in columns:
             if name not in self.fields:
                 raise UnknownName("field", name, self.fields)
@@ -126,11 +122,7 @@ class Desk:
         if cap is not None:
             members = self._capped(members, cap)
         wanted = list(dict.fromkeys(["user_id", *columns]))
-        unfinished = out.with_name(f".{out.name}.tmp")
-        getattr(members.select(wanted).order_by("user_id"), write)(unfinished)
-        count = int(members.count().to_pyarrow().as_py())
-        unfinished.replace(out)
-        return count
+        return write_rows(members.select(wanted).order_by("user_id"), out)
 
     def _capped(self, members: ir.Table, cap: Cap) -> ir.Table:
         check_size(cap.n)
@@ -138,4 +130,4 @@ class Desk:
             return by_score(members, cap.by, cap.n)
         ids = members.select("user_id").order_by("user_id").to_pyarrow()["user_id"]
         drawn: Any = ibis.memtable({"user_id": by_lot(ids, cap.n, cap.seed).to_pylist()}, schema={"user_id": "string"})
-        return members.semi_join(drawn, "user_id")
+        return self.people.tables.portraits.semi_join(drawn, "user_id")

@@ -24,7 +24,7 @@ from serving.stores.store import OnlineState
 
 NOBODY = {"total": 0, "base": 0, "lines": []}
 NO_OVERLAP = {"one": 0, "other": 0, "both": 0, "base": 0, "jaccard": None, "lift": None}
-NO_PROFILE: Mapping[str, Any] = {"members": 0, "base": 0, "cells": [], "suppressed": {}}
+NO_PROFILE: Mapping[str, Any] = {"members": 0, "base": 0, "too_small": True, "cells": [], "suppressed": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,7 @@ class Ground:
     async def of(cls, call: Call, user_id: str = "") -> Ground:
         """Confirms the key, reads the app. Raises StoreUnavailable, NotKnown."""
         state = call.state(user_id)
-        fields = await call.context.published.fields(call.app_id, state.active.portraits)
-        return cls(call, state, await asyncio.to_thread(Definitions.of, call.context.store, call.app_id, fields))
+        return cls(call, state, await call.context.published.segments(call.context.store, call.app_id, state))
 
     @property
     def version(self) -> Version | None:
@@ -60,8 +59,9 @@ class Ground:
         """
         if (asked["name"] is None) == (asked["rule"] is None):
             raise InvalidValue(f"{path}name", asked["name"], "either the name of a segment or a rule")
-        told = asked["rule"] if asked["name"] is None else self.segments.known(asked["name"]).rule
-        return told, self.segments.parse(told)
+        if asked["name"] is None:
+            return asked["rule"], self.segments.parse(asked["rule"])
+        return self.segments.known(asked["name"]).rule, self.segments.rule(asked["name"])
 
     def words(self, rule: Rule) -> str:
         return in_words(rule, self.call.body["lang"], self.call.grant.settings.currency)
@@ -78,7 +78,8 @@ class Ground:
         left_out = await asyncio.to_thread(store.left_out, app_id, version)
         about = {"app_id": app_id, "version": version.version, "time_zone": self.call.grant.settings.time_zone}
         others = {name: rule for told in rules for name, rule in needed(told, self.segments.rules).items()}
-        return await self.call.context.analyst.ask({**about, **question, "segments": others, "left_out": left_out})
+        asked = {**about, **question, "segments": others, "left_out": left_out}
+        return await self.call.unless_gone(self.call.context.analyst.ask(asked))
 
 
 async def post_save(call: Call) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """One visitor's answer to rules, now: the night's portrait and behaviour, and every event that was accepted since.
 
 The rules are the night's own (`portraits.rules.match`), so night and day can only differ in what happened meanwhile.
+Hundreds of them take half a second: they are asked on a thread, and other requests go on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from portraits.behaviour import acts_by_now, acts_of
@@ -28,21 +30,19 @@ async def answers(call: Call, state: OnlineState, rules: Mapping[str, Rule]) -> 
     model = await call.context.models.model(call.app_id, state)
     people = await call.context.published.people(call.app_id, state.active.portraits)
     person = await call.context.published.read(partial(_person, call, state, people))
-    moment = Moment(now_us() + 1, call.grant.zone, facts_of(model.catalogue))
-    return {name: match(rule, person, moment) for name, rule in rules.items()}
+    facts = _facts(model.catalogue, {act.item_id for act in person.acts if act.item_id is not None})
+    moment = Moment(now_us() + 1, call.grant.zone, facts.get)
+    return await asyncio.to_thread(lambda: {name: match(rule, person, moment) for name, rule in rules.items()})
 
 
-def facts_of(catalogue: Catalogue) -> Callable[[str], ItemFacts | None]:
-    """The catalogue as rules ask it."""
-
-    def facts(item_id: str) -> ItemFacts | None:
-        traits = catalogue.named_traits(item_id)
-        if traits is None:
-            return None
-        path, brand, tags = traits
-        return ItemFacts(CATEGORY_SEPARATOR.join(path[:LEVELS]), brand, tags)
-
-    return facts
+def _facts(catalogue: Catalogue, item_ids: Iterable[str]) -> dict[str, ItemFacts]:
+    """What rules ask of these items; read here, as the catalogue changes on the event loop."""
+    known = ((item_id, catalogue.named_traits(item_id)) for item_id in item_ids)
+    return {
+        item_id: ItemFacts(CATEGORY_SEPARATOR.join(traits[0][:LEVELS]), traits[1], traits[2])
+        for item_id, traits in known
+        if traits is not None
+    }
 
 
 def _person(call: Call, state: OnlineState, people: PortraitSet | None) -> Person:

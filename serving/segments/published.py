@@ -1,4 +1,4 @@
-"""The published portraits of each app, held open by a worker; and the fields of an app that has none yet."""
+"""What a worker holds of each app: its published portraits, or the fields that there can be, and its segments."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from portraits.field import Field
 from portraits.portrait_set import PortraitSet
 from serving.publish import portraits_folder
 from serving.segments.analyst import Analyst
+from serving.segments.definitions import Definitions
 from serving.settings import ProcessSettings
+from serving.stores import Store
 from serving.stores.nights import Version
+from serving.stores.store import OnlineState
 
 T = TypeVar("T")
 
@@ -26,6 +29,7 @@ class Published:
         self._analyst = analyst
         self._thread = ThreadPoolExecutor(1, "portraits")
         self._open: dict[str, tuple[str, PortraitSet]] = {}
+        self._segments: dict[str, tuple[int, Definitions]] = {}
         self._registry: Mapping[str, Field] | None = None
 
     async def people(self, app_id: str, version: Version | None) -> PortraitSet | None:
@@ -50,9 +54,21 @@ class Published:
         if people is not None:
             return people.fields
         if self._registry is None:
-            told = (await self._analyst.ask({"ask": "fields"}))["fields"]
+            told = (await self._analyst.ask({"ask": "fields", "app_id": app_id}))["fields"]
             self._registry = {field["name"]: Field.from_dict(field) for field in told}
         return self._registry
+
+    async def segments(self, store: Store, app_id: str, state: OnlineState) -> Definitions:
+        """The app's segments as of `state`: read again when its revision has moved, which every definition moves.
+
+        Raises StoreUnavailable.
+        """
+        fields = await self.fields(app_id, state.active.portraits)
+        revision, known = self._segments.get(app_id, (-1, None))
+        if known is None or revision != state.revision or known.fields is not fields:
+            known = await asyncio.to_thread(Definitions.of, store, app_id, fields)
+            self._segments[app_id] = (state.revision, known)
+        return known
 
     async def read(self, question: Callable[[], T]) -> T:
         """What `question` reads from a set's files."""

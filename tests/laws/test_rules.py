@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ from portraits.engine import connect
 from portraits.local import to_us
 from portraits.portrait_set import TABLE_FILE
 from portraits.rules import Act, ItemFacts, Moment, Person, match, match_lines, parse
+from portraits.rules.grammar import CONDITIONS
 from portraits.segments.evaluate import Tables, evaluate, lines
 from portraits.segments.tables import NUMBER, laid_out_tables, lay_out
 
@@ -129,6 +131,39 @@ def test_laid_out(rules: list[Row], people: People) -> None:
         answers = {row.pop("user_id"): row for row in con.to_pyarrow(named.drop(NUMBER)).to_pylist()}
         con.disconnect()
     assert answers == everyone(evaluate(parsed, plain, MOMENT))
+
+
+BUYS, VIEWS = {"type": "purchase"}, {"type": "item_view"}
+MANY: dict[str, Callable[[int], Row]] = {
+    "field": lambda n: {"field": "orders", "op": "!=", "value": n - 2},
+    "tag": lambda n: {"tag": world.PATHS[n % 7], "in": "categories", "weight": n / 200},
+    "times": lambda n: {"did": BUYS, "times": {"op": "<=", "value": n // 40}, "within_days": 1 + n % 180},
+    "days": lambda n: {"did": VIEWS, "days": {"op": "<=", "value": n // 40}, "within_days": 1 + n % 180},
+    "first": lambda n: {"first": {**VIEWS, "item_id": f"i{n % 5}"}, "within_days": 1 + n % 180},
+    "sequence": lambda n: {
+        "sequence": [BUYS, VIEWS, BUYS][: 2 + n % 2],
+        "within_days": 1 + n % 180,
+        "gap_days": 1 + n % 90,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_as_many_conditions_of_a_kind_as_may_be(kind: str) -> None:
+    """The engine can be asked whatever the grammar takes."""
+    acts = [act(kind, days) for days in range(0, 100, 3) for kind in ("purchase", "item_view")]
+    portrait: Row = {name: field.empty for name, field in world.FIELDS.items()}
+    people: People = [(portrait, acts), (portrait, acts[30:]), (portrait, acts[:1]), (portrait, [])]
+    parsed = parse({"or": [MANY[kind](n) for n in range(CONDITIONS)]}, world.FIELDS)
+    known = by_day(people, world.NOW)
+    for user, said in everyone(lines(parsed, tables_of(people), MOMENT)).items():
+        assert list(said.values()) == match_lines(parsed, known[user], MOMENT)
+
+
+def act(kind: str, days: int) -> Row:
+    """Of a day: views an hour before purchases."""
+    ts = world.NOW - timedelta(days=days, hours=1 + (kind == "item_view"))
+    return {**dict.fromkeys(behaviour.COLUMNS), "ts": ts, "type": kind, "item_id": f"i{days % 5}", "amount": 100}
 
 
 @settings(max_examples=30)

@@ -175,7 +175,7 @@ def test_little_of_a_shopper() -> None:
 def test_what_is_likely_is_told_with_its_interval() -> None:
     told = {"buy_30d": 0.62, "buy_30d_low": 0.55, "buy_30d_high": 0.7, "value_90d": 5000.0}
     assert in_words(told, "CNY") == [
-        "Likely to buy within 30 days: 62% (55 to 70).",
+        "Chance to buy within 30 days: 62% (55 to 70).",
         "Expected to spend CNY 50.00 within 90 days.",
     ]
     told |= {"churn": 0.3, "churn_low": 0.2, "churn_high": 0.4, "churn_days": 90}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,29 @@ def test_a_first_purchase_ends_window_shopping_before_the_next_night() -> None:
     looks = [Act(now.us - 60 + second, "item_view", "tea") for second in range(5)]
     assert match(rule, Person(None, looks), now)
     assert not match(rule, Person(None, [*looks, Act(now.us - 1, "purchase", "tea")]), now)
+
+
+def test_who_came_a_second_ago_is_a_newcomer() -> None:
+    rule = parse(READY_MADE["newcomers"].rule, FIELDS, rules())
+    now = Moment(20_000 * DAY_US, UTC)
+    assert match(rule, Person(None, [Act(now.us - 1_000_000, "launch")]), now)
+    assert not match(rule, Person(None, []), now), "nobody has come"
+    timeless = dict.fromkeys(FIELDS) | {"actions": 3}
+    assert not match(rule, Person(timeless, [Act(now.us - 1, "launch")]), now), "the night knows them, but no dates"
+
+
+@pytest.mark.parametrize("name", ["slipping", "about-to-churn", "asleep-high-value", "lapsed", "due-now"])
+def test_a_purchase_ends_at_once_what_the_night_said_of_not_buying(name: str) -> None:
+    rule = parse(READY_MADE[name].rule, FIELDS, rules())
+    now = Moment(20_000 * DAY_US, UTC)
+    stage = "slipping" if name == "slipping" else "loyal" if name == "about-to-churn" else "asleep"
+    due = datetime.fromtimestamp(20_002 * DAY_US / 1e6, UTC).date()
+    told = {"stage": stage, "churn": 0.9, "orders": 5, "money_class": 5, "due_date": due}
+    portrait = dict.fromkeys(FIELDS) | told
+    assert match(rule, Person(portrait, []), now)
+    bought = Person(portrait, [Act(now.us, "purchase", "tea")])
+    assert not match(rule, bought, Moment(now.us + 1, UTC))
+    assert match(rule, bought, Moment(now.us + DAY_US, UTC)) == (name == "due-now"), "before the night has run, too"
 
 
 def test_each_finds_somebody_in_the_sample_shop_and_none_finds_all(tmp_path: Path) -> None:

@@ -37,6 +37,6 @@ def store(home: ProcessSettings) -> Iterator[Store]:
 
 @pytest.fixture
 def analyst(home: ProcessSettings) -> Iterator[Analyst]:
-    opened = Analyst(home, PATIENT_S)
+    opened = Analyst(home, PATIENT_S, PATIENT_S)
     yield opened
     opened.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,30 @@ def test_members_are_exported_whole_or_cut_to_size(shell: Shell, even: Path, tmp
     assert list(tmp_path.glob(".*.tmp")) == []
 
 
+def test_lists_are_json_text_in_csv(shell: Shell, even: Path, tmp_path: Path) -> None:
+    """And are read back as what they are; what CSV knows is left as it is."""
+    fields = "categories,last_seen,orders,due_date"
+    for out in (tmp_path / "out.parquet", tmp_path / "out.csv"):
+        assert shell.json("export", "--rule", even, "--out", out, "--fields", fields)["rows"] == len(EVEN_USERS)
+    with (tmp_path / "out.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    table = pq.read_table(tmp_path / "out.parquet")
+    told = json.loads(json.dumps(table["categories"].to_pylist(), default=datetime.isoformat))
+    assert [json.loads(row["categories"]) for row in rows] == told
+    assert all(json.loads(row["categories"])[0]["tag"] for row in rows)
+    assert [int(row["orders"]) for row in rows] == table["orders"].to_pylist()
+    assert [datetime.fromisoformat(row["last_seen"]) for row in rows] == table["last_seen"].to_pylist()
+    assert [row["user_id"] for row in rows] == EVEN_USERS
+
+
+def test_a_small_segment_s_profile_says_why_nothing_is_told(shell: Shell, tmp_path: Path) -> None:
+    few = tmp_path / "few.json"
+    few.write_text(json.dumps({"field": "orders", "op": ">=", "value": 10_000}))
+    assert "too small to tell" in shell("profile", "--rule", few)
+    assert shell.json("profile", "--rule", few)["too_small"] is True
+    assert shell.json("profile", "loyal", "--fields", "stage")["too_small"] is False
+
+
 def test_segments_are_compared_and_profiled(shell: Shell, even: Path) -> None:
     shared = shell.json("compare", "loyal", "--rule", even)
     assert (shared["one"], shared["other"], shared["both"]) == (USERS, USERS // 2, USERS // 2)
@@ -113,6 +137,7 @@ def test_nights_are_told_one_by_one_and_against_each_other(shell: Shell, home: P
     assert moved["stayed"] == min(before.values())
     assert sum(stage["joined"] for stage in moved["stages"]) == moved["joined"]
     assert "line that changed" in shell("migration", "loyal", "--from", "2026-01-21", "--to", "2026-03-02")
+    assert "no later than --to" in shell("migration", "loyal", "--from", "2026-03-02", "--to", "2026-01-21", code=2)
     assert "visitors" in shell("growth", "loyal")
 
 
@@ -143,7 +168,7 @@ def test_a_wrong_rule_names_its_line(shell: Shell, tmp_path: Path) -> None:
         (("export", "loyal", "--out", "out.txt"), 2, "--out"),
         (("export", "loyal", "--out", "out.csv", "--fields", "colour"), 2, "unknown field 'colour'"),
         (("export", "loyal", "--out", "out.csv", "--cap", "3", "--by", "stage"), 2, "unknown score"),
-        (("delete", "loyal"), 1, "no segment 'loyal'"),
+        (("delete", "loyal"), 2, "ready-made"),
         (("growth", "nobody"), 1, "no segment"),
     ],
 )

@@ -108,3 +108,22 @@ def test_the_segments_that_a_rule_needs() -> None:
     rules = {"a": {"segment": "b"}, "b": {"not": {"segment": "c"}}, "c": BUYERS, "d": BUYERS}
     assert set(uses({"or": [{"segment": "a"}, {"segment": "d"}, BUYERS]})) == {"a", "d"}
     assert set(needed({"segment": "a"}, rules)) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("title", ["a" * 129, "two\nlines", "bell\a", "line\u2028end", "\udc80"])
+def test_a_title_is_a_line_of_text(store: Store, title: str) -> None:
+    with pytest.raises(InvalidValue, match="title"):
+        put(store, "buyers", BUYERS, title)
+    assert put(store, "buyers", BUYERS, "买" * 128).title == "买" * 128
+
+
+def test_a_ready_made_one_is_not_deleted(store: Store) -> None:
+    with pytest.raises(InvalidValue, match="ready-made"):
+        drop(store, "loyal")
+
+
+def test_a_definition_is_parsed_once(store: Store) -> None:
+    put(store, "buyers", BUYERS)
+    known = Definitions.of(store, "shop", FIELDS)
+    assert known.rule("buyers") is known.rule("buyers")
+    assert known.problem("key-sharers") is known.problem("key-sharers")

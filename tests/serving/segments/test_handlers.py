@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -12,11 +18,14 @@ from planted_app import Client
 from published_shop import ALL, EVEN, EVEN_USERS, PATIENT_S
 from small_shop import END, USERS
 from starlette.applications import Starlette
+from starlette.types import Message
 
+from portraits.rules import match
 from portraits.settings import AppSettings
-from serving.app import v1
+from serving.app import Api, v1
 from serving.context import Context
-from serving.segments.analyst import Analyst
+from serving.segments.analyst import MOST_WAITING, Analyst
+from serving.segments.handlers import post_match
 from serving.segments.published import Published
 from serving.settings import ProcessSettings
 
@@ -29,7 +38,7 @@ TEA = {"did": {"type": "cart", "category": "tea"}, "within_days": 3}
 def context(home: ProcessSettings) -> Iterator[Context]:
     opened = Context.open(home)
     opened.analyst.close()
-    patient = Analyst(home, PATIENT_S)
+    patient = Analyst(home, PATIENT_S, PATIENT_S)
     context = replace(opened, analyst=patient, published=Published(home, patient))
     yield context
     context.close()
@@ -152,6 +161,34 @@ def test_without_a_wish_all_segments_are_matched(ask: Ask) -> None:
     }
 
 
+def test_a_saved_segment_is_known_at_once_and_a_deleted_one_no_more(ask: Ask) -> None:
+    """Definitions are kept parsed, as long as none has changed."""
+    held = [ask("/segments/match", user_id="u000")["segments"].get("mine")]
+    for rule in (ALL, {"not": ALL}):
+        ask("/segments", name="mine", rule=rule)
+        held.append(ask("/segments/match", user_id="u000")["segments"]["mine"])
+    ask("/segments/delete", name="mine")
+    held.append(ask("/segments/match", user_id="u000")["segments"].get("mine"))
+    assert held == [None, True, False, None]
+
+
+def test_rules_are_not_asked_on_the_event_loop(ask: Ask) -> None:
+    called: set[CodeType] = set()
+    sys.setprofile(lambda frame, *_: called.add(frame.f_code))
+    try:
+        assert ask("/segments/match", user_id="u000", rule=ALL)["rule"] is True
+    finally:
+        sys.setprofile(None)
+    assert post_match.__code__ in called
+    assert match.__code__ not in called
+
+
+def test_a_ready_made_segment_is_not_deleted_and_says_why(ask: Ask) -> None:
+    told = ask("/segments/delete", status=422, name="loyal")["error"]
+    assert told["field"] == "name"
+    assert "ready-made" in told["message"]
+
+
 @pytest.mark.law
 def test_who_refuses_is_counted_and_matched_nowhere(ask: Ask) -> None:
     """Law 11: at once, and whatever the night knows."""
@@ -199,3 +236,48 @@ def test_linked_ids_are_one_visitor(ask: Ask) -> None:
     ask("/events", events=[happened("c1", "anon", "cart", item_id="i03")])
     answer = ask("/segments/match", user_id="anon", rule={"and": [CARTED, ALL]})
     assert (answer["user_id"], answer["rule"]) == ("u000", True)
+
+
+@pytest.mark.fault
+def test_who_closes_the_connection_is_not_counted_for(context: Context) -> None:
+    """With a place in the queue taken as long as somebody waits; the running question is left to its deadline."""
+    key = context.store.add_key("shop", "admin")
+    body = json.dumps({"rule": ALL}).encode()
+    headers = [(b"authorization", f"Bearer {key}".encode())]
+    scope = {"type": "http", "path": "/segments/preview", "method": "POST", "headers": headers}
+
+    async def asked() -> None:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        def request(gone: asyncio.Event) -> Coroutine[Any, Any, None]:
+            parts = [{"type": "http.request", "body": body}]
+
+            async def receive() -> Message:
+                if parts:
+                    return parts.pop()
+                await gone.wait()
+                return {"type": "http.disconnect"}
+
+            return Api(context)(scope, receive, send)
+
+        stays, goes = asyncio.Event(), asyncio.Event()
+        await request(stays)
+        assert (sent[0]["status"], json.loads(sent[1]["body"])["total"]) == (200, USERS)
+        sent.clear()
+        counting = context.analyst.pid or 0
+        os.kill(counting, signal.SIGSTOP)
+        leaving = [asyncio.create_task(request(goes)) for _ in range(MOST_WAITING + 1)]
+        goes.set()
+        await asyncio.gather(*leaving)
+        assert sent == []
+        staying = [asyncio.create_task(request(stays)) for _ in range(MOST_WAITING)]
+        await asyncio.sleep(0)
+        os.kill(counting, signal.SIGCONT)
+        await asyncio.gather(*staying)
+        assert [one["status"] for one in sent if "status" in one] == [200] * MOST_WAITING
+        assert context.analyst.pid == counting
+
+    asyncio.run(asked())

@@ -1,0 +1,161 @@
+"""Law 11, refused: under whichever id and whenever the ids were linked, at once in no answer, by night in no file.
+
+Ann buys as u000 and has a phone of which no night has heard.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from published_shop import ALL, EVEN, open_published_shop
+from small_shop import END, USERS
+
+from portraits.build import build
+from portraits.lake import Lake
+from portraits.segments.nights import nights
+from serving.cli import main
+from serving.publish import publish
+from serving.segments.night import folder_of, remember
+from serving.settings import ProcessSettings
+from serving.stores import Store
+
+pytestmark = pytest.mark.law
+
+ANN, PHONE = "u000", "phone"
+Say = Callable[[Store], object]
+
+
+def refuses(user_id: str) -> Say:
+    return lambda store: store.upsert("shop", "users", [{"user_id": user_id, "consent": False}])
+
+
+def linked(store: Store) -> object:
+    return store.upsert("shop", "identities", [{"link_id": "l1", "user_id": ANN, "anonymous_id": PHONE}])
+
+
+SAID: dict[str, tuple[Say, ...]] = {
+    "as herself": (refuses(ANN),),
+    "on the phone, linked before": (linked, refuses(PHONE)),
+    "on the phone, linked after": (refuses(PHONE), linked),
+}
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home after a night."""
+    home = tmp_path_factory.mktemp("planted") / "home"
+    _, store, _ = open_published_shop(home)
+    store.close()
+    return home
+
+
+@pytest.fixture
+def process(planted: Path, tmp_path: Path) -> ProcessSettings:
+    return ProcessSettings(home=Path(shutil.copytree(planted, tmp_path / "home")), secret="only for tests")
+
+
+@pytest.fixture
+def store(process: ProcessSettings) -> Iterator[Store]:
+    opened = Store.open(process.store_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def run(
+    process: ProcessSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Any]:
+    """`huaxiang ... --app shop --json` in this process."""
+    monkeypatch.setenv("HUAXIANG_HOME", str(process.home))
+
+    def told(*arguments: object) -> Any:
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, arguments), "--app", "shop", "--json"])
+        said = capsys.readouterr()
+        assert not ended.value.code, said.err
+        return json.loads(said.out)
+
+    return told
+
+
+@pytest.mark.parametrize("how", SAID)
+def test_a_refusal_leaves_every_answer_at_once(
+    store: Store, run: Callable[..., Any], tmp_path: Path, *, how: str
+) -> None:
+    everyone, few, odd = (tmp_path / f"{name}.json" for name in ("all", "few", "odd"))
+    everyone.write_text(json.dumps(ALL))
+    few.write_text(json.dumps({"not": EVEN}))
+    odd.write_text(json.dumps(EVEN))
+
+    def answers() -> dict[str, Any]:
+        out = tmp_path / "out.parquet"
+        said: dict[str, Any] = {"preview": run("segments", "preview", "--rule", everyone)}
+        said["compare"] = run("segments", "compare", "loyal", "--rule", everyone)
+        for name, command in (
+            ("export", ("segments", "export", "--rule", everyone)),
+            ("portraits", ("portraits", "export")),
+            ("alike", ("segments", "lookalike", "--rule", few, "--n", USERS)),
+            ("like her", ("segments", "lookalike", "--rule", odd, "--n", USERS)),
+        ):
+            said[name] = run(*command, "--out", out) | {"users": set(pq.read_table(out)["user_id"].to_pylist())}
+        return said
+
+    before = answers()
+    assert all(ANN in before[name]["users"] for name in ("export", "portraits", "alike"))
+    for say in SAID[how]:
+        say(store)
+    after = answers()
+    for name in ("export", "portraits", "alike"):
+        assert before[name]["users"] - after[name]["users"] == {ANN}
+        assert ANN not in after[name]["users"]
+    assert ANN not in after["like her"]["users"]
+    assert after["like her"]["members"] == before["like her"]["members"] - 1
+    assert (after["preview"]["total"], after["preview"]["base"]) == (USERS - 1, USERS - 1)
+    assert [after["compare"][name] for name in ("one", "other", "both", "base")] == [USERS - 1] * 4
+
+
+def test_who_refused_before_the_night_and_is_linked_after_it_is_left_out(
+    process: ProcessSettings, store: Store, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    refuses(PHONE)(store)
+    lake = Lake(process.lake)
+    build(lake.snapshot("shop"), store.app("shop"), END, tmp_path / "made")
+    publish(process, store, "shop", as_of=END, portraits=tmp_path / "made")
+    rule = tmp_path / "all.json"
+    rule.write_text(json.dumps(ALL))
+    assert run("segments", "preview", "--rule", rule)["base"] == USERS
+    linked(store)
+    assert run("segments", "preview", "--rule", rule)["base"] == USERS - 1
+    assert run("portraits", "export", "--out", tmp_path / "out.parquet")["rows"] == USERS - 1
+
+
+@pytest.mark.parametrize("how", SAID)
+def test_by_night_a_refusal_leaves_every_night_that_was_kept(
+    process: ProcessSettings, store: Store, tmp_path: Path, *, how: str
+) -> None:
+    """Also one of a past moment, when nobody had refused yet."""
+    lake, app = Lake(process.lake), store.app("shop")
+    assert in_night(lake) == [USERS]
+    build(lake.snapshot("shop"), app, END - timedelta(days=20), tmp_path / "made")
+    for say in SAID[how]:
+        say(store)
+    told = remember(store, lake, app, tmp_path / "made")
+    assert in_night(lake) == [USERS - 1, USERS - 1]
+    kept = nights(folder_of(lake, "shop"))
+    assert told["members"] == kept[0].members
+    assert [night.base for night in kept] == [USERS - 1, USERS - 1]
+    assert kept[1].members["loyal"] == USERS - 1
+
+
+def in_night(lake: Lake) -> list[int]:
+    """Visitors of each kept night; none of them Ann, where one is missing."""
+    users = [pq.read_table(night.path)["user_id"].to_pylist() for night in nights(folder_of(lake, "shop"))]
+    assert all((ANN in some) == (len(some) == USERS) for some in users)
+    return [len(some) for some in users]
