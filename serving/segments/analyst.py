@@ -40,7 +40,10 @@ Question = Mapping[str, Any]
 
 
 class Told(HuaxiangError):
-    """An error that the counting process met; it keeps its code and status."""
+    """An error that the counting process met; it keeps its own code and status."""
+
+    code = "counting"
+    status = 503
 
     def __init__(self, told: Mapping[str, Any]) -> None:
         super().__init__(told["message"], told["field"])
