@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
+import pyarrow.parquet as pq
 import typer
 from rich.table import Table
 
 from portraits.engine import connect
 from portraits.errors import NothingThere
-from portraits.portrait_set import PortraitSet
+from portraits.portrait_set import TABLE_FILE, PortraitSet
 from portraits.words import in_words
 from serving.cli.output import App, AsJson, OutFile, show, table
 from serving.forget import Receipt, forget
@@ -47,11 +49,13 @@ def export(
     store = Store.open(process.store_url)
     people = _published(process, store, app)
     refused = sorted(store.refusing(app))
-    con = connect()
-    rows = people.table(con).filter(lambda row: ~row.user_id.isin(refused)) if refused else people.table(con)
     unfinished = out.with_name(f".{out.name}.tmp")
-    rows.order_by("user_id").to_parquet(unfinished, compression="zstd")
-    count = int(con.read_parquet(str(unfinished)).count().execute())
+    if refused:
+        rows = people.table(connect()).filter(lambda row: ~row.user_id.isin(refused))
+        rows.order_by("user_id").to_parquet(unfinished, compression="zstd")
+    else:
+        shutil.copyfile(people.path / TABLE_FILE, unfinished)
+    count = pq.ParquetFile(unfinished).metadata.num_rows
     unfinished.replace(out)
     show({"rows": count, "out": str(out), "as_of": people.as_of}, f"{count:,} portraits in {out}", as_json)
 
