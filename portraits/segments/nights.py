@@ -85,7 +85,9 @@ class Night:
 def write_night(
     folder: Path, as_of: datetime, definitions: Mapping[str, Definition], batches: Iterable[pa.RecordBatch]
 ) -> Night:
-    """Writes a night, replacing one of the same moment, and removes those beyond `KEEP_NIGHTS`.
+    """Writes a night, replacing one of the same moment, and removes others beyond `KEEP_NIGHTS`.
+
+    A night of a moment before all that are kept stays until the next one is written: it was asked for.
 
     `batches` come sorted by user_id: user_id, stage, and a whole number for each of `definitions`, in their order.
     """
@@ -93,7 +95,8 @@ def write_night(
     path = folder / f"{as_of.astimezone(UTC).strftime(_NAME)}.parquet"
     _write(path, as_of, definitions, batches)
     for old in _files(folder)[:-KEEP_NIGHTS]:
-        old.unlink()
+        if old != path:
+            old.unlink()
     return read_night(path)
 
 

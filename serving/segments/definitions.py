@@ -62,14 +62,14 @@ class Definitions:
     @property
     def names(self) -> tuple[str, ...]:
         """Of all segments, those included that the app's portraits cannot answer."""
-        return (*self._saved, *READY_MADE)
+        return tuple(dict.fromkeys((*self._saved, *READY_MADE)))
 
     def all(self, lang: str = "en") -> Iterator[Known]:
         """Saved ones by name, then the ready-made; of the latter those that the app's portraits can answer."""
         for segment in self._saved.values():
             yield Known(segment.name, segment.version, segment.title, segment.rule)
         for name in READY_MADE:
-            if self.problem(name) is None:
+            if name not in self._saved and self.problem(name) is None:
                 yield self.known(name, lang)
 
     def known(self, name: str, lang: str = "en") -> Known:

@@ -50,6 +50,17 @@ def test_old_nights_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [night.as_of.day for night in all_nights(tmp_path)] == [3, 4, 5]
 
 
+def test_a_night_of_long_ago_is_written_and_goes_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nights, "KEEP_NIGHTS", 2)
+    for day in (3, 4):
+        write_night(tmp_path, T + timedelta(days=day), DEFINITIONS, rows(("ann", 1)))
+    old = write_night(tmp_path, T, DEFINITIONS, rows(("bob", 1)))
+    assert old.path.exists()
+    assert all_nights(tmp_path)[0].as_of == T
+    write_night(tmp_path, T + timedelta(days=5), DEFINITIONS, rows(("ann", 1)))
+    assert not old.path.exists()
+
+
 @pytest.mark.law
 def test_a_forgotten_visitor_is_in_no_file(tmp_path: Path) -> None:
     write_night(tmp_path, T, DEFINITIONS, rows(("ann", 1), ("bob", 1)))
