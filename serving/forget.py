@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from portraits.errors import BrokenBundle
+from portraits.errors import BrokenBundle, InvalidValue
+from portraits.history import USERS, Rejection, take
 from portraits.portrait_set import PortraitSet
 from serving.call import Call
 from serving.publish import bundle_folder, portraits_folder
@@ -65,7 +66,14 @@ async def post_forget(call: Call) -> dict[str, Any]:
 
 
 def forget(process: ProcessSettings, store: Store, app_id: str, user_id: str) -> Receipt:
-    """Forgets the visitor; safe to repeat. Raises UnknownApp, StoreUnavailable (then ask again)."""
+    """Forgets the visitor; safe to repeat.
+
+    Raises InvalidValue for what cannot be an id (nothing at all would be found everywhere), UnknownApp,
+    StoreUnavailable (then ask again).
+    """
+    checked = take(USERS.by_name["user_id"], user_id) if user_id else None
+    if checked is None or isinstance(checked, Rejection):
+        raise InvalidValue("user_id", user_id, checked.reason if checked else "the id of a visitor")
     store.forget(app_id, user_id, known=_has_portrait(process, store, app_id, user_id))
     record = store.record(app_id, user_id)
     if record is None:

@@ -22,7 +22,7 @@ from small_shop import END, open_small_shop, purchase, send
 from sqlalchemy import text
 from starlette.applications import Starlette
 
-from portraits.errors import NothingThere
+from portraits.errors import InvalidValue, NothingThere
 from portraits.forgotten import REASON
 from portraits.history import EVENTS
 from portraits.lake import Lake
@@ -373,3 +373,15 @@ def test_an_import_that_began_before_puts_the_night_off(shop: Shop, gate: Callab
     shop.night()
     assert shop.forget("nobody-yet")["status"] == "done"
     assert not shop.files_with("nobody-yet")
+
+
+@pytest.mark.parametrize("user_id", ["", "x" * 10_000])
+def test_what_cannot_be_an_id_is_not_forgotten(tmp_path: Path, user_id: str) -> None:
+    """An empty id stands in every text: it must never reach the night that takes ids out of texts."""
+    process = ProcessSettings(home=tmp_path, secret="only for tests")
+    store = Store.open(process.store_url)
+    store.add_app(AppSettings("shop"))
+    with pytest.raises(InvalidValue, match="user_id"):
+        forget(process, store, "shop", user_id)
+    assert not store.waiting("shop")
+    store.close()
