@@ -90,7 +90,7 @@ def splits(dataset: Dataset, plan: Plan) -> tuple[Split, Split] | None:
     too few visitors could be judged."""
     if dataset.time_kind != "none" and len(dataset.user):
         cut = dataset.until_us - horizon_us(dataset)
-        outer = by_time(dataset, cut, *plan.moment(cut))
+        outer = by_time(dataset, cut, plan.moment(cut))
         if len(outer.users) >= FEWEST_JUDGED:
             return _inner(outer.train, plan), outer.sample(plan.judged, plan.seed)
     outer = leave_out(dataset, plan.seed)
@@ -103,7 +103,7 @@ def _inner(train: Dataset, plan: Plan, drawn: bool = False) -> Split:
     if drawn or train.time_kind == "none" or not len(train.user):
         return leave_out(train, plan.seed + 1).sample(MOST_LEARNERS, plan.seed)
     cut = train.until_us - horizon_us(train)
-    return by_time(train, cut, *plan.moment(cut)).sample(MOST_LEARNERS, plan.seed)
+    return by_time(train, cut, plan.moment(cut)).sample(MOST_LEARNERS, plan.seed)
 
 
 def fit_sources(dataset: Dataset, seed: int) -> Pooler:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,23 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
 """What an app wants more of, by its objective."""
 
 
+class Beside(NamedTuple):
+    """What is known at a moment beside the interactions; None = nothing.
+
+    facts: of the catalogue. user_features: [U, F], shares or 0/1, from the portraits of that moment. friends: [U, U],
+    how much (above 0) the row's user has to do with the column's, by shares and groups. worth: float64[I], what one
+    success with an item is worth by the app's objective (margin, price), in any unit.
+    """
+
+    facts: Facts | None = None
+    user_features: sp.csr_matrix | None = None
+    friends: sp.csr_matrix | None = None
+    worth: npt.NDArray[np.float64] | None = None
+
+
+NOTHING_BESIDE = Beside()
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Interactions of one app before `until_us`.
@@ -62,7 +79,7 @@ class Dataset:
     user, item: int32[N] rows of those vocabularies; ts_us: int64[N] microseconds (or an order number, or all 0, by
     `time_kind`); kind: uint8[N] index into KINDS. Sorted by (ts, user, item, kind), without repeats: the same line
     twice in one order counts once.
-    target: kinds that count as success. user_features: [U, F] or None.
+    target: kinds that count as success. facts, user_features, friends, worth: see `Beside`.
     """
 
     users: Ids
@@ -76,6 +93,8 @@ class Dataset:
     time_kind: str = "real"
     facts: Facts = field(default_factory=Facts.none)
     user_features: sp.csr_matrix | None = None
+    friends: sp.csr_matrix | None = None
+    worth: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.time_kind not in TIME_KINDS:
@@ -135,8 +154,7 @@ class Dataset:
         until_us: int | None = None,
         objective: str = "auto",
         time_kind: str = "real",
-        facts: Facts | None = None,
-        user_features: sp.csr_matrix | None = None,
+        beside: Beside = NOTHING_BESIDE,
     ) -> Dataset:
         """A dataset from coded columns: sorts them, drops repeats and what is not before `until_us`."""
         end = int(ts_us.max()) + 1 if until_us is None and len(ts_us) else int(until_us or 0)
@@ -156,25 +174,26 @@ class Dataset:
             choose_target(kind, objective),
             end,
             time_kind,
-            facts if facts is not None else Facts.none(len(items)),
-            user_features,
+            beside.facts or Facts.none(len(items)),
+            *beside[1:],
         )
 
-    def before(self, moment_us: int, facts: Facts | None = None, user_features: sp.csr_matrix | None = None) -> Dataset:
+    def before(self, moment_us: int, beside: Beside = NOTHING_BESIDE) -> Dataset:
         """The dataset as known at `moment_us`.
 
-        Catalogue facts and user features are kept only when given as of that moment: today's would tell the future.
+        What stands beside the interactions is kept only when given as of that moment: today's would tell the future.
         Category and brand of the present facts are kept, as a product does not change what it is.
         """
-        keep = self.ts_us < moment_us
-        return self.subset(keep, moment_us, facts or self.facts.timeless(), user_features)
+        return self.subset(
+            self.ts_us < moment_us, moment_us, beside._replace(facts=beside.facts or self.facts.timeless())
+        )
 
-    def subset(
-        self, keep: Mask, until_us: int, facts: Facts | None = None, user_features: sp.csr_matrix | None = None
-    ) -> Dataset:
-        """The dataset with only the interactions where `keep`, known until `until_us`."""
+    def subset(self, keep: Mask, until_us: int, beside: Beside = NOTHING_BESIDE) -> Dataset:
+        """The dataset with only the interactions where `keep`, known until `until_us`. Without `beside` only the facts
+        of the catalogue stay: the rest was made from all interactions."""
         columns = {name: getattr(self, name)[keep] for name in ("user", "item", "ts_us", "kind")}
-        return replace(self, until_us=until_us, facts=facts or self.facts, user_features=user_features, **columns)
+        known = beside._replace(facts=beside.facts or self.facts)
+        return replace(self, until_us=until_us, **known._asdict(), **columns)
 
     @property
     def shape(self) -> tuple[int, int]:

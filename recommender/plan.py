@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import scipy.sparse as sp
-
-from recommender.facts import Facts
+from recommender.dataset import NOTHING_BESIDE, Beside
 
 OnStep = Callable[[str, float], None]
-Moment = Callable[[int], tuple[Facts | None, sp.csr_matrix | None]]
+Moment = Callable[[int], Beside]
 
 MOST_JUDGED = 2_000
 
@@ -20,16 +18,16 @@ def quiet(_step: str, _share: float) -> None:
     """Nobody listens."""
 
 
-def nothing_known(_moment_us: int) -> tuple[Facts | None, sp.csr_matrix | None]:
+def nothing_known(_moment_us: int) -> Beside:
     """A history without catalogue or portraits."""
-    return None, None
+    return NOTHING_BESIDE
 
 
 @dataclass(frozen=True)
 class Plan:
     """repeat: "auto", "yes", "no" (keep items taken before). active: the manifest of the published bundle, None on
-    the first night. manifest: entries to keep with the bundle (app_id, version, as_of). moment: catalogue facts and
-    user features as of a past moment (microseconds). on_step hears each step as it begins, and the share done.
+    the first night. manifest: entries to keep with the bundle (app_id, version, as_of). moment: what is known beside
+    the interactions as of a past moment (microseconds). on_step hears each step as it begins, and the share done.
     judged: the most visitors to judge by.
     """
 

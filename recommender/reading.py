@@ -24,7 +24,7 @@ from portraits.build import build, past_of
 from portraits.lake import Snapshot
 from portraits.portrait_set import TABLE_FILE
 from portraits.settings import AppSettings
-from recommender.dataset import KINDS, Dataset, Ids
+from recommender.dataset import KINDS, NOTHING_BESIDE, Beside, Dataset, Ids
 from recommender.facts import CATEGORY_DEPTH, Facts
 
 FEWEST_SHARING = 10
@@ -67,27 +67,29 @@ class History:
             until_us=end,
             objective=self.settings.objective,
             time_kind=self.snapshot.time_kind(),
-            facts=read_facts(past.lake_items.to_pyarrow(), item_ids),
-            user_features=portrait_features(portraits / TABLE_FILE, user_ids) if portraits else None,
+            beside=Beside(
+                facts=read_facts(past.lake_items.to_pyarrow(), item_ids),
+                user_features=portrait_features(portraits / TABLE_FILE, user_ids) if portraits else None,
+            ),
         )
 
-    def at(self, dataset: Dataset, moment_us: int) -> tuple[Facts | None, sp.csr_matrix | None]:
-        """Catalogue facts and user features as they were at a past moment, in the row numbers of `dataset`.
+    def at(self, dataset: Dataset, moment_us: int) -> Beside:
+        """What was known beside the interactions as it was at a past moment, in the row numbers of `dataset`.
 
         The portraits of that moment are built for it: today's would tell the ranker what people did afterwards.
-        Without real time nothing is known of the past but the order of events: (None, None).
+        Without real time nothing is known of the past but the order of events.
         """
         if dataset.time_kind != "real":
-            return None, None
+            return NOTHING_BESIDE
         moment = EPOCH + timedelta(microseconds=moment_us)
         items = self.snapshot.catalogue(self.con, "items", moment).to_pyarrow()
         facts = read_facts(items, dataset.items)
         if dataset.user_features is None:
-            return facts, None
+            return Beside(facts)
         with TemporaryDirectory(prefix="huaxiang-portraits-") as folder:
             place = Path(folder) / "portraits"
             build(self.snapshot, self.settings, moment, place, self.con)
-            return facts, portrait_features(place / TABLE_FILE, dataset.users)
+            return Beside(facts, portrait_features(place / TABLE_FILE, dataset.users))
 
 
 def read_facts(rows: pa.Table, items: Ids) -> Facts:

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from recommender.dataset import Dataset, Int32, Mask
-from recommender.facts import Facts
+from recommender.dataset import NOTHING_BESIDE, Beside, Dataset, Int32, Mask
 
 HORIZON_SHARE = 0.2
 HELD_OUT_SHARE = 0.2
@@ -46,11 +45,9 @@ def horizon_us(dataset: Dataset) -> int:
     return max(1, min(dataset.recent_us, int(dataset.span_us * HORIZON_SHARE)))
 
 
-def by_time(
-    dataset: Dataset, cut_us: int, facts: Facts | None = None, user_features: sp.csr_matrix | None = None
-) -> Split:
-    """Past before `cut_us`, future from then on. `facts` and `user_features` as of the cut, see `Dataset.before`."""
-    return between(dataset, dataset.before(cut_us, facts, user_features), dataset.ts_us >= cut_us)
+def by_time(dataset: Dataset, cut_us: int, beside: Beside = NOTHING_BESIDE) -> Split:
+    """Past before `cut_us`, future from then on. `beside`: as of the cut, see `Dataset.before`."""
+    return between(dataset, dataset.before(cut_us, beside), dataset.ts_us >= cut_us)
 
 
 def leave_out(dataset: Dataset, seed: int) -> Split:

@@ -10,8 +10,8 @@ Users come in blocks that the caller bounds (see `block_rows`), so memory does n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import ClassVar, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -23,9 +23,19 @@ MOST_ROWS = 1_024
 
 
 class Source(ABC):
-    """One way to find items a user may want."""
+    """One way to find items a user may want.
+
+    space: parameters that a night may try, and the values that each may take, the same for every app; a parameter
+    outside it keeps its default.
+    """
 
     name: ClassVar[str]
+    space: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+
+    @classmethod
+    def suits(cls, dataset: Dataset) -> bool:  # noqa: ARG003
+        """Whether there is anything in `dataset` that this source could learn from (titles, friends, an order)."""
+        return True
 
     @abstractmethod
     def fit(self, dataset: Dataset, seed: int) -> Self:

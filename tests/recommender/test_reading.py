@@ -108,10 +108,10 @@ def test_the_past_has_its_own_catalogue(history: History) -> None:
     dataset = history.dataset()
     tea = int(np.searchsorted(dataset.items, "茶".encode()))
     then = (START + timedelta(days=10) - EPOCH) // timedelta(microseconds=1)
-    facts, features = history.at(dataset, then)
-    assert facts is not None
-    assert facts.price[tea] == 500
-    assert features is None
+    then_known = history.at(dataset, then)
+    assert then_known.facts is not None
+    assert then_known.facts.price[tea] == 500
+    assert then_known.user_features is None
 
 
 def test_an_empty_app_publishes_an_empty_shelf(lake: Lake, tmp_path: Path) -> None:
