@@ -27,7 +27,7 @@ from recommender.derive import complete
 from recommender.layout import ARRAYS, SORTED, check_shapes
 from recommender.vocabulary import Vocabulary
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 NEEDED = ("sources", "target", "repeat")
 
