@@ -7,8 +7,9 @@ library's own predict is slow.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -30,6 +31,11 @@ class Hybrid(FactorSource):
     """
 
     name: ClassVar[str] = "hybrid"
+    space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "factors": (16, 32, 64, 128),
+        "learning_rate": (0.02, 0.05),
+        "epochs": (10, 20, 40),
+    }
     factors: int = 32
     learning_rate: float = 0.05
     epochs: int = 20

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +20,21 @@ from recommender.dataset import Float32, Int32, Mask
 ABOVE_ZERO = float(np.finfo(np.float32).tiny)
 FINITE = float(np.finfo(np.float32).min)
 FEWEST_GROUPS = 1_024
+MOMENT_ROWS = 16
+ROUNDING = 1e-10
+"""Below this share of the squared mean a variance is rounding."""
 
 Indices = npt.NDArray[np.intp]
 
 
 class Opinions(ABC):
-    """Scores of I items for B users; -inf = no opinion. Never NaN."""
+    """Scores of I items for B users; -inf = no opinion. Never NaN.
+
+    silence: what no opinion is worth beside the scores: 0 where only a few items are named, None (the user's mean)
+    where a model scores all it knows.
+    """
+
+    silence: float | None = 0.0
 
     @abstractmethod
     def best(self, k: int, rankable: Mask, taken: sp.csr_matrix) -> Int32:
@@ -39,6 +50,11 @@ class Opinions(ABC):
     @abstractmethod
     def dense(self) -> Float32:
         """float32[B, I]: all scores."""
+
+    @abstractmethod
+    def moments(self) -> tuple[Float32, Float32]:
+        """float32[B], float32[B]: mean and standard deviation of each user's scores over the catalogue, no opinion
+        counting as `silence`; a deviation of 0 is told as 1. To be asked before `best`, which may forget scores."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,10 @@ class SharedOpinions(Opinions):
     def dense(self) -> Float32:
         return np.tile(self.values, (self.users, 1))
 
+    def moments(self) -> tuple[Float32, Float32]:
+        heard = np.where(self.values > FINITE, self.values, 0.0).astype(np.float64)
+        return _spread(np.full(self.users, heard.sum()), np.full(self.users, heard @ heard), len(heard))
+
 
 @dataclass(frozen=True)
 class SparseOpinions(Opinions):
@@ -94,6 +114,11 @@ class SparseOpinions(Opinions):
     def dense(self) -> Float32:
         return DenseOpinions(self.values.toarray(), ABOVE_ZERO).dense()
 
+    def moments(self) -> tuple[Float32, Float32]:
+        heard = np.maximum(self.values.data, 0.0).astype(np.float64)
+        row, rows = _rows(self.values), self.values.shape[0]
+        return _spread(np.bincount(row, heard, rows), np.bincount(row, heard**2, rows), self.values.shape[1])
+
 
 @dataclass(frozen=True)
 class DenseOpinions(Opinions):
@@ -103,6 +128,10 @@ class DenseOpinions(Opinions):
     values: Float32
     least: float = FINITE
     known: Mask | None = None
+
+    @property
+    def silence(self) -> float | None:  # type: ignore[override]
+        return None if self.least == FINITE else 0.0
 
     def best(self, k: int, rankable: Mask, taken: sp.csr_matrix) -> Int32:
         self._forget(rankable if self.known is None else rankable & self.known)
@@ -120,6 +149,32 @@ class DenseOpinions(Opinions):
 
     def dense(self) -> Float32:
         return self._heard(self.values.copy(), slice(None))
+
+    def moments(self) -> tuple[Float32, Float32]:
+        found = np.empty((2, len(self.values)), np.float32)
+        # A few rows at a time stay in the processor's cache; copies of the block would cost more than the search.
+        for start in range(0, len(self.values), MOMENT_ROWS):
+            rows = slice(start, start + MOMENT_ROWS)
+            found[:, rows] = self._moments(self.values[rows])
+        return found[0], found[1]
+
+    def _moments(self, heard: Float32) -> tuple[Float32, Float32]:
+        count: npt.NDArray[Any] = np.full(len(heard), heard.shape[1])
+        if self.silence is not None:
+            heard = np.maximum(heard, 0.0)
+        else:
+            heard = heard if self._all_known else heard[:, self.known]
+            deaf = heard < FINITE
+            count = heard.shape[1] - deaf.sum(axis=1)
+            heard = np.where(deaf, np.float32(0.0), heard) if deaf.any() else heard
+        centre = heard.sum(axis=1) / np.maximum(count, 1)
+        apart = heard - centre[:, None].astype(np.float32)
+        squares = np.einsum("ij,ij->i", apart, apart) - (heard.shape[1] - count) * centre**2
+        return centre.astype(np.float32), _deviation(squares / np.maximum(count, 1), centre)
+
+    @cached_property
+    def _all_known(self) -> bool:
+        return self.known is None or bool(self.known.all())
 
     def _heard(self, scores: Float32, items: Int32 | slice) -> Float32:
         """`scores` of `items`, -inf where there is no opinion."""
@@ -170,6 +225,18 @@ def _select(row: Indices, column: Indices, value: Float32, rows: int, k: int) ->
     values[row, place], columns[row, place] = value, column
     order = np.argsort(-values, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def _spread(total: npt.NDArray[Any], squares: npt.NDArray[Any], items: int) -> tuple[Float32, Float32]:
+    """Mean and standard deviation from sums over so many items."""
+    mean = total / max(items, 1)
+    return mean.astype(np.float32), _deviation(squares / max(items, 1) - mean**2, mean)
+
+
+def _deviation(variance: npt.NDArray[Any], mean: npt.NDArray[Any]) -> Float32:
+    """The root of a variance; 1 where nothing but rounding is left of it."""
+    flat = variance <= ROUNDING * np.asarray(mean) ** 2
+    return np.sqrt(np.where(flat | (variance <= 0), 1.0, variance)).astype(np.float32)
 
 
 def _rows(matrix: sp.csr_matrix) -> Indices:

@@ -17,12 +17,15 @@ from statistics import median
 import numpy as np
 import scipy.sparse as sp
 from implicit.nearest_neighbours import CosineRecommender
+from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from recommender.candidates.als import Als
 from recommender.candidates.bpr import Bpr
 from recommender.candidates.hybrid import Hybrid, with_identity
+from recommender.candidates.linear import Linear
 from recommender.candidates.similar import Similar
+from recommender.candidates.spectral import Spectral, smooth
 
 AIM = 1.15
 
@@ -48,18 +51,27 @@ def contests(matrix: sp.csr_matrix) -> dict[str, tuple[Callable[[], object], Cal
     users, items = matrix.shape
     of_users, of_items = features(users, 30, 1), features(items, 50, 2)
     hybrid = Hybrid()
+    cosine = Similar("cosine", damping=0.5, shrinkage=0.0)
 
     def bare_similar() -> None:
         with threadpool_limits(1, "blas"):
-            CosineRecommender(K=Similar().kept(items)).fit(matrix, show_progress=False)
+            CosineRecommender(K=cosine.kept(items)).fit(matrix, show_progress=False)
+
+    def bare_linear() -> None:
+        with threadpool_limits(1, "blas"):
+            np.linalg.inv((matrix.T @ matrix).toarray() + 100.0 * np.eye(items))
+
+    def bare_spectral() -> None:
+        with threadpool_limits(1, "blas"):
+            randomized_svd(matrix, Spectral().rank, n_iter=3, random_state=0)
 
     def bare_als() -> None:
         with threadpool_limits(1, "blas"):
-            Als().model(matrix.nnz, 0).fit(matrix, show_progress=False)
+            Als().model(matrix, 0).fit(matrix, show_progress=False)
 
     def bare_bpr() -> None:
         with threadpool_limits(1, "blas"):
-            Bpr().model(matrix.nnz, 0).fit(matrix, show_progress=False)
+            Bpr().model(matrix, 0).fit(matrix, show_progress=False)
 
     met_users, met_items = np.diff(matrix.indptr) > 0, matrix.getnnz(axis=0) > 0
     sides = {"user_features": with_identity(met_users, of_users), "item_features": with_identity(met_items, of_items)}
@@ -69,7 +81,9 @@ def contests(matrix: sp.csr_matrix) -> dict[str, tuple[Callable[[], object], Cal
         hybrid.model(matrix.nnz, 0).fit(coo, epochs=hybrid.passes(matrix.nnz), num_threads=1, **sides)
 
     return {
-        "similar": (lambda: Similar().fit_matrix(matrix), bare_similar),
+        "similar": (lambda: cosine.fit_matrix(matrix), bare_similar),
+        "linear": (lambda: Linear().fit_matrix(matrix, 0), bare_linear),
+        "spectral": (lambda: smooth(matrix, Spectral().rank, 0.5, 0), bare_spectral),
         "als": (lambda: Als().fit_matrix(matrix, 0), bare_als),
         "bpr": (lambda: Bpr().fit_matrix(matrix, 0), bare_bpr),
         "hybrid": (lambda: Hybrid().fit_matrix(matrix, of_users, of_items, 0), bare_hybrid),

@@ -11,13 +11,12 @@ from recommender.candidates import SOURCES, make
 from recommender.candidates.hybrid import FEATURE_WEIGHT, Hybrid, with_identity
 from recommender.candidates.opinions import top
 from recommender.candidates.protocol import blocks
-from recommender.candidates.similar import Similar
 from recommender.dataset import DAY_US, Dataset
 from recommender.facts import Facts
 
 BOARD = checkerboard()
 EVERYONE = np.arange(len(BOARD.users), dtype=np.int32)
-PERSONAL = ("similar", "recent_similar", "als", "bpr", "hybrid")
+PERSONAL = ("similar", "recent_similar", "linear", "spectral", "alike", "als", "bpr", "hybrid")
 every_source = pytest.mark.parametrize("name", SOURCES)
 
 
@@ -138,12 +137,6 @@ def test_touched_is_what_was_looked_at_last() -> None:
     )
     items, _ = SOURCES["touched"]().fit(dataset, seed=0).recommend(np.array([0], np.int32), 3)
     assert [dataset.items[item].decode() for item in items[0] if item >= 0] == ["new", "old"]
-
-
-def test_similar_is_the_cosine() -> None:
-    """a was taken by ann and bob, b by ann alone: cos = 1 / (sqrt(2) * sqrt(1))."""
-    source = Similar().fit(Dataset.from_arrays(["ann", "ann", "bob"], ["a", "b", "a"], np.arange(3)), seed=0)
-    np.testing.assert_allclose(source.similarity_.toarray(), [[0, 1 / np.sqrt(2)], [1 / np.sqrt(2), 0]], rtol=1e-6)
 
 
 def test_hybrid_places_a_cold_item_by_its_features() -> None:

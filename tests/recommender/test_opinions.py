@@ -103,3 +103,24 @@ def test_top_is_the_head_of_a_full_sort(columns: int, k: int) -> None:
     np.testing.assert_array_equal(found[:, :width], sorted_out(scores, k))
     assert (found[:, width:] == -1).all()
     assert (np.isfinite(values) == (found >= 0)).all()
+
+
+@every_kind
+def test_moments_are_those_of_the_whole_row(kind: object) -> None:
+    """Of all items, those without an opinion at what silence is worth: 0, or left out."""
+    opinions, scores = kind()  # type: ignore[operator]
+    mean, deviation = opinions.moments()
+    for row, of_user in enumerate(scores):
+        silent = ~np.isfinite(of_user)
+        heard = of_user[~silent] if opinions.silence is None else np.where(silent, opinions.silence, of_user)
+        wanted = (heard.mean(), heard.std()) if len(heard) else (0.0, 0.0)
+        assert mean[row] == pytest.approx(wanted[0], abs=1e-4)
+        assert deviation[row] == pytest.approx(wanted[1] or 1.0, rel=1e-3)
+
+
+def test_what_is_the_same_for_all_deviates_by_one() -> None:
+    """0.1 has no exact square: rounding is not a deviation."""
+    same = np.full((2, 50_000), 0.1, np.float32)
+    assert DenseOpinions(same).moments()[1].tolist() == [1, 1]
+    assert SharedOpinions(same[0], np.arange(50_000, dtype=np.int32), 2).moments()[1].tolist() == [1, 1]
+    assert SparseOpinions(sp.csr_matrix((2, 50))).moments()[1].tolist() == [1, 1]
