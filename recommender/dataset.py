@@ -20,6 +20,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from portraits.errors import InvalidValue
+from recommender.exposures import Exposures
 from recommender.facts import Facts
 
 Int32 = npt.NDArray[np.int32]
@@ -29,7 +30,7 @@ Mask = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.bytes_]
 
 DAY_US = 86_400_000_000
-TIME_KINDS = ("real", "order", "none")
+TIME_KINDS = ("real", "order", "turns", "none")
 
 STRENGTH: Mapping[str, float] = {
     "purchase": 1.0,
@@ -59,13 +60,15 @@ class Beside(NamedTuple):
 
     facts: of the catalogue. user_features: [U, F], shares or 0/1, from the portraits of that moment. friends: [U, U],
     how much (above 0) the row's user has to do with the column's, by shares and groups. worth: float64[I], what one
-    success with an item is worth by the app's objective (margin, price), in any unit.
+    success with an item is worth by the app's objective (margin, price), in any unit. exposures: what was shown, and
+    what came of it.
     """
 
     facts: Facts | None = None
     user_features: sp.csr_matrix | None = None
     friends: sp.csr_matrix | None = None
     worth: npt.NDArray[np.float64] | None = None
+    exposures: Exposures | None = None
 
 
 NOTHING_BESIDE = Beside()
@@ -79,7 +82,9 @@ class Dataset:
     user, item: int32[N] rows of those vocabularies; ts_us: int64[N] microseconds (or an order number, or all 0, by
     `time_kind`); kind: uint8[N] index into KINDS. Sorted by (ts, user, item, kind), without repeats: the same line
     twice in one order counts once.
-    target: kinds that count as success. facts, user_features, friends, worth: see `Beside`.
+    time_kind: "real"; "order" = numbers that order all events; "turns" = only the order within each user is known, and
+    everybody's last moment is numbered `until_us` - 1, the one before it `until_us` - 2; "none".
+    target: kinds that count as success. facts, user_features, friends, worth, exposures: see `Beside`.
     """
 
     users: Ids
@@ -95,6 +100,7 @@ class Dataset:
     user_features: sp.csr_matrix | None = None
     friends: sp.csr_matrix | None = None
     worth: npt.NDArray[np.float64] | None = None
+    exposures: Exposures | None = None
 
     def __post_init__(self) -> None:
         if self.time_kind not in TIME_KINDS:
@@ -156,7 +162,10 @@ class Dataset:
         time_kind: str = "real",
         beside: Beside = NOTHING_BESIDE,
     ) -> Dataset:
-        """A dataset from coded columns: sorts them, drops repeats and what is not before `until_us`."""
+        """A dataset from coded columns: sorts them, drops repeats and what is not before `until_us`.
+
+        An order whose rows lie together by user (a file sorted by user) says nothing across users: it becomes "turns".
+        """
         end = int(ts_us.max()) + 1 if until_us is None and len(ts_us) else int(until_us or 0)
         keep = np.flatnonzero(ts_us < end)
         keep = keep[np.lexsort((kind[keep], item[keep], user[keep], ts_us[keep]))]
@@ -164,7 +173,7 @@ class Dataset:
             fresh = [column[keep][1:] != column[keep][:-1] for column in (ts_us, user, item, kind)]
             keep = keep[np.concatenate([[True], np.any(fresh, axis=0)])]
         kind = kind[keep]
-        return cls(
+        found = cls(
             users,
             items,
             user[keep],
@@ -177,6 +186,8 @@ class Dataset:
             beside.facts or Facts.none(len(items)),
             *beside[1:],
         )
+        sorted_by_user = time_kind == "order" and _lies_together(found.user)
+        return found.in_turns() if sorted_by_user or time_kind == "turns" else found
 
     def before(self, moment_us: int, beside: Beside = NOTHING_BESIDE) -> Dataset:
         """The dataset as known at `moment_us`.
@@ -195,6 +206,21 @@ class Dataset:
         known = beside._replace(facts=beside.facts or self.facts)
         return replace(self, until_us=until_us, **known._asdict(), **columns)
 
+    def in_turns(self) -> Dataset:
+        """The same with only the order within each user left, everybody's last moment at the end: see `time_kind`."""
+        rows = np.lexsort((self.ts_us, self.user))
+        user, ts_us = self.user[rows], self.ts_us[rows]
+        fresh = np.ones(len(rows), bool)
+        fresh[1:] = (np.diff(user) != 0) | (np.diff(ts_us) != 0)
+        moment = np.cumsum(fresh)
+        last = np.zeros(len(self.users), np.int64)
+        last[user] = moment  # rows of a user ascend, so that the last one stays
+        turn = np.empty(len(rows), np.int64)
+        turn[rows] = self.until_us - 1 - (last[user] - moment)
+        order = np.lexsort((self.kind, self.item, self.user, turn))
+        columns = {name: getattr(self, name)[order] for name in ("user", "item", "kind")}
+        return replace(self, ts_us=turn[order], time_kind="turns", **columns)
+
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.users), len(self.items)
@@ -206,7 +232,11 @@ class Dataset:
 
     @cached_property
     def recent_us(self) -> int:
-        """How far back "recently" reaches: 30 days, or a quarter of a shorter (or timeless) history."""
+        """How far back "recently" reaches: 30 days, or a quarter of a shorter (or timeless) history; in turns, half of
+        a user's usual number of moments."""
+        if self.time_kind == "turns":
+            earliest = self.ts_us[np.unique(self.user, return_index=True)[1]]
+            return max(round(float(np.mean(self.until_us - earliest)) / 2), 1) if len(earliest) else 1
         quarter = max(self.span_us // 4, 1)
         return min(30 * DAY_US, quarter) if self.time_kind == "real" else quarter
 
@@ -281,10 +311,17 @@ def as_ids(values: Sequence[Any] | npt.NDArray[Any]) -> Ids:
 
 
 def choose_target(kind: npt.NDArray[np.uint8], objective: str) -> tuple[str, ...]:
-    """What counts as success: what the objective says, or purchases if there are any, else clicks and views."""
-    if objective != "auto":
-        return TARGETS[objective]
-    return TARGETS["revenue" if np.any(kind == KINDS.index("purchase")) else "clicks"]
+    """What counts as success: what the objective says, purchases where nothing is said; clicks and views where none of
+    that ever happened: whoever sells nothing earns by visits."""
+    wanted = TARGETS["revenue" if objective == "auto" else objective]
+    happened = np.isin(kind, [KINDS.index(name) for name in wanted]).any()
+    return wanted if happened else TARGETS["clicks"]
+
+
+def _lies_together(user: Int32) -> bool:
+    """Whether the rows of each user follow one another, and somebody has more than one."""
+    people = len(np.unique(user))
+    return 1 < people < len(user) and int(np.sum(np.diff(user) != 0)) == people - 1
 
 
 def _count_moments(user: Int32, item: Int32, ts_us: Int64, shape: tuple[int, int]) -> sp.csr_matrix:

@@ -10,10 +10,15 @@ import typer
 
 from portraits.errors import InvalidValue
 from portraits.lake import Lake
-from recommender.backtest import backtest_app, backtest_files
-from recommender.evaluate import Table
+from recommender.backtest import backtest_app
+from recommender.evaluate import K, Table
+from recommender.given import judge_files, write_lists
+from recommender.memory import MOST_TRIALS
+from recommender.plan import MOST_JUDGED
+from recommender.tune import Budget
+from recommender.types import LARGEST_N
 from serving.batch import answer_file, open_batch
-from serving.cli.output import App, AsJson, OutFile, reporter, show
+from serving.cli.output import App, AsJson, OutFile, in_a_folder, reporter, show
 from serving.publish import portraits_folder
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -46,36 +51,70 @@ def recommend(
     show({"visitors": visitors, "rows": rows, "out": str(out)}, words, as_json)
 
 
+Pairs = Annotated[
+    Path | None,
+    typer.Option(metavar="F", help="CSV, TSV, JSONL or Parquet: user, item, perhaps ts.", exists=True, dir_okay=False),
+]
+MANY_TRIALS = Budget().trials
+Trials = Annotated[
+    int, typer.Option("--trials", min=0, max=MOST_TRIALS, help="With files: parameters to try; 0 = the defaults.")
+]
+
+
 def evaluate(
+    *,
     app: Annotated[str | None, typer.Option("--app", help="The app.", show_default=False)] = None,
-    train: Annotated[
-        Path | None,
-        typer.Option("--train", metavar="F", help="CSV: user, item, perhaps ts (a number).", exists=True),
+    train: Pairs = None,
+    test: Pairs = None,
+    ks: Annotated[
+        list[int] | None,
+        typer.Option("--k", min=1, max=LARGEST_N, help="Length of list; may be repeated. Default: 10."),
     ] = None,
-    test: Annotated[
-        Path | None, typer.Option("--test", metavar="F", help="CSV: user, item; what came after.", exists=True)
+    users: Annotated[str, typer.Option("--users", metavar="N|all", help="With files: how many users to judge.")] = str(
+        MOST_JUDGED
+    ),
+    seed: Annotated[int, typer.Option("--seed", help="With files: of every draw.")] = 0,
+    trials: Trials = MANY_TRIALS,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="F.parquet", help="With files: the lists served.", callback=in_a_folder),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Backtest every source and baseline, with intervals.
 
-    Either of an app (its last weeks are judged, nothing is published) or of two files, --train and --test.
+    Either of an app (its last weeks are judged, nothing is published) or of two files, --train and --test: a split
+    that somebody else made. Columns of the lists served: user, rank (from 1), item_id, part (all; new = without what
+    the user took in the training file; unknown = for users that are not in it).
     """
+    lengths = tuple(dict.fromkeys(ks or [K]))
     with reporter() as report:
         report.now("backtest")
         if app is not None and train is None and test is None:
-            table = _of_app(app)
+            table = _of_app(app, lengths)
         elif app is None and train is not None and test is not None:
-            table = backtest_files(train, test)
+            budget = Budget(trials)
+            found = judge_files(train, test, ks=lengths, seed=seed, judged=_how_many(users), budget=budget)
+            table = found.table
+            if out is not None:
+                write_lists(found, out)
         else:
             raise InvalidValue("--app", app or "", "either --app APP, or --train F and --test F")
     show(table.as_json(), table.as_text(), as_json)
 
 
-def _of_app(app: str) -> Table:
+def _how_many(users: str) -> int | None:
+    if users == "all":
+        return None
+    if not users.isdecimal() or not int(users):
+        raise InvalidValue("--users", users, "a number of users from 1, or all")
+    return int(users)
+
+
+def _of_app(app: str, ks: tuple[int, ...]) -> Table:
     process = ProcessSettings.from_env()
     store = Store.open(process.store_url)
     settings = store.app(app)
     active = store.active(app).portraits
     portraits = None if active is None else portraits_folder(process, app, active.version)
-    return backtest_app(Lake(process.lake).snapshot(app), settings, portraits, datetime.now(UTC))
+    return backtest_app(Lake(process.lake).snapshot(app), settings, portraits, datetime.now(UTC), ks)

@@ -23,15 +23,16 @@ App = Annotated[str, typer.Option("--app", help="The app.", show_default=False)]
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="0: a free one; default: HUAXIANG_PORT.")]
 
 
-def _in_a_folder(out: Path) -> Path:
-    if not out.parent.is_dir():
+def in_a_folder(out: Path | None) -> Path | None:
+    """The file to write, if one is asked for. Raises InvalidValue unless its folder is there."""
+    if out is not None and not out.parent.is_dir():
         raise InvalidValue("--out", str(out), "a file in a folder that is there")
     return out
 
 
 OutFile = Annotated[
     Path,
-    typer.Option("--out", metavar="F.parquet", help="The file to write.", dir_okay=False, callback=_in_a_folder),
+    typer.Option("--out", metavar="F.parquet", help="The file to write.", dir_okay=False, callback=in_a_folder),
 ]
 
 PIPE_WIDTH = 160

@@ -20,20 +20,31 @@ class Task(NamedTuple):
 
 
 def online_retail(data: Path) -> Task:
-    """A gift shop: train before 2011-11-09, test after; without cancellations, fees and lines without a customer."""
+    """A gift shop: train before 2011-11-09, test after."""
+    return _by_time(online_retail_rows(data), pd.Timestamp("2011-11-09"))
+
+
+def online_retail_rows(data: Path) -> pd.DataFrame:
+    """Columns user, item, ts (microseconds), in the file's order; without cancellations, fees and lines without a
+    customer."""
     text = {"InvoiceNo": str, "StockCode": str, "CustomerID": str}
     rows = pd.read_csv(data / "online_retail" / "online_retail.csv.gz", dtype=text, parse_dates=["InvoiceDate"])
     kept = rows.CustomerID.notna() & ~rows.InvoiceNo.str.startswith("C") & rows.StockCode.str.match(r"^\d{5}")
     rows = rows[kept & (rows.Quantity > 0) & (rows.UnitPrice > 0)]
-    return _by_time(rows.CustomerID, rows.StockCode, rows.InvoiceDate, pd.Timestamp("2011-11-09"))
+    return _rows(rows.CustomerID, rows.StockCode, rows.InvoiceDate)
 
 
 def complete_journey(data: Path) -> Task:
     """A grocery (a sample of its lines): train before the last 30 days of 2017, test after."""
+    return _by_time(complete_journey_rows(data), pd.Timestamp("2017-12-02"))
+
+
+def complete_journey_rows(data: Path) -> pd.DataFrame:
+    """Columns user, item, ts (microseconds)."""
     text = {"household_id": str, "product_id": str}
     path = data / "complete_journey" / "transactions_sample.csv.gz"
     rows = pd.read_csv(path, dtype=text, parse_dates=["transaction_timestamp"])
-    return _by_time(rows.household_id, rows.product_id, rows.transaction_timestamp, pd.Timestamp("2017-12-02"))
+    return _rows(rows.household_id, rows.product_id, rows.transaction_timestamp)
 
 
 def beibei(data: Path) -> Task:
@@ -45,9 +56,14 @@ def beibei(data: Path) -> Task:
     return Task(train, split.given(train, test))
 
 
-def _by_time(user: pd.Series, item: pd.Series, moment: pd.Series, cut: pd.Timestamp) -> Task:
-    ts = moment.astype("datetime64[us]").astype("int64").to_numpy()
-    whole = Dataset.from_arrays(user.to_numpy(str), item.to_numpy(str), ts, until_us=int(ts.max()) + DAY_US)
+def _rows(user: pd.Series, item: pd.Series, moment: pd.Series) -> pd.DataFrame:
+    ts = moment.astype("datetime64[us]").astype("int64")
+    return pd.DataFrame({"user": user.to_numpy(str), "item": item.to_numpy(str), "ts": ts.to_numpy()})
+
+
+def _by_time(rows: pd.DataFrame, cut: pd.Timestamp) -> Task:
+    ts = rows.ts.to_numpy()
+    whole = Dataset.from_arrays(rows.user.to_numpy(str), rows.item.to_numpy(str), ts, until_us=int(ts.max()) + DAY_US)
     found = split.by_time(whole, cut.value // 1000)
     return Task(found.train, found)
 

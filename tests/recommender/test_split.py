@@ -75,3 +75,57 @@ def test_a_sample_is_seeded_and_bounded() -> None:
 
 def test_the_future_is_at_most_a_fifth_of_the_history() -> None:
     assert split.horizon_us(checkerboard()) <= 20 * DAY_US
+
+
+def test_strangers_of_a_given_split_stand_apart() -> None:
+    train = Dataset.from_arrays(["ann", "bob"], ["tea", "tea"], extra_users=["cid"], extra_items=["pot"])
+    test = Dataset.from_arrays(["ann", "cid"], ["pot", "pot"], extra_users=["bob"], extra_items=["tea"])
+    strangers = split.given(train, test).strangers
+    assert strangers is not None
+    assert train.users[strangers.users].tolist() == [b"cid"]
+    assert strangers.truth.toarray().tolist() == [[1.0, 0.0]]
+
+
+def held(count: int) -> np.ndarray:
+    return np.full(len(HISTORY.users), count)
+
+
+def test_the_last_of_each_is_what_they_took_last() -> None:
+    """bob and cid have nothing else, dan took nothing."""
+    found = split.last_of_each(HISTORY, held(1), seed=0)
+    assert names(found, found.truth) == {"ann": {"pot"}}
+    assert names(split.last_of_each(HISTORY, held(2), seed=0), found.new_truth) == {"ann": {"pot"}}
+    assert found.train.until_us == HISTORY.until_us
+
+
+def test_what_was_done_after_the_last_of_each_is_not_known() -> None:
+    history = Dataset.from_arrays(
+        ["ann"] * 4, list("abcb"), np.arange(4), ["purchase", "item_view", "purchase", "item_view"]
+    )
+    found = split.last_of_each(history, np.array([1]), seed=0)
+    assert found.train.items[found.train.item].tolist() == [b"a", b"b"]
+    assert names(found, found.truth) == {"ann": {"c"}}
+
+
+def test_nobody_loses_everything_to_the_last_of_each() -> None:
+    found = split.last_of_each(HISTORY, held(99), seed=0)
+    assert names(found, found.truth) == {"ann": {"tea", "pot"}}
+    assert set(found.train.user.tolist()) == set(HISTORY.user.tolist())
+
+
+def test_turns_end_where_the_last_of_each_was_taken_away() -> None:
+    rows = Dataset.from_arrays(["ann"] * 3 + ["bob"] * 2, list("abcab"), range(5), time_kind="order")
+    found = split.last_of_each(rows, np.array([2, 1]), seed=0)
+    assert found.train.ts_us.tolist() == [4, 4]
+    assert names(found, found.truth) == {"ann": {"b", "c"}, "bob": {"b"}}
+
+
+def test_a_share_is_at_least_one() -> None:
+    rows = Dataset.from_arrays(["ann"] * 10 + ["bob"] * 2, list("abcdefghijab"), range(12), time_kind="order")
+    assert split.last_share(rows, 0.2).tolist() == [2, 1]
+
+
+def test_a_last_basket_is_all_of_one_moment() -> None:
+    """bob has only one basket, which stays."""
+    history = Dataset.from_arrays(["ann"] * 3 + ["bob"] * 2, list("abcab"), [1, 9, 9, 5, 5])
+    assert split.last_moments(history).tolist() == [2, 0]

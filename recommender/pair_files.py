@@ -1,0 +1,169 @@
+"""Files of user-item pairs that somebody else made: CSV, TSV, JSONL or Parquet (gzip too), as numbers.
+
+Columns are found by their usual names, whatever the case; a type behind a colon ("user_id:token") is not part of the
+name. A time is a number (Unix time in seconds, milliseconds, microseconds or nanoseconds, or any number that orders the
+rows) or a date. Everything is read by Arrow's own readers: no row becomes a Python object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from portraits.errors import UnreadableFile
+from recommender.dataset import Ids, Int32, Int64
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "user": ("user", "user_id", "userid", "uid", "visitor_id", "visitorid", "customer_id", "customer", "session_id"),
+    "item": ("item", "item_id", "itemid", "iid", "product_id", "product", "sku", "movie_id", "article_id"),
+    "ts": ("ts", "timestamp", "time", "datetime", "date", "ts_us", "unixtime"),
+}
+"""What each column may be called; the first name that a file has is taken."""
+
+DELIMITERS = {"csv": ",", "txt": ",", "tsv": "\t", "tab": "\t", "inter": "\t"}
+JSON_LINES = ("jsonl", "ndjson", "json")
+FIRST_UNIX = 1e8
+"""Smaller numbers are an order, not a time: 1973 in seconds."""
+UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (np.inf, 1e-3))
+"""Below which number a Unix time is in which unit: microseconds in one (seconds, milli-, micro-, nanoseconds)."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Rows of one file, in its order. user, item: int32[N] rows of vocabularies; ts: float64[N] as the file has it
+    (dates as microseconds since 1970), None without such a column. dropped: rows that were left out, by reason."""
+
+    user: Int32
+    item: Int32
+    ts: np.ndarray[Any, np.dtype[np.float64]] | None
+    dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Vocabularies:
+    """Ids of all files together, sorted."""
+
+    users: Ids
+    items: Ids
+
+
+def read_pairs(*paths: Path) -> tuple[Vocabularies, list[Pairs]]:
+    """The rows of several files in common numbers.
+
+    Raises UnreadableFile naming the file: not what its name says, no column for user or item, a time that is none.
+    """
+    tables = [_columns(path) for path in paths]
+    users, user_codes = _coded([table["user"] for table, _ in tables])
+    items, item_codes = _coded([table["item"] for table, _ in tables])
+    found = [
+        Pairs(user, item, table["ts"].to_numpy() if "ts" in table.column_names else None, dropped)
+        for user, item, (table, dropped) in zip(user_codes, item_codes, tables, strict=True)
+    ]
+    return Vocabularies(users, items), found
+
+
+def microseconds(*columns: np.ndarray[Any, np.dtype[np.float64]] | None) -> tuple[str, list[Int64 | None]]:
+    """The kind of time ("real", "order", "none") and the columns in its numbers: Unix times as microseconds, whatever
+    else orders rows by its rank among all. All columns must be of the same unit."""
+    given = [column for column in columns if column is not None and len(column)]
+    if not given:
+        return "none", [None] * len(columns)
+    together = np.concatenate(given)
+    middle = float(np.median(together))
+    if middle < FIRST_UNIX:
+        ranks = np.unique(together)
+        return "order", [None if one is None else np.searchsorted(ranks, one).astype(np.int64) for one in columns]
+    factor = next(factor for below, factor in UNITS if middle < below)
+    return "real", [None if one is None else np.round(one * factor).astype(np.int64) for one in columns]
+
+
+def _columns(path: Path) -> tuple[pa.Table, Mapping[str, int]]:
+    """Columns user and item as text, ts as float64 where there is one; rows without an id or a time left out and
+    counted."""
+    try:
+        whole = _read(path)
+    except (OSError, pa.ArrowException) as problem:
+        raise UnreadableFile(str(path), _first_line(problem)) from None
+    names = {name.partition(":")[0].strip().lstrip("\ufeff").lower(): name for name in whole.column_names}
+    taken = {role: next((names[known] for known in NAMES[role] if known in names), None) for role in NAMES}
+    missing = [role for role in ("user", "item") if taken[role] is None]
+    if missing:
+        way_out = f"its columns are {', '.join(whole.column_names)}; wanted are user, item and perhaps ts"
+        raise UnreadableFile(str(path), f"no column {' and '.join(missing)}: {way_out}")
+    ids = {role: _text(whole[taken[role]]) for role in ("user", "item")}
+    has_id = pc.and_(*(pc.greater(pc.binary_length(column), 0) for column in ids.values()))
+    dropped = {"rows without an id": len(whole) - int(pc.sum(has_id).as_py() or 0)}
+    columns = {role: column.filter(has_id) for role, column in ids.items()}
+    if taken["ts"] is None:
+        return pa.table(columns), dropped
+    times = _times(path, whole[taken["ts"]].filter(has_id))
+    timed = pc.is_valid(times)
+    dropped["rows without a time"] = int(times.null_count)
+    return pa.table({**columns, "ts": times}).filter(timed), dropped
+
+
+def _read(path: Path) -> pa.Table:
+    words = path.name.lower().removesuffix(".gz").removesuffix(".gzip").rsplit(".", 1)
+    kind = words[-1] if len(words) > 1 else ""
+    if kind in ("parquet", "pq"):
+        return pa.parquet.read_table(path)
+    if kind in JSON_LINES:
+        return pa.json.read_json(pa.input_stream(path, "detect"))
+    if kind not in DELIMITERS:
+        raise pa.ArrowInvalid("the name must end in .csv, .tsv, .jsonl or .parquet (.gz after it for gzip)")
+    parse = pa.csv.ParseOptions(delimiter=DELIMITERS[kind])
+    with pa.csv.open_csv(pa.input_stream(path, "detect"), parse_options=parse) as first:
+        names = first.schema.names
+    # As text: an id "007" is not the number 7.
+    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
+    return pa.csv.read_csv(pa.input_stream(path, "detect"), parse_options=parse, convert_options=convert)
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids as text, "" where there is none; a number that a gap made a float is written as the integer it was."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_floating(column.type) and pc.all(pc.equal(column, pc.floor(column))).as_py():
+        column = column.cast(pa.int64())
+    return pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))
+
+
+def _times(path: Path, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """float64: numbers as they are, dates as microseconds; null where a row has none."""
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        return column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).cast(pa.float64())
+    if not pa.types.is_string(column.type):
+        return column.cast(pa.float64())
+    trimmed = pc.utf8_trim_whitespace(column)
+    column = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
+    for kind in (pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        try:
+            read = column.cast(kind)
+        except pa.ArrowInvalid as error:
+            problem = error
+            continue
+        return read if pa.types.is_floating(kind) else read.cast(pa.int64()).cast(pa.float64())
+    raise UnreadableFile(str(path), f"ts is neither a number nor a date ({_first_line(problem)})")
+
+
+def _coded(columns: Sequence[pa.ChunkedArray]) -> tuple[Ids, list[Int32]]:
+    """All values of several columns, sorted as bytes, and the numbers of each column's."""
+    together = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
+    words = pc.unique(together).cast(pa.binary())
+    words = words.take(pc.sort_indices(words))
+    codes = [pc.index_in(column.cast(pa.binary()), words).to_numpy().astype(np.int32) for column in columns]
+    values = words.to_pylist()
+    return (np.array(values, np.bytes_) if values else np.empty(0, "S1")), codes
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).splitlines() or [type(problem).__name__])[0]
