@@ -51,6 +51,9 @@ COLUMNS = (
     "city",
     "content_id",
     "referrer_user_id",
+    "group_id",
+    "decision_id",
+    "position",
     "offer_id",
     "points",
 )

@@ -26,6 +26,7 @@ class Facts:
     known: npt.NDArray[np.bool_]
     hidden: npt.NDArray[np.bool_]
     price: npt.NDArray[np.int64]
+    cost: npt.NDArray[np.int64]
     stock: npt.NDArray[np.int64]
     created: npt.NDArray[np.int64]
     category: npt.NDArray[np.int32]
@@ -46,6 +47,7 @@ class Facts:
             known=np.zeros(items, bool),
             hidden=np.zeros(items, bool),
             price=np.full(items, -1, np.int64),
+            cost=np.full(items, -1, np.int64),
             stock=np.full(items, -1, np.int64),
             created=np.full(items, -1, np.int64),
             category=np.full((items, CATEGORY_DEPTH), -1, np.int32),
@@ -60,9 +62,10 @@ class Facts:
         )
 
     def timeless(self) -> Facts:
-        """What was true of the items at any time: category, brand, tags; not price, stock, hidden or presence."""
+        """What was true of the items at any time: category, brand, tags; not price, cost, stock, hidden or presence."""
         blank = Facts.none(len(self.known))
-        return replace(self, known=blank.known, hidden=blank.hidden, price=blank.price, stock=blank.stock)
+        passing = {name: getattr(blank, name) for name in ("known", "hidden", "price", "cost", "stock")}
+        return replace(self, **passing)
 
     def item_features(self) -> sp.csr_matrix | None:
         """[I, F] one column for each category element, brand and tag; None when nothing is known."""

@@ -6,6 +6,7 @@ nobody who refused. Ids become row numbers inside the engine, so that only numbe
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,14 +22,23 @@ import scipy.sparse as sp
 from ibis.backends.duckdb import Backend
 
 from portraits.build import build, past_of
+from portraits.dictionary import FIELDS
 from portraits.lake import Snapshot
+from portraits.past import Past
 from portraits.portrait_set import TABLE_FILE
 from portraits.settings import AppSettings
+from recommender.beside import read_earned, read_exposures, read_friends
 from recommender.dataset import KINDS, NOTHING_BESIDE, Beside, Dataset, Ids
 from recommender.facts import CATEGORY_DEPTH, Facts
+from recommender.worth import worth_of
 
 FEWEST_SHARING = 10
 """Visitors that must share a portrait value before it becomes a feature."""
+MOST_VALUES = 500
+"""Values of one field that become features: the most common."""
+TASTES = ("categories", "brands", "styles", "price_tastes")
+SECOND_HAND = ("taste", "personas", "predictions")
+"""Families whose words are made of other fields; of `taste` the lists themselves are read."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -54,12 +64,12 @@ class History:
         in_catalogue = past.lake_items.select(id=past.lake_items.item_id)
         items = _numbered(chosen.select(id=chosen.item_id).union(in_catalogue).distinct()).cache()
         rows = _coded(chosen, users, items).to_pyarrow()
-        user_ids, item_ids = _ids(users), _ids(items)
+        user_ids = _ids(users)
         ts = rows["ts_us"].to_numpy()
         end = min(_microseconds(self.until), int(ts.max()) + 1 if len(ts) else 0)
-        return Dataset.from_codes(
+        dataset = Dataset.from_codes(
             user_ids,
-            item_ids,
+            _ids(items),
             user=rows["user"].to_numpy().astype(np.int32),
             item=rows["item"].to_numpy().astype(np.int32),
             ts_us=ts,
@@ -67,11 +77,9 @@ class History:
             until_us=end,
             objective=self.settings.objective,
             time_kind=self.snapshot.time_kind(),
-            beside=Beside(
-                facts=read_facts(past.lake_items.to_pyarrow(), item_ids),
-                user_features=portrait_features(portraits / TABLE_FILE, user_ids) if portraits else None,
-            ),
         )
+        features = portrait_features(portraits / TABLE_FILE, user_ids) if portraits else None
+        return replace(dataset, **self._beside(past, dataset, users, items, features)._asdict())
 
     def at(self, dataset: Dataset, moment_us: int) -> Beside:
         """What was known beside the interactions as it was at a past moment, in the row numbers of `dataset`.
@@ -82,14 +90,34 @@ class History:
         if dataset.time_kind != "real":
             return NOTHING_BESIDE
         moment = EPOCH + timedelta(microseconds=moment_us)
-        items = self.snapshot.catalogue(self.con, "items", moment).to_pyarrow()
-        facts = read_facts(items, dataset.items)
-        if dataset.user_features is None:
-            return Beside(facts)
-        with TemporaryDirectory(prefix="huaxiang-portraits-") as folder:
-            place = Path(folder) / "portraits"
-            build(self.snapshot, self.settings, moment, place, self.con)
-            return Beside(facts, portrait_features(place / TABLE_FILE, dataset.users))
+        past = past_of(self.snapshot, self.settings, moment, self.con)
+        users, items = (self._table(ids) for ids in (dataset.users, dataset.items))
+        features = None
+        if dataset.user_features is not None:
+            with TemporaryDirectory(prefix="huaxiang-portraits-") as folder:
+                place = Path(folder) / "portraits"
+                build(self.snapshot, self.settings, moment, place, self.con)
+                features = portrait_features(place / TABLE_FILE, dataset.users)
+        return self._beside(past, dataset.before(moment_us), users, items, features)
+
+    def _beside(
+        self, past: Past, dataset: Dataset, users: ir.Table, items: ir.Table, features: sp.csr_matrix | None
+    ) -> Beside:
+        """What `past` tells beside the interactions of the same moment, `dataset`. users, items: id and row."""
+        facts = read_facts(past.lake_items.to_pyarrow(), dataset.items)
+        late_us = dataset.until_us - dataset.recent_us
+        return Beside(
+            facts,
+            features,
+            read_friends(past, users, dataset.shape[0]),
+            worth_of(self.settings.objective, facts, read_earned(past, items, dataset.shape[1])),
+            read_exposures(past, users, items, late_us, dataset.shape),
+        )
+
+    def _table(self, ids: Ids) -> ir.Table:
+        """id and row, as the engine's table."""
+        rows = pa.table({"id": pa.array(ids.tolist(), pa.binary()).cast(pa.string()), "row": np.arange(len(ids))})
+        return self.con.create_table(ibis.util.gen_name("ids"), rows, temp=True)
 
 
 def read_facts(rows: pa.Table, items: Ids) -> Facts:
@@ -110,6 +138,7 @@ def read_facts(rows: pa.Table, items: Ids) -> Facts:
         known=known,
         hidden=_spread(rows["hidden"].cast(pa.int64()), at, total, 0) > 0,
         price=_spread(rows["price"], at, total, -1),
+        cost=_spread(rows["cost"], at, total, -1),
         stock=_spread(rows["stock"], at, total, -1),
         created=_spread(rows["created_at"].cast(pa.int64()), at, total, -1),
         category=_levels(category_codes, category_rows, total),
@@ -125,22 +154,42 @@ def read_facts(rows: pa.Table, items: Ids) -> Facts:
 
 
 def portrait_features(table: Path, users: Ids) -> sp.csr_matrix | None:
-    """[U, F] one column for each value of each word-like field of the portraits that enough visitors share.
+    """[U, F] one column for each value, shared by enough visitors, of the portrait's words and tastes: 1 for a word,
+    the share of attention for a taste (categories, brands, styles, price bands).
 
-    None when there is no such field. Users without a portrait have an empty row.
+    None when there is no such field. Users without a portrait have an empty row. What is made of other fields
+    (personas, predictions, the strongest taste as a word) would say the same twice and is left out; so are numbers:
+    cut into bins they foretold nothing beside the tastes.
     """
     schema = pq.read_schema(table)
-    words = [field.name for field in schema if pa.types.is_string(field.type) and field.name != "user_id"]
-    rows, at = _placed(pq.read_table(table, columns=["user_id", *words]), "user_id", users)
+    words = [field.name for field in schema if pa.types.is_string(field.type) and _is_told_once(field.name)]
+    tastes = [name for name in TASTES if name in schema.names]
+    rows, at = _placed(pq.read_table(table, columns=["user_id", *words, *tastes]), "user_id", users)
     parts = []
     for name in words:
         values, codes, where = _coded_words(rows[name], at)
-        shared = np.bincount(codes, minlength=len(values)) >= FEWEST_SHARING
-        matrix = _flags(where, codes, (len(users), len(values)))
-        parts.append(matrix[:, np.flatnonzero(shared)])
+        parts.append(_shared(_flags(where, codes, (len(users), len(values)))))
+    for name in tastes:
+        lists = rows[name].combine_chunks()
+        entries, where = pc.list_flatten(lists), at[pc.list_parent_indices(lists).to_numpy()]
+        tags, columns = np.unique(_bytes(pc.struct_field(entries, "tag")), return_inverse=True)
+        weights = pc.struct_field(entries, "weight").to_numpy(zero_copy_only=False)
+        parts.append(_shared(sp.csr_matrix((weights, (where, columns)), shape=(len(users), len(tags)))))
     if not any(part.shape[1] for part in parts):
         return None
     return sp.hstack(parts, format="csr", dtype=np.float32)
+
+
+def _is_told_once(name: str) -> bool:
+    """Whether a portrait's field is made of events, and not of other fields."""
+    return name in FIELDS and FIELDS[name].family not in SECOND_HAND
+
+
+def _shared(values: sp.csr_matrix) -> sp.csr_matrix:
+    """The columns with FEWEST_SHARING visitors or more; of many the MOST_VALUES with the most."""
+    visitors = np.bincount(values.indices, minlength=values.shape[1])
+    most = np.sort(np.argsort(-visitors, kind="stable")[:MOST_VALUES])
+    return values[:, most[visitors[most] >= FEWEST_SHARING]]
 
 
 def _numbered(ids: ir.Table) -> ir.Table:

@@ -25,8 +25,10 @@ PAIR_SIGNALS = (
     "last_touched",
     "category_share",
     "brand_share",
+    "looked_at",
+    "passed_over",
 )
-ITEM_SIGNALS = ("log_buyers", "log_recent_buyers", "trend", "first_seen", "taken_again")
+ITEM_SIGNALS = ("log_buyers", "log_recent_buyers", "trend", "first_seen", "taken_again", "appeal")
 USER_SIGNALS = ("orders", "items", "last_order", "first_order", "repeat_share", "items_an_order")
 
 Floats = npt.NDArray[np.float64]
@@ -103,7 +105,15 @@ class Signals:
             (now - touched_last) / self.unit,
             self._affinity(users, items, self._leaf, len(self.dataset.facts.categories)),
             self._affinity(users, items, self.dataset.facts.brand, len(self.dataset.facts.brands)),
+            *self._shown(users, items),
         ]
+
+    def _shown(self, users: Int32, items: Int32) -> list[Floats]:
+        """How often the user will have looked at the item of late, and not opened it; NaN where it was not shown."""
+        shown = self.dataset.exposures
+        if shown is None:
+            return [np.full(items.shape, np.nan)] * 2
+        return [_stored(shown.looked, users, items), _stored(shown.passed, users, items)]
 
     def _affinity(self, users: Int32, items: Int32, code: Int32, size: int) -> Floats:
         """Share of the user's taken items that carry the same code; NaN where the item has none."""
@@ -141,7 +151,7 @@ class Signals:
 
     @cached_property
     def _items(self) -> Float32:
-        """float32[I, 5] in the order of ITEM_SIGNALS."""
+        """float32[I, 6] in the order of ITEM_SIGNALS."""
         data = self.dataset
         ever, lately = data.popularity, data.recent_popularity
         share = lately.sum() / max(ever.sum(), 1.0)
@@ -155,6 +165,7 @@ class Signals:
                 (lately + 5 * share) / (share * ever + 5 * share) if share > 0 else np.full(len(ever), np.nan),
                 (data.until_us - first) / self.unit,
                 (again + 1) / (ever + 10),
+                np.full(len(ever), np.nan) if data.exposures is None else data.exposures.appeal,
             ]
         ).astype(np.float32)
 
@@ -178,3 +189,17 @@ class Signals:
             return np.column_stack(
                 [orders, items, (now - last) / self.unit, (now - first) / self.unit, again / items, lines / orders]
             )
+
+
+def _stored(matrix: sp.csr_matrix, users: Int32, items: Int32) -> Floats:
+    """float64[B, C]: what `matrix` [U, I] stores at (users[b], items[b, c]); NaN where nothing."""
+    rows = matrix[users].tocoo()
+    keys = rows.row.astype(np.int64) * matrix.shape[1] + rows.col
+    order = np.argsort(keys)
+    keys, values = keys[order], np.append(rows.data[order], np.nan)
+    wanted = np.arange(len(users), dtype=np.int64)[:, None] * matrix.shape[1] + items
+    at = np.searchsorted(keys, wanted)
+    found = at < len(keys)
+    found[found] = keys[at[found]] == wanted[found]
+    stored: Floats = values[np.where(found, at, -1)].astype(np.float64)
+    return stored

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from portraits.build import build
@@ -17,7 +18,7 @@ from portraits.lake import Lake
 from portraits.settings import AppSettings
 from recommender.bundle import Bundle
 from recommender.dataset import KINDS
-from recommender.reading import EPOCH, FEWEST_SHARING, History
+from recommender.reading import EPOCH, FEWEST_SHARING, History, portrait_features
 from recommender.train import train
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -112,6 +113,31 @@ def test_the_past_has_its_own_catalogue(history: History) -> None:
     assert then_known.facts is not None
     assert then_known.facts.price[tea] == 500
     assert then_known.user_features is None
+
+
+def test_features_of_portraits(tmp_path: Path) -> None:
+    """A word is a 1, a taste its share; what few share, what another field tells already and numbers are left out."""
+    taste = pa.list_(pa.struct([("tag", pa.string()), ("weight", pa.float64())]))
+    both = [{"tag": "acme", "weight": 0.75}, {"tag": "odd", "weight": 0.25}]
+    users = [f"u{number:02d}" for number in range(2 * FEWEST_SHARING)]
+    half = FEWEST_SHARING
+    portraits = pa.table(
+        {
+            "user_id": users,
+            "home_store": ["s1"] * half + ["s2"] * (half - 1) + [None],
+            "top_brand": ["acme"] * len(users),
+            "persona": ["p1"] * len(users),
+            "orders": [1] * len(users),
+            "brands": pa.array([both, *[[{"tag": "acme", "weight": 1.0}]] * (half - 1), *[None] * half], taste),
+        }
+    )
+    pq.write_table(portraits, tmp_path / "portraits.parquet")
+    features = portrait_features(tmp_path / "portraits.parquet", np.array([*users, "who"], "S"))
+    assert features is not None
+    expected = np.zeros((len(users) + 1, 2))
+    expected[:half] = 1
+    expected[0, 1] = 0.75
+    np.testing.assert_array_equal(features.toarray(), expected)
 
 
 def test_an_empty_app_publishes_an_empty_shelf(lake: Lake, tmp_path: Path) -> None:

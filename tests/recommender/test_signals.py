@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from planted_blocks import TINY, tiny
 
-from recommender.dataset import DAY_US, STRENGTH, Dataset
+from recommender.dataset import DAY_US, STRENGTH, Beside, Dataset
+from recommender.exposures import Exposures
 from recommender.facts import Facts
 from recommender.signals import Signals
 
@@ -29,7 +33,7 @@ def signals() -> dict[str, dict[str, float]]:
     facts = Facts.none(3)
     facts.brand[:] = [-1, 0, 0]
     branded = Facts(**{**vars(facts), "brands": np.array([b"acme"])})
-    maker = Signals(history.subset(np.ones(len(history.user), bool), NOW, branded))
+    maker = Signals(history.subset(np.ones(len(history.user), bool), NOW, Beside(branded)))
     values = maker.of(np.array([0], np.int32), np.array([[0, 1, 2]], np.int32))[0]
     return {item: dict(zip(maker.names, row.tolist(), strict=True)) for item, row in zip(ITEMS, values, strict=True)}
 
@@ -56,6 +60,19 @@ def test_interest_fades_by_the_recent_window(signals: dict[str, dict[str, float]
 def test_affinity_is_the_share_of_taken_items(signals: dict[str, dict[str, float]]) -> None:
     assert signals["tea"]["brand_share"] == 2 / 2
     assert np.isnan(signals["cup"]["brand_share"])
+
+
+def test_what_was_shown_and_not_opened() -> None:
+    """ann will have looked at tea 1.5 times and opened it once; nothing else was shown to her, and pot to nobody."""
+    history = Dataset.from_arrays(["ann", "bob"], ["tea", "cup"], [1, 2], extra_items=["pot"])
+    looked, passed = (sp.csr_matrix(np.array(rows)) for rows in ([[0, 0, 1.5], [2, 0, 0]], [[0, 0, 0.5], [2, 0, 0]]))
+    shown = Exposures(np.ones(1), np.array([0.1, np.nan, 0.3]), looked, passed)
+    maker = Signals(replace(history, exposures=shown))
+    values = maker.of(np.array([0, 1], np.int32), np.array([[2, 0], [0, 1]], np.int32))
+    told = {name: values[:, :, place] for place, name in enumerate(maker.names)}
+    np.testing.assert_allclose(told["looked_at"], [[1.5, np.nan], [2, np.nan]])
+    np.testing.assert_allclose(told["passed_over"], [[0.5, np.nan], [2, np.nan]])
+    np.testing.assert_allclose(told["appeal"], [[0.3, 0.1], [0.1, np.nan]], rtol=1e-6)
 
 
 def test_popularity_of_the_item(signals: dict[str, dict[str, float]]) -> None:
