@@ -45,7 +45,8 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A published version on disk. `first_us`: since when it was served; 0 when nothing says."""
+    """A version on disk, published or held back. `first_us`: since when it is there, at the latest; 0 when nothing
+    says."""
 
     kind: VersionKind
     folder: Path
@@ -95,10 +96,13 @@ def kept_versions(process: ProcessSettings, store: Store, app_id: str) -> Iterat
         "bundle": bundle_folder(process, app_id, "any").parent,
         "portraits": portraits_folder(process, app_id, "any").parent,
     }
+    nights = store.first_activations(app_id, "portraits")
     kind: VersionKind
     for kind in get_args(VersionKind):
         root = roots[kind]
-        first = store.first_activations(app_id, kind)
+        first = nights | store.first_activations(app_id, kind)
+        # A bundle that was held back and promoted later is as old as the portraits of its night.
+        first |= {version: min(first[version], at_us) for version, at_us in nights.items()}
         served = getattr(active, kind)
         for folder in sorted(root.iterdir()) if root.is_dir() else ():
             if folder.is_dir():

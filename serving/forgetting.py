@@ -1,9 +1,9 @@
 """Forgetting at night: visitors leave the lake before portraits are built, and at the end what was built before goes.
 
-A version that was first served after the lake was erased was built without them, as nights come one at a time; every
-other is deleted, whatever it was kept for: there is nothing to roll back to. Only a bundle that is still served stays,
-because the gate held the new one back or the night was one for a past moment. Then the receipt stays pending, and every
-following night asks again.
+A version that came after the lake was erased was built without them, as nights come one at a time; every other is
+deleted, whatever it was kept for: there is nothing to roll back to, and no bundle that was held back to promote. Only
+a bundle that is still served stays, because the gate held the new one back or the night was one for a past moment.
+Then the receipt stays pending, and every following night asks again.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from portraits.lake import Lake
 from portraits.portrait_set import PortraitSet
 from portraits.settings import AppSettings
 from recommender.bundle import Bundle
+from recommender.memory import Memory
 from recommender.train import train
 from serving.drain import drain
 from serving.forgetting import erase_lake, settle
@@ -41,6 +42,9 @@ from serving.summary import NightSummary
 
 STATUS: Mapping[str, Status] = {"publish": "published", "popular": "popular", "hold": "held"}
 """What becomes of a night, by the gate's verdict."""
+
+NIGHTS_REMEMBERED = 30
+"""Most nights whose record the next one reads."""
 
 OnStep = Callable[[str, str], None]
 """Hears (step, what it is doing or `done in 1.2 s`)."""
@@ -169,12 +173,14 @@ def _train(night: Night) -> dict[str, Any]:
         active_manifest=_active_manifest(night),
         on_step=lambda what, share: night.on_step("train", f"{what} ({share:.0%})"),
         version=night.run.run_id,
+        memory=_memory(night),
     )
     return {"verdict": trained.verdict, "too_little": trained.too_little, "report": dict(trained.report)}
 
 
 def _publish(night: Night) -> dict[str, Any]:
-    """Portraits whatever the gate said; the bundle unless it was held back; neither over a newer version."""
+    """Portraits whatever the gate said; the bundle, only to be looked at where it was held back; neither over a newer
+    version."""
     trained = night.run.result("train") or {}
     if not night.replaces(night.store.active(night.app.app_id)):
         return {"status": "rehearsed", "version": None}
@@ -185,8 +191,9 @@ def _publish(night: Night) -> dict[str, Any]:
         night.store,
         night.app.app_id,
         as_of=night.run.as_of,
-        bundle=None if held else night.model / "bundle",
+        bundle=night.model / "bundle",
         portraits=night.portraits,
+        held=held,
         version=night.run.run_id,
     )
     return {"status": STATUS[trained["verdict"]], "version": version}
@@ -228,13 +235,18 @@ def _summary(night: Night, results: Mapping[str, Mapping[str, Any]]) -> NightSum
         segments=results["segments"]["members"],
         backtest=report.get("table") or {},
         compared=(report.get("gate") or {}).get("comparisons", ()),
+        tuning=report.get("tuning") or {},
+        census=report.get("census") or {},
         seconds={step: night.run.seconds(step) for step in STEPS},
-        warnings=(*results["drain"]["warnings"], *results["segments"]["warnings"], *_forgetting(results)),
+        warnings=tuple(_warnings(results)),
     )
 
 
-def _forgetting(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return [*results["forget"]["warnings"], *results["tidy"]["warnings"]]
+def _warnings(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for step in ("drain", "segments", "forget", "tidy"):
+        yield from results[step]["warnings"]
+    gate = results["train"]["report"].get("gate") or {}
+    yield from (finding["sentence"] for finding in gate.get("findings", ()) if not finding["holds"])
 
 
 def _active_manifest(night: Night) -> Mapping[str, Any] | None:
@@ -247,6 +259,12 @@ def _active_manifest(night: Night) -> Mapping[str, Any] | None:
     except BrokenBundle as broken:
         night.on_step("train", f"the active bundle is broken and is not compared with: {broken.message}")
         return None
+
+
+def _memory(night: Night) -> Memory:
+    """What the nights of earlier moments tried and saw, whatever became of their models."""
+    past = (run for run in night.store.runs(night.app.app_id, NIGHTS_REMEMBERED) if run.as_of < night.run.as_of)
+    return Memory.of(run.summary for run in past)
 
 
 def _published(night: Night) -> PortraitSet | None:

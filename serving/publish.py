@@ -3,6 +3,9 @@
 Bundles live in BentoML's model store (`huaxiang-<app>.bundle:<version>`), portraits under `portraits/<app>/<version>`.
 The order is copy, sync, activate: a crash in between leaves files that nothing points at, which the next publication
 removes. A version is never changed, so a worker may map its files for as long as it likes.
+
+A bundle that the gate held back is kept under the version of its night's portraits: it is not served, but can be
+listed, looked at and promoted.
 """
 
 from __future__ import annotations
@@ -22,19 +25,22 @@ from portraits.settings import check_app_id
 from recommender.bundle import MANIFEST, Bundle
 from serving.settings import ProcessSettings, no_tracking
 from serving.stores import Store
-from serving.stores.nights import VersionKind
+from serving.stores.nights import Version, VersionKind
 
 KEEP_VERSIONS = 5
+KEEP_HELD = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A bundle that can be served. `manifest` is what the night wrote into it."""
+    """A bundle that can be served. `manifest` is what the night wrote into it; `held`: the gate held it back, it was
+    never served."""
 
     version: str
     as_of: datetime
     active: bool
     manifest: dict[str, Any]
+    held: bool = False
 
 
 def publish(
@@ -46,13 +52,15 @@ def publish(
     bundle: Path | None = None,
     portraits: Path | None = None,
     version: str | None = None,
+    held: bool = False,
     events_seq: int | None = None,
     changes_seq: int | None = None,
 ) -> str:
     """Copies the given folders as one version and serves them from the next request on; returns the version.
 
     A kind that is None stays as it is. `version` names the publication, so that one that was killed can be repeated
-    without doing anything twice. `events_seq`, `changes_seq`: see `Store.activate`.
+    without doing anything twice. `held`: the bundle is kept and not served; it needs the portraits of its night beside
+    it. `events_seq`, `changes_seq`: see `Store.activate`.
 
     Raises:
         BrokenBundle: the bundle is not whole; nothing was published.
@@ -67,7 +75,7 @@ def publish(
     store.activate(
         app_id,
         as_of=as_of,
-        bundle=version if bundle is not None else None,
+        bundle=version if bundle is not None and not held else None,
         portraits=version if portraits is not None else None,
         events_seq=events_seq,
         changes_seq=changes_seq,
@@ -77,20 +85,24 @@ def publish(
 
 
 def versions(settings: ProcessSettings, store: Store, app_id: str) -> list[Published]:
-    """The bundles of an app that can be served, newest publication first. Raises UnknownApp."""
+    """The bundles of an app that can be served, newest publication first, then those held back. Raises UnknownApp."""
     store.tenant(app_id)
     active = store.active(app_id).bundle
     found: dict[str, Published] = {}
-    for old in store.activations(app_id, "bundle"):
+    served = store.activations(app_id, "bundle")
+    held = _held(settings, store, app_id)
+    for old in (*served, *held):
         manifest = bundle_folder(settings, app_id, old.version) / MANIFEST
         if old.version not in found and manifest.exists():
             is_active = active is not None and active.version == old.version
-            found[old.version] = Published(old.version, old.as_of, is_active, json.loads(manifest.read_text("utf-8")))
+            told = json.loads(manifest.read_text("utf-8"))
+            found[old.version] = Published(old.version, old.as_of, is_active, told, old in held)
     return list(found.values())
 
 
 def rollback(settings: ProcessSettings, store: Store, app_id: str, version: str | None = None) -> str:
-    """Serves an earlier bundle again (default: the one before the active one); returns its version.
+    """Serves an earlier bundle again (default: the one before the active one), or one that was held back; returns its
+    version.
 
     Raises:
         NothingThere: there is no such version. BrokenBundle: its files are not whole any more.
@@ -113,6 +125,8 @@ def tidy(settings: ProcessSettings, store: Store, app_id: str) -> int:
     gone = 0
     for kind, root in roots.items():
         kept = list(dict.fromkeys(old.version for old in store.activations(app_id, kind)))[:KEEP_VERSIONS]
+        if kind == "bundle":
+            kept += [held.version for held in _held(settings, store, app_id)[:KEEP_HELD]]
         active = getattr(store.active(app_id), kind)
         if not root.exists() or active is None:
             continue
@@ -138,9 +152,18 @@ def _model_name(app_id: str) -> str:
     return f"huaxiang-{check_app_id(app_id)}.bundle"
 
 
+def _held(settings: ProcessSettings, store: Store, app_id: str) -> list[Version]:
+    """Bundles on disk that were never served, and whose night has portraits; newest first."""
+    served = {old.version for old in store.activations(app_id, "bundle")}
+    nights = {old.version: old for old in store.activations(app_id, "portraits") if old.version not in served}
+    return [old for old in nights.values() if bundle_folder(settings, app_id, old.version).is_dir()]
+
+
 def _after_active(known: list[Published]) -> list[Published]:
-    places = [place for place, one in enumerate(known) if one.active]
-    return known[places[0] + 1 :] if places else known
+    """The versions that were served before the active one."""
+    served = [one for one in known if not one.held]
+    places = [place for place, one in enumerate(served) if one.active]
+    return served[places[0] + 1 :] if places else served
 
 
 def _save_bundle(settings: ProcessSettings, app_id: str, version: str, source: Path) -> None:

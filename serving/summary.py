@@ -30,9 +30,10 @@ class NightSummary:
     `version` is what this night published (None: nothing), `drained` and `history` count rows, `segments` members;
     `backtest` is the recommender's table ({k, rows: [{name, part, users, recall: [mean, low, high], ...}]}),
     `compared` what the gate compared ([{rival, part, difference: [mean, low, high], lost}], NDCG of the new model minus
-    the rival's), `seconds` is by step and `warnings` are the doctor's sentences on what the history does not support,
-    and saved segments that tonight's portraits cannot answer. `lost`: the new model
-    lost to what it was compared with.
+    the rival's), `tuning` the parameters that were tried and `census` what the history was like (what the next night
+    remembers: see `recommender.memory`), `seconds` is by step and `warnings` are the doctor's sentences on what the
+    history does not support, saved segments that tonight's portraits cannot answer, and what is unusual beside the last
+    nights. `lost`: the new model lost to what it was compared with, or something unusual held it back.
     """
 
     app_id: str
@@ -49,6 +50,8 @@ class NightSummary:
     segments: Mapping[str, int] = field(default_factory=dict)
     backtest: Mapping[str, Any] = field(default_factory=dict)
     compared: Sequence[Mapping[str, Any]] = ()
+    tuning: Mapping[str, Any] = field(default_factory=dict)
+    census: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -82,6 +85,8 @@ def in_words(summary: NightSummary, zone: ZoneInfo) -> Iterator[str]:
     yield f"  history    {_history(summary.history, zone)}"
     yield f"  portraits  {summary.portraits:,}"
     yield f"  segments   {_largest(summary.segments)}"
+    if summary.tuning.get("trials"):
+        yield f"  tuning     {_tuning(summary.tuning)}"
     yield f"  seconds    {', '.join(f'{step} {took:.1f}' for step, took in summary.seconds.items())}"
     for part, meaning in PARTS.items():
         rows = [row for row in summary.backtest.get("rows", ()) if row["part"] == part]
@@ -100,6 +105,12 @@ def comparisons(compared: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         mean, low, high = one["difference"]
         rival = str(one["rival"]).replace("_", " ")
         yield f"NDCG against {rival}, {PARTS[one['part']]}: {mean:+.3f} (95% {low:+.3f} to {high:+.3f})"
+
+
+def _tuning(tuning: Mapping[str, Any]) -> str:
+    changed = ", ".join(sorted(tuning["params"])) or "none"
+    stopped = f"; {tuning['stopped']}" if tuning["stopped"] else ""
+    return f"{len(tuning['trials'])} trials; sources that leave their defaults: {changed}{stopped}"
 
 
 def _largest(segments: Mapping[str, int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -95,8 +96,10 @@ class Nights(Database):
                     )
 
     def reactivate(self, app_id: str, kind: VersionKind, version: str) -> None:
-        """Serves again a version that was active before, as it was then. Raises NothingThere."""
-        known = next((old for old in self.activations(app_id, kind) if old.version == version), None)
+        """Serves again a version that was active before, as it was then; or a bundle that was held back, as of the
+        portraits of its night. Raises NothingThere."""
+        versions = chain(self.activations(app_id, kind), self.activations(app_id, "portraits"))
+        known = next((old for old in versions if old.version == version), None)
         if known is None:
             raise NothingThere("version", version, f"list them with: huaxiang models list --app {app_id}")
         with self.write() as connection:

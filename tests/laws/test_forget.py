@@ -38,7 +38,7 @@ from serving.context import Context
 from serving.forget import forget
 from serving.imports import take_file
 from serving.nightly import run_night
-from serving.publish import portraits_folder, rollback
+from serving.publish import portraits_folder, rollback, versions
 from serving.segments.night import folder_of
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -258,6 +258,21 @@ def test_a_bundle_that_is_still_served_keeps_the_receipt_pending(shop: Shop, gat
     assert receipt["status"] == "pending"
     assert [what.split()[0] for what in receipt["pending"]] == ["bundle"]
     assert not [path for path in shop.files_with(*ZOE) if "/lake/shop/" in path or "/portraits/" in path]
+    gate("publish")
+    shop.night()
+    assert shop.forget()["status"] == "done"
+
+
+def test_a_bundle_that_was_held_back_before_goes_with_the_person(shop: Shop, gate: Callable[[str], None]) -> None:
+    """Also one that was promoted meanwhile: it is as old as its night."""
+    gate("hold")
+    held = [shop.night(as_of=END - timedelta(hours=hours)).version for hours in (4, 3)]
+    shop.forget()
+    assert {one.version for one in versions(shop.process, shop.store, "shop") if one.held} == set(held)
+    rollback(shop.process, shop.store, "shop", held[0])
+    summary = shop.night(as_of=END - timedelta(hours=2))
+    assert [line for line in summary.warnings if f"bundle {held[0]} (active)" in line]
+    assert {one.version for one in versions(shop.process, shop.store, "shop")} == {held[0], summary.version}
     gate("publish")
     shop.night()
     assert shop.forget()["status"] == "done"

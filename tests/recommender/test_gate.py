@@ -57,3 +57,20 @@ def test_the_sentence_names_the_worst_loss() -> None:
 def test_nobody_to_judge_is_no_loss() -> None:
     empty = Judged("served", {part: {"ndcg": np.empty(0)} for part in ("all", "new")}, {})
     assert gate.decide(empty, empty, None, first_night=True, seed=0).verdict == "publish"
+
+
+@pytest.mark.parametrize(
+    ("ndcg", "value", "verdict"), [(-0.1, 2.0, "publish"), (0.1, -2.0, "hold"), (-0.1, 0.0, "hold")]
+)
+def test_where_worth_is_known_value_decides(ndcg: float, value: float, verdict: str) -> None:
+    """A gain of value is worth a loss of NDCG; a loss of value is a loss."""
+
+    def earning(name: str, level: float, worth: float) -> Judged:
+        values = {part: {"ndcg": USERS + level, "value": 10 * USERS + worth} for part in ("all", "new")}
+        return Judged(name, values, {})
+
+    decision = gate.decide(
+        earning("served", ndcg, value), earning("popular", -0.5, -5), earning("active", 0, 0), first_night=False, seed=0
+    )
+    assert decision.verdict == verdict
+    assert {one["metric"] for one in decision.as_json()["comparisons"]} == {"ndcg", "value"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,15 @@ from portraits.lake import Lake
 from portraits.settings import AppSettings
 from recommender.bundle import Bundle, write_bundle
 from recommender.catalogue import Catalogue
+from recommender.memory import Census, Memory, Trial
 from recommender.pipeline import recommend
 from recommender.train import Trained
+from recommender.tune import Tuned
 from recommender.types import Query
 from serving import nightly
 from serving.cli import main
 from serving.nightly import run_night
-from serving.publish import bundle_folder
+from serving.publish import bundle_folder, versions
 from serving.runs import only_night
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -110,6 +114,39 @@ def test_a_model_that_is_held_back_leaves_the_active_one_and_publishes_portraits
     assert active.portraits is not None
     assert (active.bundle.version, active.portraits.version) == (first.version, second.version)
     assert (first.exit_code, second.exit_code, second.status) == (0, 3, "held")
+    assert [(one.version, one.held) for one in versions(*shop[:2], "shop")] == [
+        (first.version, False),
+        (second.version, True),
+    ]
+
+
+def test_a_night_remembers_what_nights_of_earlier_moments_tried(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, gate: Callable[[str], None]
+) -> None:
+    """Also a held one's; not a failed one's, and no later one's."""
+    heard: list[Memory] = []
+
+    def night(as_of: datetime, verdict: str, value: float) -> None:
+        gate(verdict)
+        planted = nightly.train
+
+        def train(*arguments: Any, **options: Any) -> Trained:
+            heard.append(options["memory"])
+            if verdict == "fail":
+                raise OSError("no space left on device")
+            tried = Trial("similar", {"neighbours": 50}, value, 0.1, 1.0, 300, chosen=True)
+            told = {"tuning": Tuned({}, (tried,)).record, "census": Census(10, 3, 2).as_json()}
+            made = planted(*arguments, **options)
+            return replace(made, report=made.report | told)
+
+        monkeypatch.setattr(nightly, "train", train)
+        with suppress(OSError):
+            run_night(*shop, "shop", as_of=as_of)
+
+    for days, verdict in ((9, "publish"), (3, "hold"), (2, "fail"), (5, "publish"), (0, "publish")):
+        night(END - timedelta(days=days), verdict, float(days))
+    assert [[one.value for one in memory.trials] for memory in heard] == [[], [9.0], [3.0, 9.0], [9.0], [5.0, 3.0, 9.0]]
+    assert heard[-1].nights == (Census(10, 3, 2),) * 3
 
 
 def test_a_first_night_that_loses_publishes_popularity_and_says_so(shop: Shop, gate: Callable[[str], None]) -> None:
@@ -213,6 +250,7 @@ def test_the_summary_reads_as_it_happened() -> None:
         segments={"slipping": 20, "loyal": 1_300, "new": 20, "asleep": 3},
         backtest={"k": 10, "rows": [{"name": "served"} | row]},
         compared=[{"rival": "recent_popular", "part": "all", "difference": [-0.02, -0.03, -0.01], "lost": True}],
+        tuning={"trials": [{}] * 12, "params": {"similar": {"neighbours": 50}, "als": {"alpha": 2}}, "stopped": ""},
         seconds={"drain": 1.23, "train": 60.0},
         warnings=("No stores: nothing can be said about place.",),
     )
@@ -225,6 +263,7 @@ def test_the_summary_reads_as_it_happened() -> None:
         "  history    100,000 events from 2026-01-01 08:00 to 2026-03-01 08:00",
         "  portraits  2,000",
         "  segments   4; largest: loyal 1,300, new 20, slipping 20",
+        "  tuning     12 trials; sources that leave their defaults: als, similar",
         "  seconds    drain 1.2, train 60.0",
         "",
         "  backtest, all items (1,395 visitors)",

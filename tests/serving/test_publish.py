@@ -19,7 +19,7 @@ from portraits.errors import BrokenBundle, NothingThere, UnknownApp
 from portraits.settings import AppSettings
 from recommender.bundle import Bundle, write_bundle
 from serving import publish as publish_module
-from serving.publish import KEEP_VERSIONS, bundle_folder, portraits_folder, publish, rollback, versions
+from serving.publish import KEEP_HELD, KEEP_VERSIONS, bundle_folder, portraits_folder, publish, rollback, versions
 from serving.settings import ProcessSettings
 from serving.stores import Store
 
@@ -169,6 +169,48 @@ def test_there_is_nothing_before_the_first_version(process: ProcessSettings, sto
     publish(process, store, "shop", as_of=NIGHT, bundle=bundle)
     with pytest.raises(NothingThere, match="before"):
         rollback(process, store, "shop")
+
+
+def test_a_bundle_that_is_held_back_is_listed_and_can_be_promoted(
+    process: ProcessSettings, store: Store, bundle: Path, portraits: Path
+) -> None:
+    def night(version: str, held: bool = False) -> str:
+        moment = NIGHT + timedelta(days=int(version[1:]))
+        return publish(
+            process, store, "shop", as_of=moment, bundle=bundle, portraits=portraits, version=version, held=held
+        )
+
+    for version in ("v1", "v2"):
+        night(version)
+    for _ in range(2):
+        night("v3", held=True)
+    active = store.active("shop")
+    assert active.bundle is not None
+    assert active.portraits is not None
+    assert (active.bundle.version, active.portraits.version) == ("v2", "v3")
+    listed = [(one.version, one.active, one.held) for one in versions(process, store, "shop")]
+    assert listed == [("v2", True, False), ("v1", False, False), ("v3", False, True)]
+    assert rollback(process, store, "shop") == "v1", "back is to what was served"
+    assert rollback(process, store, "shop", "v3") == "v3"
+    promoted = store.active("shop").bundle
+    assert promoted is not None
+    assert promoted == store.active("shop").portraits
+    assert promoted.as_of == NIGHT + timedelta(days=3)
+    assert not any(one.held for one in versions(process, store, "shop"))
+
+
+def test_few_bundles_that_were_held_back_are_kept(
+    process: ProcessSettings, store: Store, bundle: Path, portraits: Path
+) -> None:
+    publish(process, store, "shop", as_of=NIGHT, bundle=bundle, portraits=portraits, version="v0")
+    for number in range(1, KEEP_HELD + 3):
+        moment = NIGHT + timedelta(days=number)
+        version = f"v{number}"
+        publish(process, store, "shop", as_of=moment, bundle=bundle, portraits=portraits, version=version, held=True)
+    kept = [one.version for one in versions(process, store, "shop") if one.held]
+    assert kept == [f"v{number}" for number in range(KEEP_HELD + 2, 2, -1)]
+    folders = {folder.name for folder in bundle_folder(process, "shop", "any").parent.iterdir() if folder.is_dir()}
+    assert folders == {"v0", *kept}
 
 
 @pytest.mark.fault
