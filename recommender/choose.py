@@ -1,57 +1,122 @@
-"""Which recipe the night serves: the fusion where it beats every single source, else the best single source.
+"""Which recipe the night serves: the blend or the ranker where it beats every single source, else the best of those.
 
-Chosen on the validation split, for repeats and for new items apart; then whether the ranker's probabilities mix the
-two better than "repeats first", and whether repeats belong into the list at all (learned repeat policy).
+Chosen on the validation split, for repeats and for new items apart; then how the two are mixed, whether repeats belong
+into the list at all (learned repeat policy), and how much an item's worth shall weigh.
+
+The simplest comes first and the next must be better to replace it: a single source, the blend, the ranker. Blend and
+ranker were learnt on the split before, so their means are honest; the best of many single sources is partly luck, so
+it is picked by both splits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import scipy.sparse as sp
 
+from recommender.dataset import Int32
 from recommender.evaluate import K, joined
-from recommender.metrics import per_user
+from recommender.metrics import VALUE, Values, paired_bootstrap, per_user
+from recommender.plan import Plan
 from recommender.pool import Pool
-from recommender.ranker import Ranker
-from recommender.recipe import FUSED, Likelihood, Recipe, likelihood, lists, scores
+from recommender.recipe import ALL, BLENDED, FUSED, NEW, REPEAT, REPEATS, Likelihood, Recipe, Worth, lists, scores
 from recommender.split import Split, without
 
 METRIC = "ndcg"
+WORTHS = (0.25, 0.5, 1.0)
+"""Exponents that are tried."""
 Scored = tuple[Pool, Likelihood | None]
+Alone = Mapping[str, Mapping[str, Values]]
+"""By part and source: each user's NDCG with the source's own order."""
 
 
-def choose(split: Split, pools: Sequence[Pool], sources: Sequence[str], ranker: Ranker | None, repeat: str) -> Recipe:
-    """The best recipe over `pools` of `split.users`. repeat: "auto" (learned), "yes" or "no"."""
-    judged = [(pool, likelihood(pool, ranker)) for pool in pools]
-    orders = ([FUSED] if ranker else []) + list(sources)
-    recipe = Recipe(tuple(sources), mix="calibrated" if ranker else "repeats_first")
-    new = _best_order(judged, orders, recipe, split.new_truth, repeats=False)
-    old = _best_order(judged, orders, recipe, without(split.truth, split.new_truth), repeats=True)
-    recipe = replace(recipe, new=new, repeat=old)
-    mixes = [recipe, replace(recipe, mix="repeats_first")] if ranker else [recipe]
-    recipe = max(mixes, key=lambda one: _value(judged, one, split.truth, None))
-    kept = _value(judged, recipe, split.truth, None) >= _value(judged, recipe, split.truth, False)
-    return replace(recipe, keep_repeats=kept if repeat == "auto" else repeat == "yes")
+def alone(pools: Sequence[Pool], sources: Sequence[str], split: Split) -> dict[str, dict[str, Values]]:
+    """What every single source is worth on repeats and on new items."""
+    judged = [(pool, None) for pool in pools]
+    found: dict[str, dict[str, Values]] = {}
+    for part in (NEW, REPEAT):
+        recipes = {name: Recipe(tuple(sources), name, name, "repeats_first") for name in sources}
+        found[part] = {name: _values(judged, one, split, part) for name, one in recipes.items()}
+    return found
 
 
-def _best_order(
-    judged: Sequence[Scored], orders: Sequence[str], recipe: Recipe, truth: sp.csr_matrix, repeats: bool
-) -> str:
-    """The order with the best mean of the metric on one part; the first of equals, so the fusion if there is one."""
-    values = {}
-    for order in orders:
-        tried = replace(recipe, repeat=order, new=order)
-        values[order] = _value(judged, tried, truth, repeats)
-    return max(values, key=lambda order: values[order])
+def choose(split: Split, judged: Sequence[Scored], learnt: Recipe, earlier: Alone, plan: Plan) -> Recipe:
+    """The best recipe over the pools of `split.users`.
+
+    learnt: sources, their parameters and blends. earlier: what the sources were worth alone on the split before.
+    """
+    fused = judged[0][1] is not None if judged else False
+    here = alone([pool for pool, _ in judged], learnt.sources, split)
+    recipe = replace(learnt, mix="calibrated" if fused else "repeats_first")
+    for part in (NEW, REPEAT):
+        both = {name: np.concatenate([values, earlier[part][name]]) for name, values in here[part].items()}
+        recipe = recipe.ordered(part, max(both, key=lambda name: _mean(both[name])))
+    for part in (NEW, REPEAT):
+        steps = [*([BLENDED] if learnt.blends.get(part) else []), *([FUSED] if fused else [])]
+        recipe = _first_best(split, judged, [recipe, *(recipe.ordered(part, step) for step in steps)], part)
+    mixes = ["repeats_first", *(["jointly"] if learnt.blends.get(ALL) else []), *(["calibrated"] if fused else [])]
+    recipe = _first_best(split, judged, [replace(recipe, mix=mix) for mix in mixes], ALL)
+    learned = plan.repeat == "auto"
+    keeps = _keeps(split, judged, recipe, plan.seed) if learned else plan.repeat == "yes"
+    return _weighed(split, judged, replace(recipe, keep_repeats=keeps), plan.seed)
 
 
-def _value(judged: Sequence[Scored], recipe: Recipe, truth: sp.csr_matrix, repeats: bool | None) -> float:
-    """Mean NDCG of the lists of a recipe. repeats: True = only repeats, False = only new items, None = both."""
+def _first_best(split: Split, judged: Sequence[Scored], recipes: Sequence[Recipe], part: str) -> Recipe:
+    """The recipe with the best mean on a part; of equals the first."""
+    return max(recipes, key=lambda one: _mean(_values(judged, one, split, part)))
+
+
+def _keeps(split: Split, judged: Sequence[Scored], recipe: Recipe, seed: int) -> bool:
+    """Whether lists with repeats are better than lists without by more than a standard error: who took a thing once has
+    it already, and to show it again must be earned; but a shop that repeats a little and is small loses by none."""
+    kept, dropped = (_listed(judged, recipe, repeats) for repeats in (None, False))
+    values = [per_user(listed, split.truth, K)[METRIC] for listed in (kept, dropped)]
+    if not len(values[0]):
+        return False
+    difference = paired_bootstrap(values[0], values[1], seed)
+    return difference.mean > (difference.high - difference.low) / 4.0
+
+
+def _weighed(split: Split, judged: Sequence[Scored], recipe: Recipe, seed: int) -> Recipe:
+    """The recipe with the exponent of worth that earns most, if that is more than without, beyond noise."""
+    worth = split.train.worth
+    if worth is None or not judged:
+        return recipe
+    plain = _earned(split, judged, recipe)
+    tried = [replace(recipe, worth=exponent) for exponent in WORTHS]
+    best = max(tried, key=lambda one: _mean(_earned(split, judged, one)))
+    return best if paired_bootstrap(_earned(split, judged, best), plain, seed).low > 0 else recipe
+
+
+def _earned(split: Split, judged: Sequence[Scored], recipe: Recipe) -> Values:
+    """What each user's hits are worth."""
+    worth = split.train.worth
+    return per_user(_listed(judged, recipe, None if recipe.keep_repeats else False, worth), split.truth, K, worth)[
+        VALUE
+    ]
+
+
+def _values(judged: Sequence[Scored], recipe: Recipe, split: Split, part: str) -> Values:
+    """NDCG of each user who can be judged on a part, of the recipe's lists of that part."""
+    return per_user(_listed(judged, recipe, REPEATS[part]), truth_of(split, part), K)[METRIC]
+
+
+def truth_of(split: Split, part: str) -> sp.csr_matrix:
+    """What counts for a part: all items, those new to the user, or the repeats."""
+    if part == ALL:
+        return split.truth
+    return split.new_truth if part == NEW else without(split.truth, split.new_truth)
+
+
+def _listed(judged: Sequence[Scored], recipe: Recipe, repeats: bool | None, worth: Worth | None = None) -> Int32:
+    """int32[E, K]: every user's list of one part."""
     found = []
     for pool, likely in judged:
-        allowed = None if repeats is None else pool.repeat == repeats
-        found.append(lists(pool, scores(pool, recipe, likely), K, allowed))
-    values = per_user(joined(found, K), truth, K)[METRIC]
+        found.append(lists(pool, scores(pool, recipe, likely, worth), K, pool.part(repeats)))
+    return joined(found, K)
+
+
+def _mean(values: Values) -> float:
     return float(values.mean()) if len(values) else 0.0

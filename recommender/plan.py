@@ -6,7 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy.typing as npt
+
 from recommender.dataset import NOTHING_BESIDE, Beside
+from recommender.evaluate import K
+from recommender.memory import NOTHING_REMEMBERED, Memory
+from recommender.tune import NO_TRIALS, Budget
 
 OnStep = Callable[[str, float], None]
 Moment = Callable[[int], Beside]
@@ -28,7 +33,9 @@ class Plan:
     """repeat: "auto", "yes", "no" (keep items taken before). active: the manifest of the published bundle, None on
     the first night. manifest: entries to keep with the bundle (app_id, version, as_of). moment: what is known beside
     the interactions as of a past moment (microseconds). on_step hears each step as it begins, and the share done.
-    judged: the most visitors to judge by.
+    judged: the most visitors to judge by. budget: what may be spent on parameters. memory: what earlier nights left.
+    counted: arrays of the bundle that come from counting events (`recommender.counted`). every_source: the table shows
+    also the sources that were dropped. ks: lengths of list in the table.
     """
 
     seed: int = 0
@@ -38,3 +45,13 @@ class Plan:
     moment: Moment = nothing_known
     on_step: OnStep = quiet
     judged: int = MOST_JUDGED
+    budget: Budget = NO_TRIALS
+    memory: Memory = NOTHING_REMEMBERED
+    counted: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    every_source: bool = False
+    ks: tuple[int, ...] = (K,)
+
+    @property
+    def longest(self) -> int:
+        """How many items of a list are judged."""
+        return max(K, *self.ks)

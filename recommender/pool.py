@@ -11,31 +11,49 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
+from recommender.candidates.opinions import Opinions
 from recommender.candidates.protocol import Source, block_rows, blocks
 from recommender.dataset import Dataset, Float32, Int32, Mask
 from recommender.signals import Signals
+
+MORE_ROWS = 6
+"""Blocks of the pool beside those of a single source's: every step costs the same for few rows as for many."""
+MOST_ROWS = 1_024
+MOST_Z = 1_000.0
+"""Standard deviations beyond which a score says nothing more."""
 
 
 @dataclass(frozen=True)
 class Pool:
     """Candidates of B users. items: int32[B, C], -1 pads. repeat: bool[B, C], taken before.
 
-    features: float32[B, C, F], NaN = not known. scores: float32[B, C, S] by source, -inf = no opinion. source:
-    uint8[B, C], the source that ranks the item highest.
+    By source, [B, C, S]: scores, -inf = no opinion; z, the scores in standard deviations from the user's mean over the
+    catalogue, 0 for padding; ranks, from 1 among what the source proposed (or among the repeats), NaN = not proposed.
+    source: uint8[B, C], the source that ranks the item highest.
     """
 
     users: Int32
     items: Int32
     repeat: Mask
-    features: Float32
     scores: Float32
+    z: Float32
+    ranks: Float32
     source: npt.NDArray[np.uint8]
 
     @property
     def real(self) -> Mask:
         """bool[B, C]: not padding."""
         return self.items >= 0
+
+    def part(self, repeats: bool | None) -> Mask:
+        """bool[B, C]: the repeats, the new items, or (None) both."""
+        return self.real if repeats is None else self.real & (self.repeat == repeats)
+
+    def among(self, truth: sp.csr_matrix) -> Mask:
+        """bool[B, C]: which candidates are in `truth` ([B, I])."""
+        return np.take_along_axis(truth.toarray() > 0, np.maximum(self.items, 0), axis=1) & self.real
 
 
 class Pooler:
@@ -53,12 +71,25 @@ class Pooler:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        of_sources = [f"{kind}_{source.name}" for kind in ("score", "share", "rank") for source in self.sources]
+        """What `features` holds."""
+        of_sources = [f"{kind}_{source.name}" for kind in ("score", "z", "rank") for source in self.sources]
         return (*of_sources, *self.signals.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the sources, in the order of a pool's scores."""
+        return tuple(source.name for source in self.sources)
+
+    def features(self, pool: Pool) -> Float32:
+        """float32[N, F] of the real candidates of a pool, row by row; NaN = not known. Never of padding."""
+        real = pool.real
+        known = np.where(np.isfinite(pool.scores[real]), pool.scores[real], np.nan)
+        told = self.signals.of(pool.users, np.maximum(pool.items, 0))[real]
+        return np.concatenate([known, pool.z[real], pool.ranks[real], told], axis=1, dtype=np.float32)
 
     def pools(self, users: Int32) -> Iterator[Pool]:
         """Pools of `users` in consecutive blocks that keep the memory bounded."""
-        rows = block_rows(self.dataset.shape[1], len(self.sources))
+        rows = min(MOST_ROWS, MORE_ROWS * block_rows(self.dataset.shape[1], max(len(self.sources), 1)))
         for block in blocks(users, rows):
             yield self.draw(block)
 
@@ -66,6 +97,7 @@ class Pooler:
         """The pool of `users`, all at once."""
         taken = self.dataset.bought[users]
         opinions = [source.opinions(users) for source in self.sources]
+        moments = [one.moments() for one in opinions]
         new = [one.best(self.depth, self.dataset.rankable, taken) for one in opinions]
         old = self._repeats(users)
         items, slots = _union(np.concatenate([old, *new], axis=1))
@@ -80,9 +112,11 @@ class Pooler:
         repeat = np.zeros(items.shape, bool)
         row, place = np.nonzero(old_slots >= 0)
         repeat[row, old_slots[row, place]] = True
-        features = np.concatenate([_of_sources(scores, ranks), self.signals.of(users, at)], axis=2)
+        of_each = zip(opinions, np.moveaxis(scores, 2, 0), moments, strict=True)
+        z = np.stack([_standard(*each) for each in of_each], axis=2)
+        z[items < 0] = 0.0
         source = np.where(np.isnan(ranks), np.inf, ranks).argmin(axis=2).astype(np.uint8)
-        return Pool(users, items, repeat, features, scores, source)
+        return Pool(users, items, repeat, scores, z, ranks, source)
 
     def _repeats(self, users: Int32) -> Int32:
         """int32[B, R]: rankable items that each user took, those taken most often first, -1 pads."""
@@ -131,10 +165,9 @@ def _rank_repeats(ranks: Float32, scores: Float32, slots: Int32) -> None:
     ranks[row, slots[row, place]] = places[row, place]
 
 
-def _of_sources(scores: Float32, ranks: Float32) -> Float32:
-    """Each source's score, its share of the user's best score, and its rank: [B, C, 3 S]."""
-    known = np.where(np.isfinite(scores), scores, np.nan)
-    best = np.where(np.isfinite(scores), scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = known / np.where(best > 0, best, np.nan)
-    return np.concatenate([known, share, ranks], axis=2)
+def _standard(opinions: Opinions, scores: Float32, moments: tuple[Float32, Float32]) -> Float32:
+    """float32[B, C]: scores in standard deviations from the user's mean."""
+    mean, deviation = (moment[:, None] for moment in moments)
+    silence = mean if opinions.silence is None else np.float32(opinions.silence)
+    z: Float32 = np.clip((np.where(np.isfinite(scores), scores, silence) - mean) / deviation, -MOST_Z, MOST_Z)
+    return z

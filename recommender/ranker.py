@@ -10,7 +10,7 @@ constraints). One thread: the library adds gradients up in the order in which th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -20,13 +20,16 @@ import scipy.sparse as sp
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
+from recommender.blend import Blend
 from recommender.dataset import Float32, Mask
-from recommender.pool import Pool
+from recommender.pool import Pool, Pooler
 from recommender.trees import MOST_LEAVES, Trees
 
 FEWEST_POSITIVES = 50
-MOST_EXAMPLES = 1_000_000
-RISING_KINDS = ("score_", "share_")
+MOST_EXAMPLES = 200_000
+TREES = 150
+RISING_KINDS = ("score_", "z_", "blend_")
+BLEND_FEATURES = ("blend_part", "blend_all")
 RISING = ("times_taken", "share_of_orders", "interest", "log_recent_buyers", "taken_again")
 """Features that may only raise the likelihood."""
 
@@ -39,19 +42,13 @@ class Examples:
     taken: Mask
     repeat: Mask
 
-    def __add__(self, other: Examples) -> Examples:
-        return Examples(
-            np.concatenate([self.features, other.features]),
-            np.concatenate([self.taken, other.taken]),
-            np.concatenate([self.repeat, other.repeat]),
-        )
-
-    def sample(self, most: int, seed: int) -> Examples:
-        """At most so many, drawn by `seed`; taken and not taken alike, so that likelihoods keep their level."""
-        if len(self.taken) <= most:
-            return self
-        rows = np.sort(np.random.default_rng(seed).choice(len(self.taken), most, replace=False))
-        return Examples(self.features[rows], self.taken[rows], self.repeat[rows])
+    @classmethod
+    def together(cls, parts: Sequence[Examples], features: int) -> Examples:
+        """All `parts` as one; features: how many there are (for no parts at all)."""
+        if not parts:
+            return cls(np.empty((0, features), np.float32), np.empty(0, bool), np.empty(0, bool))
+        columns = ("features", "taken", "repeat")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
 
     def part(self, repeat: bool) -> tuple[Float32, Mask]:
         """Features and labels of the repeats, or of the new items."""
@@ -75,11 +72,13 @@ class PartRanker:
         self.learning_rate = learning_rate
 
     def fit(self, features: Float32, taken: Mask) -> Self:
-        """A feature that is never known is left out."""
+        """A feature that is never known is left out. Of many candidates that were not taken a draw stands for all, with
+        the weight of all: what was taken is rare, and it is that which teaches."""
         self.trees_: Trees | None = None
         self.base_rate_ = (float(taken.sum()) + 1.0) / (len(taken) + 100.0)
         if not _enough(taken):
             return self
+        features, taken, weight = _thinned(features, taken, self.seed)
         self.used_ = np.flatnonzero(np.isfinite(features).any(axis=0))
         model = HistGradientBoostingClassifier(
             learning_rate=self.learning_rate,
@@ -92,7 +91,7 @@ class PartRanker:
             random_state=self.seed,
         )
         with threadpool_limits(1):
-            self.trees_ = Trees(model.fit(features[:, self.used_], taken))
+            self.trees_ = Trees(model.fit(features[:, self.used_], taken, sample_weight=weight))
         return self
 
     def predict(self, features: Float32) -> npt.NDArray[np.float64]:
@@ -102,13 +101,13 @@ class PartRanker:
 
 
 class Ranker:
-    """P(taken in the time after) of candidates. names: of the features, as `Pooler.feature_names`."""
+    """P(taken in the time after) of candidates. names: of the features, as `feature_names`."""
 
     def __init__(
         self,
         names: Sequence[str],
         seed: int = 0,
-        trees: int = 150,
+        trees: int = TREES,
         leaves: int = MOST_LEAVES,
         learning_rate: float = 0.05,
     ) -> None:
@@ -119,8 +118,7 @@ class Ranker:
         self.learning_rate = learning_rate
 
     def fit(self, examples: Examples) -> Self:
-        """Learn from at most MOST_EXAMPLES of `examples`."""
-        examples = examples.sample(MOST_EXAMPLES, self.seed)
+        """Learn from `examples`, at most MOST_EXAMPLES of a part."""
         self.parts_ = {
             repeat: PartRanker(self.names, self.seed, self.trees, self.leaves, self.learning_rate).fit(
                 *examples.part(repeat)
@@ -143,26 +141,44 @@ def rises(name: str) -> bool:
     return name.startswith(RISING_KINDS) or name in RISING
 
 
-def examples_of(pools: Iterable[Pool], truth: sp.csr_matrix, features: int) -> Examples:
-    """Every candidate of `pools` and whether it is in `truth`, whose rows follow the pools' users.
+def feature_names(pooler: Pooler) -> tuple[str, ...]:
+    """What `features_of` holds."""
+    return (*pooler.feature_names, *BLEND_FEATURES)
 
-    features: how many there are (for no pools at all).
-    """
-    parts, row = [], 0
-    for pool in pools:
-        dense = truth[row : row + len(pool.users)].toarray() > 0
-        row += len(pool.users)
-        taken = np.take_along_axis(dense, np.maximum(pool.items, 0), axis=1)
-        parts.append(Examples(pool.features[pool.real], taken[pool.real], pool.repeat[pool.real]))
-    if not parts:
-        return Examples(np.empty((0, features), np.float32), np.empty(0, bool), np.empty(0, bool))
-    return Examples(
-        np.concatenate([part.features for part in parts]),
-        np.concatenate([part.taken for part in parts]),
-        np.concatenate([part.repeat for part in parts]),
-    )
+
+def features_of(pooler: Pooler, pool: Pool, blends: Mapping[str, Blend]) -> Float32:
+    """float32[N, F] of the real candidates of a pool: sources, signals, and the blends of its part and of all."""
+    real = pool.real
+    part, whole = (np.full(pool.items.shape, np.nan, np.float32) for _ in BLEND_FEATURES)
+    for name, repeats in (("new", False), ("repeat", True)):
+        if blends.get(name):
+            part = np.where(pool.repeat == repeats, blends[name].score(pool, pooler.names), part)
+    if blends.get("all"):
+        whole = blends["all"].score(pool, pooler.names)
+    return np.column_stack([pooler.features(pool), part[real], whole[real]])
+
+
+def examples_of(pool: Pool, features: Float32, truth: sp.csr_matrix) -> Examples:
+    """The real candidates of a pool, their features row by row, and whether each is in `truth` ([B, I])."""
+    real = pool.real
+    return Examples(features, pool.among(truth)[real], pool.repeat[real])
 
 
 def _enough(taken: Mask) -> bool:
     positives = int(taken.sum())
     return positives >= FEWEST_POSITIVES and len(taken) - positives >= FEWEST_POSITIVES
+
+
+def _thinned(features: Float32, taken: Mask, seed: int) -> tuple[Float32, Mask, npt.NDArray[np.float64]]:
+    """At most MOST_EXAMPLES rows and their weights: of both kinds at least half as many as that, if there are."""
+    rng = np.random.default_rng(seed)
+    kinds = [np.flatnonzero(taken), np.flatnonzero(~taken)]
+    fewer = min(len(kinds[0]), len(kinds[1]), MOST_EXAMPLES // 2)
+    weight = np.ones(len(taken))
+    kept = []
+    for rows in kinds:
+        drawn = rng.permutation(rows)[: MOST_EXAMPLES - fewer]
+        weight[drawn] = len(rows) / len(drawn)
+        kept.append(drawn)
+    chosen = np.sort(np.concatenate(kept))
+    return features[chosen], taken[chosen], weight[chosen]

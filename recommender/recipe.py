@@ -1,33 +1,46 @@
 """How candidates become one list: which order repeats have, which order new items have, and how the two are mixed.
 
 A recipe is data (it is kept in the bundle's manifest, so that the next night can refit it on the same split and
-compare). Its orders are "fused" (the ranker) or the name of a single source: the ranker is used for a part only where
-it beat every single source on the validation split.
+compare). Its orders are "fused" (the ranker), "blended" (the weighted sum) or the name of a single source: what was
+learnt is used for a part only where it beat every single source on the validation split.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from recommender.blend import Blend
+from recommender.candidates import Params
 from recommender.candidates.opinions import top
 from recommender.dataset import Float32, Int32, Mask
 from recommender.pool import Pool
 from recommender.ranker import Ranker
 
 FUSED = "fused"
+BLENDED = "blended"
+ALL, NEW, REPEAT = "all", "new", "repeat"
+REPEATS: Mapping[str, bool | None] = {NEW: False, REPEAT: True, ALL: None}
+"""What each part of a pool asks of a candidate, see `Pool.part`."""
+LEAST_WORTH = 1e-3
+"""Of the largest: what a candidate is worth at least beside it, so that nothing is lost from the list."""
+
+Blends = Mapping[str, Blend]
 Likelihood = npt.NDArray[np.float64]
+Worth = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """sources: names, in the order of the pool's scores. new, repeat: "fused" or one of them. mix: "calibrated"
-    compares repeats and new items by the ranker's probability, "repeats_first" does not compare them. keep_repeats:
-    items taken before stay in the list unless a call says otherwise.
+    """sources: names, in the order of the pool's scores; params: theirs where they differ from the defaults. blends:
+    the weighted sums for "new", "repeat" and "all", where they were learnt. new, repeat: "fused", "blended" or a
+    source. mix: "calibrated" compares repeats and new items by the ranker's probability, "jointly" by the blend for
+    all, "repeats_first" does not compare them. keep_repeats: items taken before stay in the list unless a call says
+    otherwise. worth: the exponent by which an item's worth weighs beside its probability, 0 = not at all.
     """
 
     sources: tuple[str, ...]
@@ -35,41 +48,77 @@ class Recipe:
     repeat: str = FUSED
     mix: str = "calibrated"
     keep_repeats: bool = True
+    params: Params = field(default_factory=dict)
+    blends: Blends = field(default_factory=dict)
+    worth: float = 0.0
 
     @property
     def needs_ranker(self) -> bool:
         return FUSED in (self.new, self.repeat) or self.mix == "calibrated"
 
+    def ordered(self, part: str, order: str) -> Recipe:
+        """The recipe with another order for the new items, or for the repeats."""
+        return replace(self, new=order) if part == NEW else replace(self, repeat=order)
+
+    def lean(self) -> Recipe:
+        """The recipe with only the sources, parameters and blends that it uses, where it needs no ranker."""
+        used = {part: self.blends[part] for part, order in ((NEW, self.new), (REPEAT, self.repeat)) if order == BLENDED}
+        if self.mix == "jointly":
+            used[ALL] = self.blends[ALL]
+        names = {self.new, self.repeat}.union(*(blend.weights for blend in used.values()))
+        sources = tuple(name for name in self.sources if name in names)
+        params = {name: params for name, params in self.params.items() if name in sources}
+        return replace(self, sources=sources, params=params, blends=used)
+
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            **vars(self),
+            "sources": list(self.sources),
+            "params": {name: dict(params) for name, params in self.params.items()},
+            "blends": {part: blend.as_json() for part, blend in self.blends.items()},
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:
-        return cls(**{**value, "sources": tuple(value["sources"])})
+        blends = {part: Blend.from_json(blend) for part, blend in value.get("blends", {}).items()}
+        return cls(**{**value, "sources": tuple(value["sources"]), "blends": blends})
 
 
-def likelihood(pool: Pool, ranker: Ranker | None) -> Likelihood | None:
-    """float64[B, C]: what the ranker gives each candidate, -inf for padding; None without a ranker."""
-    if ranker is None:
-        return None
+def likelihood(pool: Pool, features: Float32, ranker: Ranker) -> Likelihood:
+    """float64[B, C]: what the ranker gives each candidate, -inf for padding. features: of the real candidates."""
     likely = np.full(pool.items.shape, -np.inf)
-    likely[pool.real] = ranker.predict(pool.features[pool.real], pool.repeat[pool.real])
+    likely[pool.real] = ranker.predict(features, pool.repeat[pool.real])
     return likely
 
 
-def scores(pool: Pool, recipe: Recipe, likely: Likelihood | None) -> Float32:
+def scores(pool: Pool, recipe: Recipe, likely: Likelihood | None, worth: Worth | None = None) -> Float32:
     """float32[B, C] in [0, 1], -inf for padding: the final score of each candidate.
 
-    Without likelihoods both orders must name a source; a place in that source's order is then all there is.
+    Without likelihoods no order may be "fused"; a place in its order is then all that a candidate has. worth:
+    float64[I], see `Dataset.worth`; None where the recipe does not use it.
     """
     final = np.full(pool.items.shape, -np.inf) if likely is None else likely
-    for part, order in ((pool.repeat, recipe.repeat), (pool.real & ~pool.repeat, recipe.new)):
-        if order != FUSED:
-            wanted = pool.scores[:, :, recipe.sources.index(order)]
-            final = _reorder(final, part, wanted, likely is not None)
+    known = likely is not None
+    if recipe.mix == "jointly":
+        final = _reorder(final, pool.real, recipe.blends[ALL].score(pool, recipe.sources), known)
+    for part, order in ((REPEAT, recipe.repeat), (NEW, recipe.new)):
+        if order != FUSED or recipe.mix == "jointly":
+            wanted = _wanted(pool, recipe, part, order, likely)
+            final = _reorder(final, pool.part(REPEATS[part]), wanted, known or recipe.mix == "jointly")
+    if worth is not None and recipe.worth:
+        final = final * relative(worth)[np.maximum(pool.items, 0)] ** recipe.worth
     if recipe.mix == "repeats_first":
         final = np.where(pool.repeat, 0.5 + final / 2, final / 2)
     return final.astype(np.float32)
+
+
+def relative(worth: Worth) -> Worth:
+    """Worth as a share of the largest, not below LEAST_WORTH; what is not known counts as the median."""
+    known = np.isfinite(worth)
+    usual = float(np.median(worth[known])) if known.any() else 1.0
+    whole = np.where(known, worth, usual)
+    largest = float(whole.max(initial=0.0))
+    return np.clip(whole / largest, LEAST_WORTH, 1.0) if largest > 0 else np.ones(len(worth))
 
 
 def lists(pool: Pool, final: Float32, k: int, allowed: Mask | None = None) -> Int32:
@@ -79,7 +128,18 @@ def lists(pool: Pool, final: Float32, k: int, allowed: Mask | None = None) -> In
     return np.where(np.isfinite(values), found, -1).astype(np.int32)
 
 
-def _reorder(values: Likelihood, part: Mask, wanted: Float32, likely: bool) -> Likelihood:
+def _wanted(
+    pool: Pool, recipe: Recipe, part: str, order: str, likely: Likelihood | None
+) -> npt.NDArray[np.floating[Any]]:
+    """[B, C]: what the candidates of a part are ordered by."""
+    if order == FUSED and likely is not None:
+        return likely
+    if order == BLENDED:
+        return recipe.blends[part].score(pool, recipe.sources)
+    return pool.scores[:, :, recipe.sources.index(order)]
+
+
+def _reorder(values: Likelihood, part: Mask, wanted: npt.NDArray[np.floating[Any]], likely: bool) -> Likelihood:
     """`values` with those inside `part` handed out in the order of `wanted`, the largest to the first.
 
     Candidates on which the source has no opinion follow, in the order they had. Where nothing is `likely` yet, the

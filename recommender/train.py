@@ -18,15 +18,19 @@ from portraits.engine import connect
 from portraits.lake import Snapshot
 from portraits.settings import AppSettings
 from recommender import gate
-from recommender.assemble import Arrays, Fitted, bundle_arrays, manifest_of, popular_arrays
-from recommender.backtest import FEWEST_JUDGED, fit_sources, replay, splits
+from recommender.assemble import Arrays, bundle_arrays, manifest_of, popular_arrays
+from recommender.backtest import FEWEST_JUDGED, refit, replay, splits
 from recommender.bundle import write_bundle
+from recommender.counted import counted
 from recommender.dataset import Dataset, Int32
 from recommender.gate import Verdict
+from recommender.memory import NOTHING_REMEMBERED, Memory
 from recommender.plan import OnStep, Plan, quiet
-from recommender.ranker import Ranker
 from recommender.reading import History
 from recommender.recipe import Recipe
+from recommender.sanity import census, look, look_at_lists
+from recommender.session import session_arrays
+from recommender.tune import Budget
 
 STEPS = ("read", "learn", "judge", "refit", "write", "done")
 
@@ -53,12 +57,14 @@ def train(
     active_manifest: Mapping[str, Any] | None = None,
     on_step: OnStep | None = None,
     version: str = "",
+    memory: Memory = NOTHING_REMEMBERED,
 ) -> Trained:
     """One night for one app: everything before `as_of` becomes a bundle in `out / "bundle"`.
 
     portraits: the folder of the portraits as of that moment (user features), None for none. active_manifest: the
     manifest of the published bundle, None on the first night. on_step hears the name of each step (`STEPS`) as it
-    begins, with the share that is done. The same history, settings and seed give the same arrays.
+    begins, with the share that is done. memory: what earlier nights left. The same history, settings, seed and memory
+    give the same arrays.
     """
     step = on_step or quiet
     step("read", 0.0)
@@ -71,45 +77,56 @@ def train(
         manifest={"app_id": settings.app_id, "version": version, "as_of": as_of.isoformat()},
         moment=lambda moment_us: history.at(dataset, moment_us),
         on_step=step,
+        budget=Budget(settings.tuning_trials, settings.tuning_minutes),
+        memory=memory,
+        counted=counted(history, dataset),
     )
     return train_dataset(dataset, out, plan)
 
 
 def train_dataset(dataset: Dataset, out: Path, plan: Plan) -> Trained:
     """One night on `dataset`; the bundle is written to `out / "bundle"`. See `Trained`."""
+    tonight, first_night = census(dataset), plan.active is None
+    findings = look(dataset, tonight, plan.memory.nights)
     replayed = splits(dataset, plan)
     if replayed is None:
         reason = f"fewer than {FEWEST_JUDGED} visitors have a {' or '.join(dataset.target)} to be judged by"
-        return _popular(dataset, out, plan, {"too_little": reason})
+        decision = gate.undecided(reason, findings, first_night=first_night)
+        report = {"too_little": reason, "gate": decision.as_json(), "census": tonight.as_json()}
+        return _popular(dataset, out, plan, report)
     found = replay(*replayed, plan)
-    decision = gate.decide(found.ours, found.popular, found.active, first_night=plan.active is None, seed=plan.seed)
+    findings += look_at_lists(found.ours, found.active, replayed[1].train, plan.seed)
+    decision = gate.decide(
+        found.ours, found.popular, found.active, first_night=first_night, seed=plan.seed, findings=findings
+    )
     report = {
         "table": found.table.as_json(),
         "gate": decision.as_json(),
         "recipe": found.recipe.as_json(),
-        "interactions": len(dataset.user),
-        "users": dataset.shape[0],
-        "items": dataset.shape[1],
+        "tuning": found.tuning,
+        "session": found.session,
+        "census": tonight.as_json(),
     }
     if decision.verdict == "popular":
         return _popular(dataset, out, plan, report)
     plan.on_step("refit", 0.6)
-    ranker = Ranker(found.ranker.names, plan.seed).fit(found.examples) if found.ranker else None
-    pooler = fit_sources(dataset, plan.seed)
+    fitted = refit(dataset, found, plan)
     plan.on_step("write", 0.8)
-    arrays = bundle_arrays(Fitted(pooler, found.recipe, ranker), _everyone(dataset))
-    _write(out / "bundle", arrays, manifest_of(arrays, dataset, found.recipe, plan), report)
+    arrays = bundle_arrays(fitted, _everyone(dataset)) | session_arrays(found.session, fitted.pooler.sources)
+    manifest = {**manifest_of(arrays, dataset, found.recipe, plan), "session": found.session}
+    _write(out / "bundle", {**arrays, **plan.counted}, manifest, report)
     plan.on_step("done", 1.0)
     return Trained(out / "bundle", decision.verdict, report)
 
 
 def _popular(dataset: Dataset, out: Path, plan: Plan, report: Mapping[str, Any]) -> Trained:
-    """Publish popularity: what everybody gets who is unknown anyway."""
+    """A bundle of popularity, what everybody gets who is unknown anyway; published unless the gate holds even that."""
     arrays = popular_arrays(dataset, _everyone(dataset))
     recipe = Recipe((), keep_repeats=plan.repeat == "yes")
-    _write(out / "bundle", arrays, manifest_of(arrays, dataset, recipe, plan), report)
+    _write(out / "bundle", {**arrays, **plan.counted}, manifest_of(arrays, dataset, recipe, plan), report)
     plan.on_step("done", 1.0)
-    return Trained(out / "bundle", "popular", report, "too_little" in report)
+    verdict = report["gate"]["verdict"]
+    return Trained(out / "bundle", verdict, report, verdict == "popular" and "too_little" in report)
 
 
 def _write(folder: Path, arrays: Arrays, manifest: Mapping[str, Any], report: Mapping[str, Any]) -> None:

@@ -29,17 +29,17 @@ from real_sets import SETS, Task
 from threadpoolctl import threadpool_limits
 
 from recommender import evaluate
-from recommender.assemble import Fitted, bundle_arrays, manifest_of
-from recommender.backtest import fit_sources, replay, splits
+from recommender.assemble import bundle_arrays, manifest_of
+from recommender.backtest import refit, replay, splits
 from recommender.bundle import Bundle, write_bundle
 from recommender.candidates.opinions import top
 from recommender.candidates.protocol import block_rows, blocks
 from recommender.candidates.similar import unit_columns
 from recommender.dataset import Dataset, Float32, Int32
 from recommender.evaluate import Judged
+from recommender.learn import fit_sources
 from recommender.metrics import paired_bootstrap
 from recommender.plan import Plan
-from recommender.ranker import Ranker
 from recommender.split import Split
 
 Score = Callable[[Int32], Float32]
@@ -184,13 +184,13 @@ def served(task: Task, split: Split) -> tuple[Judged, list[Judged], Split, str]:
     if found is None:
         raise SystemExit("too little history")
     night = replay(*found, plan)
-    ranker = Ranker(night.ranker.names).fit(night.examples) if night.ranker else None
-    pooler = fit_sources(task.past, plan.seed)
-    arrays = bundle_arrays(Fitted(pooler, night.recipe, ranker), split.users)
+    fitted = refit(task.past, night, plan)
+    arrays = bundle_arrays(fitted, split.users)
     with TemporaryDirectory() as folder:
         write_bundle(Path(folder) / "bundle", arrays, manifest_of(arrays, task.past, night.recipe, plan))
         ours = evaluate.judge_served("served", split, Bundle.open(Path(folder) / "bundle"))
-    alone = evaluate.judge_sources(split, pooler.sources)
+    every = fit_sources(task.past, plan.seed, params=night.recipe.params, known=fitted.pooler.sources)
+    alone = evaluate.judge_sources(split, every.sources)
     chosen = night.recipe
     words = f"new: {chosen.new}, repeats: {chosen.repeat}, {chosen.mix}, keeps repeats: {chosen.keep_repeats}"
     return ours, alone, found[1], words

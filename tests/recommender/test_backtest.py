@@ -1,4 +1,4 @@
-"""The backtest: what is judged is what would have been served, and files of anybody's split work as well."""
+"""The backtest: what is judged is what would have been served, on the split that the history allows."""
 
 from __future__ import annotations
 
@@ -8,63 +8,14 @@ import numpy as np
 import pytest
 from planted_blocks import checkerboard, shop
 
-from portraits.errors import NothingThere, UnreadableFile
 from recommender import evaluate
 from recommender.assemble import manifest_of, popular_arrays
-from recommender.backtest import backtest_files, replay, splits
+from recommender.backtest import replay, splits
 from recommender.bundle import Bundle, write_bundle
 from recommender.candidates import SOURCES
+from recommender.dataset import DAY_US, Dataset
 from recommender.plan import Plan
 from recommender.recipe import Recipe
-from recommender.split import leave_out
-
-BOARD = checkerboard()
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A checkerboard of which a fifth of the pairs is in the test file."""
-    folder = tmp_path_factory.mktemp("split")
-    split = leave_out(BOARD, seed=0)
-    train, test = folder / "train.csv", folder / "test.csv"
-    pairs = zip(split.train.user, split.train.item, strict=True)
-    _write(train, [(BOARD.users[user].decode(), BOARD.items[item].decode()) for user, item in pairs])
-    rows, columns = split.truth.nonzero()
-    users = BOARD.users[split.users[rows]]
-    _write(test, [(user.decode(), item.decode()) for user, item in zip(users, BOARD.items[columns], strict=True)])
-    return train, test
-
-
-def _write(path: Path, pairs: list[tuple[str, str]]) -> None:
-    path.write_text("user,item\n" + "".join(f"{user},{item}\n" for user, item in pairs))
-
-
-def test_files_give_a_table_that_finds_the_blocks(files: tuple[Path, Path]) -> None:
-    table = backtest_files(*files)
-    rows = {(row.name, row.part): row for row in table.rows}
-    assert rows["served", "new"].estimates["ndcg"].mean > 0.8
-    assert rows["popular", "new"].estimates["ndcg"].mean < 0.5
-    text = table.as_text()
-    assert all(name in text for name in SOURCES)
-    assert "recall@10" in text
-
-
-@pytest.mark.parametrize(
-    ("content", "said"), [("user,thing\nann,tea\n", "no column item"), ("user,item,ts\nann,tea,soon\n", "not a number")]
-)
-def test_a_file_that_cannot_be_read_says_why(content: str, said: str, tmp_path: Path) -> None:
-    path = tmp_path / "wrong.csv"
-    path.write_text(content)
-    with pytest.raises(UnreadableFile, match=said):
-        backtest_files(path, path)
-
-
-def test_files_without_a_common_user_are_refused(tmp_path: Path) -> None:
-    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
-    _write(first, [("ann", "tea")])
-    _write(second, [("bob", "tea")])
-    with pytest.raises(NothingThere, match="both files"):
-        backtest_files(first, second)
 
 
 def test_served_is_what_the_day_would_answer(tmp_path: Path) -> None:
@@ -104,3 +55,45 @@ def test_a_replay_without_enough_to_learn_serves_single_sources() -> None:
     if result.ranker is None:
         assert not result.recipe.needs_ranker
     assert result.ours.ndcg("new") >= result.popular.ndcg("new")
+
+
+def test_who_hardly_returns_is_judged_by_their_last_events() -> None:
+    """Everybody came on a few days of their own year: no cut in time has people on both sides."""
+    rows = [(f"u{number:02d}", f"i{step}", number * 365 + step) for number in range(40) for step in range(5)]
+    users, items, days = zip(*rows, strict=True)
+    found = splits(Dataset.from_arrays(users, items, np.array(days) * DAY_US), Plan())
+    assert found is not None
+    inner, outer = found
+    assert outer.train.items[outer.truth.indices].tolist() == [b"i4"] * 40
+    assert inner.train.items[inner.truth.indices].tolist() == [b"i3"] * 40
+
+
+def test_an_order_within_users_is_judged_by_their_last_events() -> None:
+    rows = [(f"u{number:02d}", f"i{step}") for number in range(40) for step in range(5)]
+    users, items = zip(*rows, strict=True)
+    dataset = Dataset.from_arrays(users, items, np.arange(len(rows)), time_kind="order")
+    found = splits(dataset, Plan())
+    assert found is not None
+    inner, outer = found
+    assert dataset.time_kind == outer.train.time_kind == "turns"
+    assert outer.train.items[outer.truth.indices].tolist() == [b"i4"] * 40
+    assert inner.train.items[inner.truth.indices].tolist() == [b"i3"] * 40
+
+
+def test_without_time_a_draw_is_all_there_is() -> None:
+    board = checkerboard()
+    found = splits(Dataset.from_arrays(board.users[board.user], board.items[board.item]), Plan())
+    assert found is not None
+    assert all(len(split.users) > 30 for split in found)
+
+
+def test_lists_of_several_lengths_are_judged() -> None:
+    """What is right at place 7 counts at 10, not at 5."""
+    (_, outer) = splits(shop(), Plan()) or pytest.fail("nothing to judge")
+    lists = {part: np.full((len(outer.users), 20), -1, np.int32) for part in evaluate.PARTS}
+    lists["all"][:, 6] = [row.indices[0] for row in outer.truth]
+    table = evaluate.table(outer, [evaluate.judge("seventh", outer, lists)], seed=0, ks=(5, 10, 20))
+    hits = {row.k: row.estimates["hit"].mean for row in table.rows if row.part == "all"}
+    assert hits == {5: 0.0, 10: 1.0, 20: 1.0}
+    assert "hit@20" in table.as_text()
+    assert {row["k"] for row in table.as_json()["rows"]} == {5, 10, 20}

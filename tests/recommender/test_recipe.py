@@ -1,33 +1,35 @@
-"""From candidates to one list: orders, mixes, and which of them the data choose."""
+"""From candidates to one list: orders and mixes."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recommender.choose import choose
-from recommender.dataset import Dataset
+from recommender import ranker
+from recommender.blend import Blend
 from recommender.pool import Pool
 from recommender.ranker import Examples, Ranker, examples_of, rises
-from recommender.recipe import FUSED, Recipe, likelihood, lists, scores
-from recommender.split import Split, without
+from recommender.recipe import LEAST_WORTH, Recipe, likelihood, lists, relative, scores
 
 SOURCES = ("left", "right")
 NAMES = ("score_left", "score_right", "noise")
 
 
 def pool(items: list[int], repeat: list[bool], left: list[float], right: list[float], users: int = 1) -> Pool:
-    """The same candidates for each of `users`; two sources with planted scores."""
+    """The same candidates for each of `users`; two sources with planted scores, which are their z as well."""
     of_sources = np.array([left, right], np.float32).T
-    features = np.column_stack([np.where(np.isfinite(of_sources), of_sources, np.nan), np.zeros(len(items))])
     shape = (users, 1)
+    scores = np.tile(of_sources, (users, 1, 1))
     return Pool(
         np.arange(users, dtype=np.int32),
         np.tile(np.array(items, np.int32), shape),
         np.tile(np.array(repeat), shape),
-        np.tile(features.astype(np.float32), (users, 1, 1)),
-        np.tile(of_sources, (users, 1, 1)),
+        scores,
+        np.where(np.isfinite(scores), scores, np.float32(0)),
+        np.ones_like(scores),
         np.zeros((users, len(items)), np.uint8),
     )
 
@@ -65,11 +67,63 @@ def test_without_a_ranker_places_are_all_there_is() -> None:
     assert lists(POOL, final, 2, ~POOL.repeat).tolist() == [[8, 7]]
 
 
+def test_a_blend_orders_its_part() -> None:
+    """Left + right: 8 (13) before 7 (3) among the new, 5 and 6 equal among the repeats."""
+    blends = {"new": Blend({"left": (0.5, 0.0), "right": (0.5, 0.0)}), "repeat": Blend({"right": (1.0, 0.0)})}
+    recipe = Recipe(SOURCES, "blended", "blended", "repeats_first", blends=blends)
+    assert lists(POOL, scores(POOL, recipe, None), 5).tolist() == [[5, 6, 8, 7, -1]]
+    assert scores(POOL, recipe, LIKELY)[0, 2:4].tolist() == pytest.approx([0.2 / 2, 0.25 / 2])
+
+
+def test_jointly_the_blend_for_all_gives_the_places_and_the_parts_fill_them() -> None:
+    """By "left" the places go to new, new, repeat, repeat; by "right" 8 comes before 7 and 5 before 6."""
+    recipe = Recipe(SOURCES, "right", "right", "jointly", blends={"all": Blend({"left": (1.0, 0.0)})})
+    assert lists(POOL, scores(POOL, recipe, None), 4).tolist() == [[8, 7, 5, 6]]
+    likely = scores(POOL, recipe, LIKELY)
+    assert lists(POOL, likely, 4).tolist() == [[8, 7, 5, 6]]
+    assert sorted(likely[POOL.real].tolist()) == pytest.approx([0.1, 0.2, 0.25, 0.3])
+
+
+def test_jointly_the_ranker_may_still_order_a_part() -> None:
+    recipe = Recipe(SOURCES, "fused", "fused", "jointly", blends={"all": Blend({"left": (1.0, 0.0)})})
+    assert lists(POOL, scores(POOL, recipe, LIKELY), 4).tolist() == [[8, 7, 6, 5]]
+
+
+def test_worth_weighs_beside_the_probability() -> None:
+    """7 is worth 4, the rest 1: 0.2 x 1 beats 0.3 x 1/4; at half the exponent 0.2 x 1 beats 0.3 x 1/2."""
+    worth = np.ones(10)
+    worth[7] = 4.0
+    final = scores(POOL, Recipe(SOURCES, worth=1.0), LIKELY, worth)
+    assert final[0, :4].tolist() == pytest.approx([0.1 / 4, 0.3 / 4, 0.2, 0.25 / 4])
+    assert scores(POOL, Recipe(SOURCES, worth=0.5), LIKELY, worth)[0, 1] == pytest.approx(0.3 / 2)
+    np.testing.assert_array_equal(scores(POOL, Recipe(SOURCES), LIKELY, worth), scores(POOL, Recipe(SOURCES), LIKELY))
+
+
+def test_unknown_worth_is_usual_and_none_is_almost_nothing() -> None:
+    assert relative(np.array([np.nan, 1.0, 2.0, 4.0, -1.0])).tolist() == [1.5 / 4, 0.25, 0.5, 1.0, LEAST_WORTH]
+    assert relative(np.array([0.0, np.nan])).tolist() == [1.0, 1.0]
+
+
 def test_a_recipe_survives_a_manifest() -> None:
-    recipe = Recipe(SOURCES, new="left", mix="repeats_first", keep_repeats=False)
-    assert Recipe.from_json(recipe.as_json()) == recipe
+    recipe = Recipe(
+        SOURCES,
+        new="left",
+        mix="repeats_first",
+        keep_repeats=False,
+        params={"left": {"factors": 3}},
+        blends={"all": Blend({"left": (0.25, 0.75)})},
+        worth=0.5,
+    )
+    assert Recipe.from_json(json.loads(json.dumps(recipe.as_json()))) == recipe
     assert recipe.needs_ranker
     assert not Recipe(SOURCES, "left", "left", "repeats_first").needs_ranker
+
+
+def test_a_recipe_without_a_ranker_needs_only_what_it_uses() -> None:
+    blends = {"new": Blend({"left": (1.0, 0.0)}), "all": Blend({"middle": (1.0, 0.0)})}
+    recipe = Recipe(("left", "middle", "right"), "blended", "right", "repeats_first", blends=blends)
+    assert recipe.lean().sources == ("left", "right")
+    assert set(recipe.lean().blends) == {"new"}
 
 
 def planted(rows: int = 4000, seed: int = 0) -> Examples:
@@ -115,49 +169,21 @@ def test_too_little_to_learn_from_is_the_base_rate() -> None:
 
 def test_examples_are_the_real_candidates() -> None:
     truth = sp.csr_matrix(np.eye(10, dtype=np.float32)[[6]])
-    examples = examples_of([POOL], truth, features=3)
+    examples = examples_of(POOL, np.zeros((4, 3), np.float32), truth)
     assert examples.taken.tolist() == [False, True, False, False]
     assert examples.repeat.tolist() == [True, True, False, False]
-    assert examples_of([], truth, features=3).features.shape == (0, 3)
-
-
-def judged_by(truth: list[int], seen: list[int], users: int = 30) -> Split:
-    """Everybody took the items of `seen` before and those of `truth` afterwards."""
-    names = [f"u{number:02d}" for number in range(users)]
-    train = Dataset.from_arrays(
-        names * len(seen), [str(item) for item in seen for _ in names], extra_items=list("0123456789")
-    )
-    dense = np.zeros((users, 10), np.float32)
-    dense[:, truth] = 1
-    rows = np.arange(users, dtype=np.int32)
-    whole = sp.csr_matrix(dense)
-    return Split(train, rows, whole, without(whole, train.bought[rows]))
-
-
-MANY = pool([5, 6, 7, 8], [True, True, False, False], [1, 2, 4, 3], [2, 1, 3, 4], users=30)
-
-
-def test_the_best_single_source_is_served_where_there_is_no_ranker() -> None:
-    recipe = choose(judged_by(truth=[6, 8], seen=[5, 6]), [MANY], SOURCES, None, "auto")
-    assert (recipe.repeat, recipe.new, recipe.mix) == ("left", "right", "repeats_first")
-
-
-def test_the_fusion_is_served_where_it_wins() -> None:
-    """Sources put 8 first or 7 first; only what the ranker learnt from the third feature is right about both users."""
-    examples = planted()
-    ranker = Ranker(NAMES).fit(examples)
-    tied = pool([7, 8], [False, False], [0.9, 0.1], [0.1, 0.9], users=30)
-    recipe = choose(judged_by(truth=[7], seen=[5]), [tied], SOURCES, ranker, "auto")
-    assert recipe.new == FUSED
-
-
-@pytest.mark.parametrize(("truth", "keeps"), [([5, 6], True), ([7, 8], False)])
-def test_whether_repeats_belong_follows_from_the_data(truth: list[int], keeps: bool) -> None:
-    split = judged_by(truth, seen=[5, 6])
-    assert choose(split, [MANY], SOURCES, None, "auto").keep_repeats is keeps
-    assert choose(split, [MANY], SOURCES, None, "yes").keep_repeats is True
-    assert choose(split, [MANY], SOURCES, None, "no").keep_repeats is False
+    assert Examples.together([examples, examples], 3).features.shape == (8, 3)
+    assert Examples.together([], 3).features.shape == (0, 3)
 
 
 def test_padding_is_never_likely() -> None:
-    assert likelihood(POOL, Ranker(NAMES).fit(planted()))[0, 4] == -np.inf  # type: ignore[index]
+    likely = likelihood(POOL, np.zeros((4, 3), np.float32), Ranker(NAMES).fit(planted()))
+    assert likely[0, 4] == -np.inf
+
+
+def test_a_draw_of_what_was_not_taken_keeps_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in five is taken of 4,000; a ranker that may learn from 1,000 rows still says one in five on average."""
+    monkeypatch.setattr(ranker, "MOST_EXAMPLES", 1_000)
+    fresh = planted(seed=1)
+    likely = Ranker(NAMES).fit(planted()).predict(fresh.features, fresh.repeat)
+    assert likely.mean() == pytest.approx(fresh.taken.mean(), rel=0.1)
