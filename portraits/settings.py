@@ -15,6 +15,8 @@ from portraits.errors import InvalidValue, UnknownName
 APP_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 OBJECTIVES = ("auto", "margin", "revenue", "clicks")
 REPEATS = ("auto", "yes", "no")
+MOST_TRIALS = 1_000
+MOST_MINUTES = 720
 
 
 def check_app_id(app_id: str) -> str:
@@ -26,7 +28,14 @@ def check_app_id(app_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AppSettings:
-    """What one merchant may choose. Shares are between 0 and 1, half-lives in days, limits in rows."""
+    """What one merchant may choose. Shares are between 0 and 1, half-lives in days, limits in rows.
+
+    exploration_share: of the places of the answers that go to new items. If these were worth nothing, the default would
+    cost what the control group does; a thousand answers of ten items still show new ones 200 times.
+    diversity: of answers that do not ask for another one, 0 (best first) to 1 (as mixed as can be).
+    tuning_trials: the most points of the sources' parameters that a night tries beside the defaults; 0 = the defaults.
+    tuning_minutes: after so many no new one is begun, and the night says so; the same night may then choose otherwise.
+    """
 
     app_id: str
     currency: str = "CNY"
@@ -35,8 +44,12 @@ class AppSettings:
     taste_half_life_days: float = 60.0
     repeat: str = "auto"
     control_share: float = 0.02
+    exploration_share: float = 0.02
+    diversity: float = 0.0
     quarantine_limit: int = 1_000_000
     seed: int = 0
+    tuning_trials: int = 60
+    tuning_minutes: float = 60.0
 
     def __post_init__(self) -> None:
         check_app_id(self.app_id)
@@ -52,8 +65,16 @@ class AppSettings:
             raise InvalidValue("taste_half_life_days", self.taste_half_life_days, "a number of days above 0")
         if not 0 <= self.control_share <= 0.5:
             raise InvalidValue("control_share", self.control_share, "a share between 0 and 0.5")
+        if not 0 <= self.exploration_share <= 0.5:
+            raise InvalidValue("exploration_share", self.exploration_share, "a share between 0 and 0.5")
+        if not 0 <= self.diversity <= 1:
+            raise InvalidValue("diversity", self.diversity, "a number between 0 and 1")
         if self.quarantine_limit < 0:
             raise InvalidValue("quarantine_limit", self.quarantine_limit, "a number of rows, 0 or more")
+        if not 0 <= self.tuning_trials <= MOST_TRIALS:
+            raise InvalidValue("tuning_trials", self.tuning_trials, f"a number of trials from 0 to {MOST_TRIALS}")
+        if not 0 <= self.tuning_minutes <= MOST_MINUTES:
+            raise InvalidValue("tuning_minutes", self.tuning_minutes, f"minutes from 0 to {MOST_MINUTES}")
 
     def with_value(self, key: str, text: str) -> AppSettings:
         """A copy with `key` set from its text. Raises UnknownName or InvalidValue."""

@@ -13,10 +13,13 @@ import scipy.sparse as sp
 from recommender.candidates.popular import tie_break
 from recommender.candidates.similar import Similar
 from recommender.dataset import Dataset, Float32, Int32
+from recommender.evidence import Evidence
 from recommender.facts import Facts
+from recommender.gaps import item_gap_us
+from recommender.newcomers import newcomers
 from recommender.plan import Plan
 from recommender.pool import Pool, Pooler
-from recommender.ranker import Ranker
+from recommender.ranker import Ranker, features_of
 from recommender.recipe import Recipe, likelihood, scores
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -25,7 +28,6 @@ TABLE_ENTRIES = 100_000_000
 MOST_CANDIDATES = 200
 FEWEST_CANDIDATES = 50
 NEIGHBOURS = 50
-EXPLAINING = 10
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ class Fitted:
     recipe: Recipe
     ranker: Ranker | None
 
+    def scores(self, pool: Pool) -> Float32:
+        """float32[B, C]: the final score of each candidate, -inf for padding."""
+        likely = None
+        if self.ranker is not None:
+            likely = likelihood(pool, features_of(self.pooler, pool, self.recipe.blends), self.ranker)
+        return scores(pool, self.recipe, likely, self.pooler.dataset.worth)
+
 
 def bundle_arrays(fitted: Fitted, users: Int32) -> Arrays:
     """All arrays of a bundle that knows `users` (ascending rows of the dataset) and every item."""
@@ -43,7 +52,7 @@ def bundle_arrays(fitted: Fitted, users: Int32) -> Arrays:
     neighbours, similarity = neighbour_table(_similarity(fitted))
     return {
         "users": dataset.users[users],
-        **candidate_table(fitted, users, neighbours),
+        **candidate_table(fitted, users),
         "neighbour_items": neighbours,
         "neighbour_scores": similarity,
         **common_arrays(dataset, users),
@@ -63,6 +72,8 @@ def common_arrays(dataset: Dataset, users: Int32) -> Arrays:
         "bought_indptr": bought.indptr.astype(np.int64),
         "bought_items": bought.indices.astype(np.int32),
         **popular_shelf(dataset),
+        "new_items": newcomers(dataset),
+        "item_gap_us": item_gap_us(dataset),
         **fact_arrays(dataset.facts),
     }
 
@@ -76,7 +87,7 @@ def popular_shelf(dataset: Dataset) -> Arrays:
     return {"popular_items": order.astype(np.int32), "popular_scores": (strength[order] / best).astype(np.float32)}
 
 
-def candidate_table(fitted: Fitted, users: Int32, neighbours: Int32) -> Arrays:
+def candidate_table(fitted: Fitted, users: Int32) -> Arrays:
     """Each user's candidates, best first. Repeats fill at most half of a row, so that a list without them is long."""
     width = int(np.clip(TABLE_ENTRIES // max(len(users), 1), FEWEST_CANDIDATES, MOST_CANDIDATES))
     table: Arrays = {
@@ -85,10 +96,10 @@ def candidate_table(fitted: Fitted, users: Int32, neighbours: Int32) -> Arrays:
         "candidate_sources": np.zeros((len(users), width), np.uint8),
         "candidate_evidence": np.full((len(users), width), -1, np.int32),
     }
-    ties = fitted.pooler.dataset.matrix()
+    evidence = Evidence(fitted.pooler.sources)
     row = 0
     for pool in fitted.pooler.pools(users):
-        final = scores(pool, fitted.recipe, likelihood(pool, fitted.ranker))
+        final = fitted.scores(pool)
         order = _best(pool, final, width)
         block = slice(row, row + len(pool.users))
         here = np.s_[block, : order.shape[1]]
@@ -96,7 +107,8 @@ def candidate_table(fitted: Fitted, users: Int32, neighbours: Int32) -> Arrays:
         table["candidate_items"][here] = items
         table["candidate_scores"][here] = np.where(items >= 0, np.take_along_axis(final, order, axis=1), 0.0)
         table["candidate_sources"][here] = np.where(items >= 0, np.take_along_axis(pool.source, order, axis=1), 0)
-        table["candidate_evidence"][here] = _evidence(ties[pool.users], items, neighbours)
+        causes = np.take_along_axis(evidence.of(pool), order, axis=1)
+        table["candidate_evidence"][here] = np.where(items >= 0, causes, -1)
         row += len(pool.users)
     return table
 
@@ -131,7 +143,8 @@ def session_weight(arrays: Mapping[str, npt.NDArray[Any]]) -> float:
 
     The best neighbour of an item weighs as much as the best candidate of a user, on average.
     """
-    best, nearest = arrays["candidate_scores"][:, :1], arrays["neighbour_scores"][:, :1]
+    near = arrays.get("session_scores", arrays["neighbour_scores"])
+    best, nearest = arrays["candidate_scores"][:, :1], near[:, :1]
     best, nearest = best[best > 0], nearest[nearest > 0]
     return float(best.mean() / nearest.mean()) if len(best) and len(nearest) else 0.5
 
@@ -179,18 +192,4 @@ def _similarity(fitted: Fitted) -> sp.csr_matrix:
     for source in fitted.pooler.sources:
         if type(source) is Similar:
             return source.similarity_
-    items = fitted.pooler.dataset.shape[1]
-    return sp.csr_matrix((items, items), dtype=np.float32)
-
-
-def _evidence(ties: sp.csr_matrix, items: Int32, neighbours: Int32) -> Int32:
-    """int32[B, C]: the item of the user's own that is most similar to each candidate, -1 when none is near.
-
-    ties: [B, I], the users' own items.
-    """
-    own = np.zeros((ties.shape[0], ties.shape[1] + 1), bool)
-    own[np.repeat(np.arange(ties.shape[0]), np.diff(ties.indptr)), ties.indices] = True
-    near = neighbours[np.maximum(items, 0), :EXPLAINING]
-    found = own[np.arange(len(items))[:, None, None], near]
-    nearest = np.take_along_axis(near, found.argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
-    return np.where(found.any(axis=2) & (items >= 0), nearest, -1).astype(np.int32)
+    return Similar().fit(fitted.pooler.dataset, 0).similarity_

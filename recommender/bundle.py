@@ -5,7 +5,8 @@ SHA-256 of every file and of itself, so a bundle that lost a file, a tail or a b
 answering nonsense. A bundle is immutable: it appears under its name complete (written beside it, synced, renamed).
 
 `ARRAYS` is the contract between the night, which writes, and the day, which reads. Dimensions: U users, I items, K
-candidates a user, M neighbours an item, D category levels. -1 stands for "none" in every integer array.
+candidates a user, M neighbours an item, T items bought together with it, D category levels, O lists of occasions,
+E entries of all of them. -1 stands for "none" in every integer array.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from portraits.errors import BrokenBundle, InvalidValue, UnknownName
 from recommender.derive import complete
 from recommender.layout import ARRAYS, SORTED, check_shapes
+from recommender.today import Today
 from recommender.vocabulary import Vocabulary
 
 FORMAT = 2
@@ -38,7 +40,8 @@ def write_bundle(folder: Path, arrays: Mapping[str, NDArray[Any]], manifest: Map
     `arrays`: names of `ARRAYS`; one that is left out is written as "nothing known" (needed: `items`). The derived
     arrays are made here. `manifest`: `sources` (names that `candidate_sources` points at), `target` (the event type,
     or types, that count as success), `repeat` (bool: an item bought before may be shown again), and whatever the
-    night wants to keep with it: `app_id`, `version`, `as_of`, `metrics`, `config`, `session_weight`, `diversity`.
+    night wants to keep with it: `app_id`, `version`, `as_of`, `metrics`, `config`, and what
+    `recommender.today` names.
 
     Raises UnknownName for an array that is not in `ARRAYS`, InvalidValue for one of the wrong type or shape or that
     points outside its vocabulary.
@@ -68,6 +71,7 @@ class Bundle:
     brands: Vocabulary
     tags: Vocabulary
     stores: Vocabulary
+    occasions: Vocabulary
     arrays: Mapping[str, NDArray[Any]]
     candidate_items: NDArray[np.int32]
     candidate_scores: NDArray[np.float32]
@@ -79,14 +83,28 @@ class Bundle:
     popular_scores: NDArray[np.float32]
     neighbour_items: NDArray[np.int32]
     neighbour_scores: NDArray[np.float32]
+    session_items: NDArray[np.int32]
+    session_scores: NDArray[np.float32]
+    fold_items: NDArray[np.float32]
+    fold_scale: NDArray[np.float32]
+    item_gap_us: NDArray[np.int64]
+    together_items: NDArray[np.int32]
+    together_scores: NDArray[np.float32]
+    together_lift: NDArray[np.float32]
+    together_orders: NDArray[np.int32]
+    occasion_weights: NDArray[np.float32]
+    occasion_indptr: NDArray[np.int64]
+    occasion_items: NDArray[np.int32]
+    occasion_scores: NDArray[np.float32]
+    occasion_support: NDArray[np.float32]
+    new_items: NDArray[np.int32]
     shelf_items: NDArray[np.int32]
     shelf_rank: NDArray[np.int32]
     lists: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int32]]]
     sources: tuple[str, ...]
     repeat: bool
     targets: tuple[str, ...]
-    session_weight: float
-    diversity: float
+    today: Today
 
     @classmethod
     def open(cls, folder: Path, verify: bool = True) -> Bundle:
@@ -111,6 +129,8 @@ class Bundle:
     def _of(cls, arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) -> Bundle:
         fields: dict[str, Any] = {name: array for name, array in arrays.items() if name in cls.__dataclass_fields__}
         fields |= {name: Vocabulary(arrays[name]) for name in SORTED}
+        if not arrays["session_items"].shape[1]:
+            fields |= {f"session_{what}": arrays[f"neighbour_{what}"] for what in ("items", "scores")}
         target = manifest["target"]
         return cls(
             manifest=manifest,
@@ -119,8 +139,7 @@ class Bundle:
             sources=tuple(manifest["sources"]),
             repeat=bool(manifest["repeat"]),
             targets=(target,) if isinstance(target, str) else tuple(target),
-            session_weight=float(manifest.get("session_weight", 0.5)),
-            diversity=float(manifest.get("diversity", 0.0)),
+            today=Today.of(manifest),
             **fields,
         )
 
@@ -128,6 +147,15 @@ class Bundle:
         """Items that carry a category, brand or tag (`kind`), most popular first; none for a code learnt by day."""
         starts, items = self.lists[kind]
         return items[starts[code] : starts[code + 1]] if code < len(starts) - 1 else items[:0]
+
+    def popularity(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Each item's share of the most popular one's popularity; 0 for what nobody took or came by day."""
+        shares = np.zeros(len(items), np.float32)
+        night = np.flatnonzero(items < len(self.items))
+        rank = self.shelf_rank[items[night]]
+        listed = rank < len(self.popular_scores)
+        shares[night[listed]] = self.popular_scores[rank[listed]]
+        return shares
 
     def bought(self, row: int) -> NDArray[np.int32]:
         """Items of a user's target events, ascending; empty for row -1 (unknown)."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from recommender.bundle import Bundle
 from recommender.columns import Column, Names
+from recommender.layout import LARGEST_DEPTH
 from recommender.rows import CodeBook, Mask, Numbers, Rows, no_rows
 from recommender.types import Filters
 from recommender.vocabulary import Vocabulary
@@ -41,6 +42,7 @@ class Conditions(NamedTuple):
     """The first of category, brand, tags whose every wanted name is in no item: nothing can fit."""
 
 
+_CARRY = {"category": Rows.in_category, "brand": Rows.of_brand, "tag": Rows.tagged}
 NO_CONDITIONS = Conditions()
 _NO_FILTERS = Filters()
 
@@ -60,6 +62,8 @@ class Catalogue:
         self._row: Column | None = None
         self._changed: set[int] = set()
         self._later: NDArray[np.int32] | None = None
+        self._newcomers: NDArray[np.int32] | None = None
+        self._names = {"category": self._book.categories, "brand": self._book.brands, "tag": self._book.tags}
         self._price = Column(arrays["item_price"])
         self._stock = Column(arrays["item_stock"])
         self._hidden = Column(arrays["item_hidden"])
@@ -138,10 +142,34 @@ class Catalogue:
         price = int(self._price.values[item])
         return price if price >= 0 else None
 
-    def leaves(self, items: Numbers) -> NDArray[np.int32]:
-        """Leaf category code of each item (int32), -1 without one."""
-        leaves: NDArray[np.int32] = self._ask(Rows.leaves, items)
-        return leaves
+    def paths(self, items: Numbers) -> NDArray[np.int32]:
+        """Category path of each item from the root: codes, padded with -1, one row an item."""
+        width = LARGEST_DEPTH if len(self._day) else 0
+        paths: NDArray[np.int32] = self._ask(lambda rows, at: rows.paths(at, width), items)
+        return paths
+
+    def code(self, kind: str, name: str) -> int:
+        """Code of a category, brand or tag, or (kind `item`) the number of an item; -1 when it is unknown."""
+        return (self._items if kind == "item" else self._names[kind]).code(name)
+
+    def carrying(self, kind: str, name: str, items: Numbers) -> Mask:
+        """Which of `items` carry a category (anywhere in the path), brand or tag (`kind`), or (kind `item`) are it."""
+        code = self.code(kind, name)
+        if code < 0:
+            return np.zeros(len(items), bool)
+        if kind == "item":
+            same: Mask = items == code
+            return same
+        fits: Mask = self._ask(lambda rows, at: _CARRY[kind](rows, at, (code,)), items)
+        return fits
+
+    def newcomers(self) -> NDArray[np.int32]:
+        """Items that came since the night, newest first, then those that were new at night."""
+        if self._newcomers is None:
+            came = np.arange(len(self) - 1, self.base - 1, -1, dtype=np.int32)
+            known = self.bundle.new_items if self.bundle is not None else came[:0]
+            self._newcomers = np.concatenate([came, known])
+        return self._newcomers
 
     def later_items(self) -> NDArray[np.int32]:
         """Items that came since the night, newest first, then those that changed: the night's lists miss them."""
@@ -214,7 +242,7 @@ class Catalogue:
         if not late.any():
             return question(self._night, rows)
         from_day = question(self._day, rows[late] - self.base)
-        answer = np.empty(len(items), from_day.dtype)
+        answer = np.empty((len(items), *from_day.shape[1:]), from_day.dtype)
         answer[late] = from_day
         if len(from_day) < len(items):
             answer[~late] = question(self._night, rows[~late])
@@ -252,7 +280,7 @@ class Catalogue:
     def _rows_of_items(self) -> Column:
         if self._row is None:
             self._row = Column(np.arange(self.base, dtype=np.int32))
-        self._later = None
+        self._later = self._newcomers = None
         return self._row
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from portraits.errors import InvalidValue
 from recommender.layout import ARRAYS, Array, check_shapes, check_values
 
-_DEFAULTS = {"item_created": -1, "item_price": -1, "item_stock": -1, "item_brand": -1}
+_DEFAULTS = {"item_created": -1, "item_price": -1, "item_stock": -1, "item_brand": -1, "item_gap_us": -1}
 
 
 def complete(given: Mapping[str, NDArray[Any]], sources: int) -> dict[str, NDArray[Any]]:
@@ -39,7 +39,7 @@ def complete(given: Mapping[str, NDArray[Any]], sources: int) -> dict[str, NDArr
 def _nothing_known(name: str, array: Array, sizes: Mapping[str, int]) -> NDArray[Any]:
     if array.dtype == "S":
         return np.empty(0, np.bytes_)
-    lengths = {"U+1": sizes["U"] + 1, "I+1": sizes["I"] + 1, **sizes}
+    lengths = {"U+1": sizes["U"] + 1, "I+1": sizes["I"] + 1, "O+1": 1, **sizes}
     shape = tuple(lengths.get(letter, 0) for letter in array.shape)
     return np.full(shape, _DEFAULTS.get(name, 0), array.dtype)
 

@@ -5,6 +5,7 @@ Checks of values run once, at night; opening by day compares types and shapes on
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,22 @@ ARRAYS: Mapping[str, Array] = {
     "popular_scores": Array("float32", ("P",), "their scores, 0 to 1, descending"),
     "neighbour_items": Array("int32", ("I", "M"), "similar items, most similar first, padded with -1", "items"),
     "neighbour_scores": Array("float32", ("I", "M"), "their similarity, 0 to 1, descending"),
+    "session_items": Array("int32", ("I", "S"), "what an item of today speaks for, as above; S = 0: the same", "items"),
+    "session_scores": Array("float32", ("I", "S"), "how much, 0 to 1, descending"),
+    "fold_items": Array("float32", ("I", "F"), "factors to fold a visitor of today in by; F = 0: not used"),
+    "fold_scale": Array("float32", ("F",), "the diagonal of their Gram matrix with the regularisation"),
+    "item_gap_us": Array("int64", ("I",), "how soon it is taken again, microseconds"),
+    "together_items": Array("int32", ("I", "T"), "items in one order with it, best first, padded with -1", "items"),
+    "together_scores": Array("float32", ("I", "T"), "how much it speaks for them, 0 to 1, descending"),
+    "together_lift": Array("float32", ("I", "T"), "how many times as often as by chance they are in one order"),
+    "together_orders": Array("int32", ("I", "T"), "how many orders hold both"),
+    "occasions": Array("S", ("O",), "keys of the lists of stores, entrances, hours, articles (see there), sorted"),
+    "occasion_weights": Array("float32", ("O",), "how much a list says beside lists of other kinds"),
+    "occasion_indptr": Array("int64", ("O+1",), "where a list's part of the next three begins"),
+    "occasion_items": Array("int32", ("E",), "items of the list, best first", "items"),
+    "occasion_scores": Array("float32", ("E",), "their scores, 0 to 1, descending within a list"),
+    "occasion_support": Array("float32", ("E",), "what a reason rests on: visitors, or times its usual rate; 0 = none"),
+    "new_items": Array("int32", ("*",), "items that few have seen yet, in the order they are worth a look", "items"),
     "item_price": Array("int64", ("I",), "price of one, minor units"),
     "item_stock": Array("int64", ("I",), "how many are left; -1 = unlimited"),
     "item_hidden": Array("bool", ("I",), "never shown"),
@@ -71,9 +88,10 @@ ARRAYS: Mapping[str, Array] = {
     "tag_indptr": Array("int64", ("*",), "where a tag's part begins", "tags", derived=True),
     "tag_items": Array("int32", ("*",), "items with that tag, in shelf order", "items", derived=True),
 }
-SORTED = ("users", "items", "categories", "brands", "tags", "stores")
+SORTED = ("users", "items", "categories", "brands", "tags", "stores", "occasions")
 RAGGED = {
     "bought_indptr": "bought_items",
+    "occasion_indptr": "occasion_items",
     "item_tags_indptr": "item_tags",
     "item_stores_indptr": "item_stores",
     "titles_offsets": "titles_bytes",
@@ -105,13 +123,18 @@ def check_values(arrays: Mapping[str, NDArray[Any]], sources: int) -> None:
         _check_ragged(starts, arrays[starts], len(arrays[values]))
     _check_ascending_rows("bought_items", arrays["bought_indptr"], arrays["bought_items"])
     _check_sources(arrays, sources)
-    for name in ("candidate", "neighbour"):
+    for name in ("candidate", "neighbour", "session", "together"):
         for first in range(0, len(arrays[f"{name}_items"]), CHUNK):
             rows = slice(first, first + CHUNK)
             _check_ranking(name, arrays[f"{name}_items"][rows], arrays[f"{name}_scores"][rows])
     _check_ranking("popular", arrays["popular_items"][None], arrays["popular_scores"][None])
-    if np.any(arrays["neighbour_items"] == np.arange(len(arrays["items"]))[:, None]):
-        raise InvalidValue("neighbour_items", "an item beside itself", "other items")
+    _check_lists(arrays)
+    width = arrays["neighbour_items"].shape[1]
+    if arrays["session_items"].shape[1] not in (0, width):
+        raise InvalidValue("session_items", arrays["session_items"].shape[1], f"0 or {width} wide, as neighbour_items")
+    for name in ("neighbour_items", "session_items", "together_items"):
+        if np.any(arrays[name] == np.arange(len(arrays["items"]))[:, None]):
+            raise InvalidValue(name, "an item beside itself", "other items")
 
 
 def _check_shape(name: str, array: Array, given: NDArray[Any], sizes: dict[str, int]) -> None:
@@ -129,7 +152,15 @@ def _check_shape(name: str, array: Array, given: NDArray[Any], sizes: dict[str, 
 
 
 def _check_pointers(name: str, given: NDArray[Any], size: int) -> None:
-    padded = ("candidate_items", "candidate_evidence", "neighbour_items", "item_category", "item_brand")
+    padded = (
+        "candidate_items",
+        "candidate_evidence",
+        "neighbour_items",
+        "session_items",
+        "together_items",
+        "item_category",
+        "item_brand",
+    )
     lowest = -1 if name in padded else 0
     if given.size and (int(given.min()) < lowest or int(given.max()) >= size):
         raise InvalidValue(name, [int(given.min()), int(given.max())], f"row numbers from {lowest} to {size - 1}")
@@ -162,6 +193,13 @@ def _check_ranking(name: str, items: NDArray[np.int32], scores: NDArray[np.float
         raise InvalidValue(f"{name}_scores", "outside 0 to 1", "scores from 0 to 1")
     if np.any((scores[:, 1:] > scores[:, :-1]) & used[:, 1:]):
         raise InvalidValue(f"{name}_scores", "rising", "scores in descending order")
+
+
+def _check_lists(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Each list of an occasion is a ranking."""
+    starts = arrays["occasion_indptr"].tolist()
+    for start, end in itertools.pairwise(starts):
+        _check_ranking("occasion", *(arrays[f"occasion_{part}"][None, start:end] for part in ("items", "scores")))
 
 
 def _check_sources(arrays: Mapping[str, NDArray[Any]], sources: int) -> None:

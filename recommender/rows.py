@@ -119,14 +119,14 @@ class Rows:
         """Is it sold in one of the stores `codes`? What names no store is sold in all."""
         return self._stores.any_of(rows, codes, empty=True)
 
-    def leaves(self, rows: Numbers) -> NDArray[np.int32]:
-        """Leaf category code of each row, -1 without one."""
-        paths = self._category.values.take(rows, axis=0)
-        if not paths.shape[1]:
-            return np.full(len(rows), -1, np.int32)
-        depth = (paths >= 0).sum(axis=1)
-        leaves: NDArray[np.int32] = paths[np.arange(len(rows)), np.maximum(depth - 1, 0)]
-        return leaves
+    def paths(self, rows: Numbers, width: int) -> NDArray[np.int32]:
+        """Category path of each row as codes, padded with -1 to at least `width`."""
+        paths: NDArray[np.int32] = self._category.values.take(rows, axis=0)
+        if paths.shape[1] >= width:
+            return paths
+        padded = np.full((len(rows), width), -1, np.int32)
+        padded[:, : paths.shape[1]] = paths
+        return padded
 
 
 def no_rows() -> dict[str, NDArray[Any]]:

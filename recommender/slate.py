@@ -1,12 +1,23 @@
 """From proposals to a shelf: hard rules first, then diversity, then the ladder that keeps the shelf from being empty.
 
-Rules look at the proposed items only. The ladder is walked in slices, most popular first, and every eligible item is
-on one of its rungs: as long as n eligible items exist, n come back.
+The order of a shelf, and who comes before whom:
+
+1. hard rules (stock, hidden, filters, store, page, cart, excluded, bought): what breaks one is never shown
+2. pins of the shop, each at its place (`promotions`); the rest fills the places around them
+3. proposals by score (`proposals`), times the shop's boosts (`promotions`), spread over categories (`spread`)
+4. the ladder, where the proposals end before n. Its rungs, each most popular first: the category of the item on the
+   page; the night's items (with a filter by category, brand or tag, the shortest list that holds all that can fit);
+   what came or changed since the night. Every eligible item is on a rung: while n eligible items exist, n come back.
+   Without a model the last rung is the whole catalogue; without a store the last model answers, as to a stranger.
+5. newcomers in a stated share of the places that are not pinned (`exploration`); the end of the shelf gives way
+
+Rules look at the proposed items only, and the ladder is walked in slices: the cost does not grow with the catalogue.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +31,10 @@ from recommender.rows import Mask, Numbers
 SMALLEST_SLICE = 64
 LARGEST_SLICE = 65_536
 LONGEST_MERGE = 65_536
+LEAST_SCORE = 1e-30
+"""Stands for a score of 0, which has no logarithm."""
+LEAST_WORTH = 1e-9
+"""What is left of an item beside its like when no likeness is wanted: still an order, if there is nothing else."""
 
 
 class Rules:
@@ -68,21 +83,41 @@ class Rules:
         return fits
 
 
-def spread(scores: NDArray[np.floating], leaves: NDArray[np.int32], n: int, strength: float) -> list[int]:
-    """Positions of n items, best first, when each further item of a leaf category is worth (1 - strength) as much.
+def spread(scores: NDArray[np.floating], paths: NDArray[np.int32], n: int, strength: float) -> list[int]:
+    """Positions of n items, best first, when each chosen item takes worth from those that are like it.
 
-    `scores` are 0 or more and `leaves` -1 without a category, both of the same length.
+    The next item is the one with the greatest score x product over the chosen of (1 - strength x likeness). Likeness is
+    the share of the chosen one's category path that the other has too: 1 for the same path, 0 for an item without one.
+    It is chosen greedily, as in maximal marginal relevance (Carbonell & Goldstein 1998), with a product where that has
+    a difference, so that scores need no common scale with likeness. Measured beside the greedy determinantal point
+    process (Chen et al. 2018) on a grocery's and a gift shop's lists: a better list for the same diversity, in a fifth
+    of its time. Without categories in the catalogue the dial does nothing.
+
+    `scores` [N] are 0 or more; `paths` [N, D] are category codes from the root, padded with -1; `strength` is 0 to 1.
     """
-    worth = scores.astype(np.float64)
-    waiting = np.ones(len(worth), bool)
+    worth = np.log(np.maximum(scores, LEAST_SCORE, dtype=np.float64))
+    levels, lost = np.ascontiguousarray(paths.T), _lost(paths.shape[1], strength)
+    taken: dict[tuple[int, ...], NDArray[np.float64]] = {}
     chosen: list[int] = []
     for _ in range(min(n, len(worth))):
-        best = int(np.where(waiting, worth, -1.0).argmax())
+        best = int(worth.argmax())
         chosen.append(best)
-        waiting[best] = False
-        if leaves[best] >= 0:
-            worth[leaves == leaves[best]] *= 1 - strength
+        path = tuple(levels[:, best].tolist())
+        if path not in taken:
+            depth = len(path) - path.count(-1)
+            shared = levels[:depth] == levels[:depth, best, None]
+            taken[path] = lost[depth].take(np.add.reduce(shared, axis=0, dtype=np.intp))
+        worth += taken[path]
+        worth[best] = -np.inf
     return chosen
+
+
+@lru_cache(maxsize=64)
+def _lost(depth: int, strength: float) -> NDArray[np.float64]:
+    """What an item's log worth loses to a chosen one: row = levels of that one's path, column = how many are shared."""
+    levels = np.arange(depth + 1)
+    likeness = np.minimum(levels / np.maximum(levels, 1)[:, None], 1.0)
+    return np.log(np.maximum(1.0 - strength * likeness, LEAST_WORTH))
 
 
 class Rung(NamedTuple):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from portraits.errors import InvalidValue
 
 LARGEST_N = 1_000
+MOST_EXPLORATION = 0.5
 LANGUAGES = ("en", "zh")
 
 
@@ -43,10 +44,12 @@ class Query:
     `now` is aware. `item_id` is the product on the page, `store_id` the store the visitor is in (a hard rule, like
     `filters.store_id`), `hour` the local hour. `cart` and `exclude` never come back, nor does `item_id`.
     `allow_seen`: True keeps items the visitor already bought, False drops them, None follows what the night learnt
-    (`repeat`). `diversity`: 0 (none) to 1 (no second item of a leaf category while another is left).
-    `personalized=False`: nothing known about the visitor is used.
+    (`repeat`). `diversity`: 0 (best first) to 1 (no second item of a category path while another is left).
+    `exploration`: share of the places that go to new items, drawn by the seed `draw`; nobody who asks for nothing
+    personal is explored on. `personalized=False`: nothing known about the visitor is used.
 
-    Raises InvalidValue for an n outside 1 to 1,000, an unknown language, a naive `now` or a diversity outside 0 to 1.
+    Raises InvalidValue for an n outside 1 to 1,000, an unknown language, a naive `now`, a diversity outside 0 to 1 or
+    an exploration outside 0 to 0.5.
     """
 
     user_id: str
@@ -65,7 +68,9 @@ class Query:
     lang: str = "en"
     personalized: bool = True
     allow_seen: bool | None = None
-    diversity: float | None = None
+    diversity: float = 0.0
+    exploration: float = 0.0
+    draw: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.n <= LARGEST_N:
@@ -74,8 +79,10 @@ class Query:
             raise InvalidValue("lang", self.lang, f"one of {', '.join(LANGUAGES)}")
         if self.now.tzinfo is None:
             raise InvalidValue("now", self.now, "a time with its offset from UTC")
-        if self.diversity is not None and not 0 <= self.diversity <= 1:
+        if not 0 <= self.diversity <= 1:
             raise InvalidValue("diversity", self.diversity, "a number from 0 to 1")
+        if not 0 <= self.exploration <= MOST_EXPLORATION:
+            raise InvalidValue("exploration", self.exploration, f"a share from 0 to {MOST_EXPLORATION}")
 
 
 class Recent(NamedTuple):
@@ -93,34 +100,42 @@ class State:
     recent: Sequence[Recent] = ()
 
 
+Evidence = Mapping[str, str | int | float]
+
+
 class Reason(NamedTuple):
     """Why an item or offer is shown: a code for machines, words for people, and what the words rest on.
 
-    `evidence` holds `item_id` and `title` of the item that caused it, or `category`, or is empty.
+    `evidence` holds `item_id` and `title` of the item that caused it (for what is bought together with it `orders` and
+    `lift`), or `category`, or the store, entrance, hour or article and how many `visitors` it rests on, or how many
+    `times_usual` an item is taken, or is empty.
     """
 
     code: str
     text: str
-    evidence: Mapping[str, str]
+    evidence: Evidence
 
 
 class Ranked(NamedTuple):
-    """One item of an answer, best first. `score` orders items within one answer and means nothing across answers."""
+    """One item of an answer, best first. `score` orders items within one answer and means nothing across answers; a
+    pinned or explored item has that of the item it stands before. `propensity`: how probable it was, before the draw,
+    that this item would be in this answer."""
 
     item_id: str
     score: float
     source: str
     reason: Reason
+    propensity: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The items of a shelf.
 
-    `policy`: pipeline (something about the visitor or the page was used), popular (nothing was), fallback (no
-    model). `degraded`: the model is missing. `removed`: how many of the proposed items each hard rule took away; an
-    item counts once, under the first rule it broke (hidden, stock, unknown or unfit filters, page, cart, excluded,
-    bought).
+    `policy`: pipeline (something about the visitor or the item on the page was used), occasion (only the store, the
+    entrance, the hour or the article), popular (nothing was), fallback (no model). `degraded`: the model is missing.
+    `removed`: how many of the proposed items each hard rule took away; an item counts once, under the first rule it
+    broke (hidden, stock, unknown or unfit filters, page, cart, excluded, bought).
     """
 
     items: tuple[Ranked, ...]

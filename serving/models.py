@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from portraits.errors import BrokenBundle
 from recommender.bundle import Bundle
 from recommender.catalogue import Catalogue
+from recommender.promotions import NO_PROMOTIONS, Promotions
+from serving.promotions import promotions
 from serving.publish import bundle_folder
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -32,17 +35,18 @@ log = logging.getLogger(__name__)
 class Model:
     """What answers the requests of one app.
 
-    `revision`: the app's when this was opened; `change_seq`: the last catalogue change that it knows; `problem`: why
-    there is no bundle although a version is active.
+    `revision`: the app's up to which its rules are known; `change_seq`: the last catalogue change that it knows;
+    `problem`: why there is no bundle although a version is active.
     """
 
     version: Version | None
     bundle: Bundle | None
     catalogue: Catalogue
-    revision: int
+    revision: int = 0
     problem: str | None = None
     change_seq: int = 0
     offers: list[dict[str, Any]] = field(default_factory=list)
+    promotions: Promotions = NO_PROMOTIONS
 
     @property
     def name(self) -> str | None:
@@ -55,14 +59,19 @@ class Model:
 
     def known_as(self, state: OnlineState) -> str:
         """The id under which the bundle knows the visitor: one who was linked since the night may have an old one."""
-        if self.bundle is None or len(state.ids) < 2:
-            return state.user_id
+        return state.user_id if len(state.ids) < 2 else self.known_among(state.ids)
+
+    def known_among(self, ids: Sequence[str]) -> str:
+        """The same from all ids of a person, the person's own first."""
+        if self.bundle is None:
+            return ids[0]
         users = self.bundle.users
-        return next((one for one in state.ids if users.index(one) >= 0), state.user_id)
+        return next((one for one in ids if users.index(one) >= 0), ids[0])
 
     def answers(self, state: OnlineState) -> bool:
         """Nothing that `state` knows of is missing here."""
-        return self.is_version_of(state) and self.change_seq >= state.change_seq
+        current = self.revision >= state.revision and self.change_seq >= state.change_seq
+        return current and self.is_version_of(state)
 
 
 class Models:
@@ -88,7 +97,7 @@ class Models:
                 rows = await asyncio.to_thread(self._store.changes, app_id, "items", model.change_seq)
             else:
                 current, rows = await asyncio.to_thread(self._open, app_id, state)
-            await self._apply(app_id, current, rows, state.change_seq)
+            await self._apply(app_id, current, rows, state)
             self._models[app_id] = current
             return current
 
@@ -107,13 +116,15 @@ class Models:
                 problem = broken.message
             else:
                 rows = self._store.changes(app_id, "items", version.changes_seq, version.as_of_us)
-                return Model(version, bundle, Catalogue.from_bundle(bundle), state.revision), rows
+                return Model(version, bundle, Catalogue.from_bundle(bundle)), rows
         rows = self._store.changes(app_id, "items")
-        return Model(version, None, Catalogue.empty(), state.revision, problem), rows
+        return Model(version, None, Catalogue.empty(), problem=problem), rows
 
-    async def _apply(self, app_id: str, model: Model, rows: list[dict[str, Any]], change_seq: int) -> None:
+    async def _apply(self, app_id: str, model: Model, rows: list[dict[str, Any]], state: OnlineState) -> None:
         for start in range(0, len(rows), APPLY_AT_ONCE):
             model.catalogue.apply(rows[start : start + APPLY_AT_ONCE])
             await asyncio.sleep(0)
         model.offers = await asyncio.to_thread(self._store.changes, app_id, "offers")
-        model.change_seq = change_seq
+        model.promotions = promotions(await asyncio.to_thread(self._store.rules, app_id))
+        model.change_seq = max(model.change_seq, state.change_seq)
+        model.revision = max(model.revision, state.revision)

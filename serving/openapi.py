@@ -6,6 +6,7 @@ from typing import Any
 
 from portraits.history import ID_LIMIT, INTEGER_LIMIT, JSON_LIMIT, LIST_LIMIT, TABLES, TEXT_LIMIT, Column, Kind, Table
 from serving.forms import schema_of
+from serving.promotions import RULES
 from serving.routes import ROUTES, Route
 from serving.segments.answers import SEGMENT_ANSWERS
 
@@ -64,6 +65,8 @@ _ANSWERS: dict[str, dict[str, Any]] = {
     },
     "/recommend": _ITEMS_ANSWER | _PERSON,
     "/similar": _ITEMS_ANSWER,
+    "/together": _ITEMS_ANSWER,
+    "/trending": _ITEMS_ANSWER,
     "/offers": {
         **_PERSON,
         "decision_id": {"type": "string"},
@@ -93,6 +96,10 @@ _ANSWERS["/forget"] = {
     "status": {"type": "string", "enum": ["pending", "done"]},
     "pending": {"type": "array", "items": {"type": "string"}, "description": "what may still hold the visitor"},
 }
+_ANSWERS["/rules/list"] = {"rules": {"type": "array", "items": {"type": "object"}}}
+_ANSWERS["/rules/delete"] = {"deleted": {"type": "integer"}}
+ROWS = {**TABLES, RULES.name: RULES}
+"""What a field of rows may hold, by name."""
 _ERROR = {
     "type": "object",
     "required": ["error"],
@@ -132,7 +139,7 @@ def document() -> dict[str, Any]:
         "paths": {path: {"post": _operation(route)} for path, route in ROUTES.items()},
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": {name: _row_schema(TABLES[name]) for name in sorted(tables)} | {"error": _ERROR},
+            "schemas": {name: _row_schema(ROWS[name]) for name in sorted(tables)} | {"error": _ERROR},
         },
     }
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from portraits.errors import StoreUnavailable
+from portraits.errors import InvalidValue, StoreUnavailable
+from recommender.bundle import Bundle
+from recommender.catalogue import Catalogue
 from recommender.offers import Eligible, OfferFacts, eligible
-from recommender.pipeline import popular_shelf, recommend, similar
+from recommender.pipeline import popular_shelf, recommend, similar, together, trending
 from recommender.types import Answer, Filters, Query, Ranked, State
 from serving.call import Call
 from serving.models import Model
@@ -54,33 +57,50 @@ async def post_recommend(call: Call) -> dict[str, Any]:
     body = call.body
     ground = await _ground(call, body["user_id"])
     consents = ground.state is not None and ground.state.consent
-    query = _query(body, _known_as(ground), personalized=consents and body["personalized"])
+    query = _query(call, _known_as(ground), personalized=consents and body["personalized"])
     control = in_control(call.grant.tenant, ground.user_id)
     if ground.model is None:
         answer = Answer((), degraded=True, policy="fallback")
     elif control:
-        answer = popular_shelf(ground.model.bundle, ground.model.catalogue, query)
+        answer = popular_shelf(ground.model.bundle, ground.model.catalogue, query, ground.model.promotions)
     else:
-        recent = ground.state.recent if ground.state is not None else ()
-        answer = recommend(ground.model.bundle, ground.model.catalogue, query, State(recent))
+        model, recent = ground.model, ground.state.recent if ground.state is not None else ()
+        answer = recommend(model.bundle, model.catalogue, query, State(recent), model.promotions)
     return _respond(call, ground, query, answer, CONTROL if control else TREATED) | {"user_id": ground.user_id}
 
 
 async def post_similar(call: Call) -> dict[str, Any]:
     """POST /v1/similar: items like the one named; nothing personal is used."""
+    return await _impersonal(call, similar)
+
+
+async def post_together(call: Call) -> dict[str, Any]:
+    """POST /v1/together: items bought in one order with those named; nothing personal is used."""
+    if call.body["item_id"] is None and not call.body["items"]:
+        raise InvalidValue("item_id", None, "an item, or items in `items`")
+    call.body["context"] = {"cart": call.body.pop("items")}
+    return await _impersonal(call, together)
+
+
+async def post_trending(call: Call) -> dict[str, Any]:
+    """POST /v1/trending: items that rise most now; nothing personal is used."""
+    return await _impersonal(call, trending)
+
+
+async def _impersonal(call: Call, door: Callable[[Bundle | None, Catalogue, Query], Answer]) -> dict[str, Any]:
     ground = await _ground(call, "", call.body.get("user_id") or "")
-    query = _query(call.body, ground.user_id, personalized=False)
+    query = _query(call, ground.user_id, personalized=False)
     if ground.model is None:
         answer = Answer((), degraded=True, policy="fallback")
     else:
-        answer = similar(ground.model.bundle, ground.model.catalogue, query)
+        answer = door(ground.model.bundle, ground.model.catalogue, query)
     return _respond(call, ground, query, answer, TREATED)
 
 
 async def post_offers(call: Call) -> dict[str, Any]:
     """POST /v1/offers: the offers whose own conditions hold now; there may rightly be none."""
     ground = await _ground(call, call.body["user_id"])
-    query = _query(call.body, ground.user_id, personalized=False)
+    query = _query(call, ground.user_id, personalized=False)
     user = ground.state.user if ground.state is not None else None
     offers = ground.model.offers if ground.model is not None else []
     catalogue = ground.model.catalogue if ground.model is not None else None
@@ -110,12 +130,15 @@ def _known_as(ground: Ground) -> str:
     return ground.user_id if ground.model is None or ground.state is None else ground.model.known_as(ground.state)
 
 
-def _query(body: dict[str, Any], user_id: str, *, personalized: bool) -> Query:
+def _query(call: Call, user_id: str, *, personalized: bool) -> Query:
+    """The request; where it does not name the visitor's hour, it is now by the app's clock."""
+    body, settings, now = call.body, call.grant.settings, datetime.now(UTC)
     context, filters = body.get("context") or {}, body.get("filters") or {}
+    hour, diversity = context.get("hour"), body.get("diversity", 0.0)  # of a call without the field: none
     return Query(
         user_id=user_id,
         n=body["n"],
-        now=datetime.now(UTC),
+        now=now,
         placement=body.get("placement"),
         platform=body.get("platform"),
         scene=body.get("scene"),
@@ -123,12 +146,15 @@ def _query(body: dict[str, Any], user_id: str, *, personalized: bool) -> Query:
         store_id=body.get("store_id"),
         content_id=body.get("content_id"),
         cart=context.get("cart") or (),
-        hour=context.get("hour"),
+        hour=now.astimezone(call.grant.zone).hour if hour is None else hour,
         filters=Filters(**filters),
         exclude=body.get("exclude") or (),
         lang=body["lang"],
         personalized=personalized,
-        diversity=body.get("diversity"),
+        allow_seen=body.get("allow_seen"),
+        diversity=settings.diversity if diversity is None else diversity,
+        exploration=settings.exploration_share,
+        draw=secrets.randbits(64),
     )
 
 
@@ -136,8 +162,14 @@ def _respond(call: Call, ground: Ground, query: Query, answer: Answer, arm: str)
     degraded = ground.state is None or answer.degraded
     items = [_item(item) for item in answer.items]
     shown = [
-        {"item_id": item["item_id"], "position": place, "source": item["source"], "score": item["score"]}
-        for place, item in enumerate(items, 1)
+        {
+            "item_id": item.item_id,
+            "position": place,
+            "source": item.source,
+            "propensity": round(item.propensity, 6),
+            "score": round(item.score, 6),
+        }
+        for place, item in enumerate(answer.items, 1)
     ]
     response = {
         "decision_id": _record(call, query, ground, Given(answer.policy, arm, degraded, shown)),

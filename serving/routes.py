@@ -11,7 +11,8 @@ from serving.catalogues import upsert_route
 from serving.events import post_events
 from serving.forget import post_forget
 from serving.forms import Field, Form
-from serving.recommend import post_offers, post_recommend, post_similar
+from serving.recommend import post_offers, post_recommend, post_similar, post_together, post_trending
+from serving.rules import post_rules, post_rules_delete, post_rules_list
 from serving.segments import handlers as segments
 from serving.stores.catalogues import LINKS_AT_ONCE
 
@@ -60,12 +61,12 @@ _RECOMMEND = Form(
     _CONTEXT,
     _FILTERS,
     _EXCLUDE,
-    Field("diversity", "number", "0: best first; 1: as mixed as can be", least=0, greatest=1),
+    Field("diversity", "number", "0: best first; 1: as mixed as can be; default: the app's", least=0, greatest=1),
+    Field("allow_seen", "boolean", "true: also what was bought before; false: without it; default: as learnt"),
     _LANG,
     Field("personalized", "boolean", "false: nothing known about the visitor is used", default=True),
 )
-_SIMILAR = Form(
-    Field("item_id", "string", "the item that others shall be like", required=True),
+_SHOWN = (
     Field("user_id", "string", "who sees the answer; only recorded with it"),
     _N,
     _PLACEMENT,
@@ -73,6 +74,12 @@ _SIMILAR = Form(
     _FILTERS,
     _EXCLUDE,
     _LANG,
+)
+_SIMILAR = Form(Field("item_id", "string", "the item that others shall be like", required=True), *_SHOWN)
+_TOGETHER = Form(
+    Field("item_id", "string", "the item that others are bought with"),
+    Field("items", "strings", "several items, e.g. those in the cart", default=(), most=20),
+    *_SHOWN,
 )
 _OFFERS = Form(
     _USER,
@@ -132,6 +139,10 @@ _PROFILE = Form(
     Field("fields", "strings", "portrait fields; default: all of words, classes and tags", default=()),
 )
 
+_RULES = Form(Field("rules", "rows", "pins and boosts", required=True, most=LARGEST_BATCH, row="rules"))
+_HOLDING = Form(Field("holding", "boolean", "only those that hold now", default=False))
+_RULE_IDS = Form(Field("rule_ids", "strings", "the rules", required=True))
+
 _FORGET = "Forget a visitor under all linked ids: online now, everywhere by the next night; asked again: how far."
 
 _EVENTS = Form(Field("events", "rows", "events, oldest first", required=True, most=LARGEST_BATCH, row="events"))
@@ -142,6 +153,8 @@ ROUTES: Mapping[str, Route] = {
         Route("/events", "events", _EVENTS, post_events, "Send events; what is accepted is on disk."),
         Route("/recommend", "recommend", _RECOMMEND, post_recommend, "The best items for a visitor, with reasons."),
         Route("/similar", "recommend", _SIMILAR, post_similar, "Items like one item."),
+        Route("/together", "recommend", _TOGETHER, post_together, "Items bought in one order with others."),
+        Route("/trending", "recommend", Form(*_SHOWN), post_trending, "Items that rise most now."),
         Route("/offers", "recommend", _OFFERS, post_offers, "Offers whose own conditions hold now."),
         _rows("/items", "items", "events"),
         _rows("/users", "users", "events"),
@@ -149,6 +162,9 @@ ROUTES: Mapping[str, Route] = {
         _rows("/contents", "contents", "events"),
         _rows("/identities", "identities", "events", _LINKS, LINKS_AT_ONCE),
         _rows("/offers/catalogue", "offers", "marketing"),
+        Route("/rules", "marketing", _RULES, post_rules, "Save pins and boosts, all or none; a rule_id is replaced."),
+        Route("/rules/list", "marketing", _HOLDING, post_rules_list, "Every pin and boost, and whether it holds."),
+        Route("/rules/delete", "marketing", _RULE_IDS, post_rules_delete, "Delete pins and boosts."),
         Route("/forget", "admin", Form(_USER), post_forget, _FORGET),
         Route("/segments", "marketing", _SAVE, segments.post_save, "Save a segment as its next version."),
         Route("/segments/list", "marketing", Form(_WORDS), segments.post_list, "Every segment, with its rule."),

@@ -50,10 +50,10 @@ def publish_night(settings: ProcessSettings, store: Store, made: Night, app_id: 
 
 
 def open_shop(home: Path, **changes: Any) -> tuple[ProcessSettings, Store]:
-    """The apps `shop` (published, no control group) and `cafe` (empty)."""
+    """The apps `shop` (published, no control group, nothing explored) and `cafe` (empty)."""
     settings = ProcessSettings(home=home, secret="only for tests")
     store = Store.open(settings.store_url)
-    store.add_app(AppSettings("shop", **{"control_share": 0.0} | changes))
+    store.add_app(AppSettings("shop", **{"control_share": 0.0, "exploration_share": 0.0} | changes))
     store.add_app(AppSettings("cafe"))
     store.upsert("shop", "items", ITEMS)
     store.mark_changes_drained("shop", store.changes_to_drain("shop")[-1].seq)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from recommender.bundle import Bundle
+from recommender.occasions import Listed, pack
 from recommender.vocabulary import Vocabulary
 
 NOW = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
@@ -37,13 +38,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Night:
-    """What the night knew. `popular` and the lists in `near` are best first with their scores."""
+    """What the night knew. `popular` and the lists in `near` and `together` are best first with their scores (a pair
+    is in 10 orders for each 1.0, with a lift of 2), those of `occasions` with visitors (or times the usual rate)."""
 
     items: Sequence[Row]
     table: Mapping[str, Sequence[Candidate]] = field(default_factory=dict)
     bought: Mapping[str, Sequence[str]] = field(default_factory=dict)
     popular: Sequence[tuple[str, float]] = ()
     near: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
+    new: Sequence[str] = ()
+    together: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
+    occasions: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
     repeat: bool = False
     target: str | list[str] = "purchase"
     session_weight: float = 0.5
@@ -95,18 +100,39 @@ class Night:
         return table
 
     def _lists(self, items: Vocabulary) -> dict[str, Any]:
-        width = max(map(len, self.near.values()), default=0)
-        near = np.full((len(items), width), -1, np.int32)
-        scores = np.zeros((len(items), width), np.float32)
-        for one, others in self.near.items():
-            near[items.index(one), : len(others)] = [items.index(other) for other, _ in others]
-            scores[items.index(one), : len(others)] = [score for _, score in others]
-        return {
+        near, scores = _beside(self.near, items)
+        bought, strength = _beside(self.together, items)
+        lists = [
+            Listed(
+                key,
+                np.array([items.index(one) for one, _ in lines], np.int32),
+                np.linspace(1.0, 0.1, len(lines), dtype=np.float32),
+                np.array([support for _, support in lines], np.float32),
+            )
+            for key, lines in self.occasions.items()
+        ]
+        return pack(lists) | {
+            "together_items": bought,
+            "together_scores": strength,
+            "together_lift": np.where(bought >= 0, np.float32(2), np.float32(0)),
+            "together_orders": np.ceil(10 * strength).astype(np.int32),
             "popular_items": np.array([items.index(one) for one, _ in self.popular], np.int32),
             "popular_scores": np.array([score for _, score in self.popular], np.float32),
+            "new_items": np.array([items.index(one) for one in self.new], np.int32),
             "neighbour_items": near,
             "neighbour_scores": scores,
         }
+
+
+def _beside(lists: Mapping[str, Sequence[tuple[str, float]]], items: Vocabulary) -> tuple[Any, Any]:
+    """Other items and their scores by item: [I, longest list]."""
+    width = max(map(len, lists.values()), default=0)
+    near = np.full((len(items), width), -1, np.int32)
+    scores = np.zeros((len(items), width), np.float32)
+    for one, others in lists.items():
+        near[items.index(one), : len(others)] = [items.index(other) for other, _ in others]
+        scores[items.index(one), : len(others)] = [score for _, score in others]
+    return near, scores
 
 
 def _catalogue(rows: Sequence[Row]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """The migration that these tables correspond to."""
 
 metadata = MetaData()
@@ -221,6 +221,17 @@ segments = Table(
 )
 """Definitions of segments: saving one again, or deleting it, is a further version; the last one counts. `rule` is the
 JSON text of its grammar."""
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("rule_id", String, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("changed_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("app_id", "rule_id"),
+)
+"""Pins and boosts as they are now: whole rows as JSON text."""
 
 forgotten = Table(
     "forgotten",

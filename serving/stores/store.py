@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, String, and_, bindparam, cast, literal, null, select, true, union_all
+from sqlalchemy import BigInteger, String, and_, bindparam, cast, literal, null, or_, select, true, union_all
 
 from portraits.errors import UnknownApp
 from portraits.identity import merge_users, nodes
@@ -18,7 +18,8 @@ from serving.stores.catalogues import Catalogues
 from serving.stores.events import Events
 from serving.stores.forgotten import Forgetting
 from serving.stores.nights import Active, Nights, Version
-from serving.stores.people import People, ids_of_person, with_all_ids
+from serving.stores.people import People, ids_of_person
+from serving.stores.promotions import Promoting
 from serving.stores.segments import Segments
 
 RECENT_LIMIT = 500
@@ -51,8 +52,9 @@ class OnlineState:
         return not self.forgotten and (self.user is None or self.user.get("consent") is not False)
 
 
-class Store(Apps, Events, Catalogues, People, Nights, Segments, Forgetting):
-    """Apps, keys, events, catalogues, decisions, versions, runs, segments and who was forgotten; see the parts."""
+class Store(Apps, Events, Catalogues, People, Nights, Segments, Promoting, Forgetting):
+    """Apps, keys, events, catalogues, decisions, versions, runs, segments, rules and who was forgotten; see the
+    parts."""
 
     def state(self, app_id: str, user_id: str = "") -> OnlineState:
         """One statement, hence one round trip and one moment: a version is never mixed with another's events.
@@ -77,9 +79,17 @@ class Store(Apps, Events, Catalogues, People, Nights, Segments, Forgetting):
     def refusing(self, app_id: str) -> set[str]:
         """Every id of the visitors who refuse personalisation, under whichever of their ids they said so, and of those
         who were forgotten but are not yet gone from everywhere."""
-        said = [row["user_id"] for row in self.changes(app_id, "users") if row.get("consent") is False]
         gone = {one.user_id for one in self.waiting(app_id)}
-        return gone | (with_all_ids(said, self.people(app_id)) if said else set())
+        return gone | self.all_ids(app_id, self.refused(app_id))
+
+    def with_news(self, app_id: str, active: Active) -> set[str]:
+        """Ids under which there may be something in `OnlineState.recent`: events that at least one of the active
+        versions does not hold."""
+        held_seq, held_us = _held(active)
+        event = schema.events.c
+        new = or_(event.seq > held_seq, event.ts_us >= held_us)
+        statement = select(event.user_id).where(event.app_id == app_id, schema.SHAPING, new).distinct()
+        return {row.user_id for row in self.read(statement)}
 
     def left_out(self, app_id: str, version: Version) -> list[str]:
         """Who may be in these published portraits and must not be counted or exported: those who refused since or were
@@ -107,12 +117,17 @@ def _linked(rows: Iterable[Any], user_id: str) -> OnlineState:
 
 def _new(rows: Iterable[Any], active: Active) -> Iterator[Recent]:
     """Of (seq, type, item_id, ts_us) the events that at least one of the active versions does not hold."""
-    versions = [version for version in (active.bundle, active.portraits) if version is not None]
-    held_seq = min((version.events_seq for version in versions), default=-1)
-    held_us = min((version.as_of_us for version in versions), default=0)
+    held_seq, held_us = _held(active)
     for row in rows:
         if row[0] > held_seq or row[3] >= held_us:
             yield Recent(row[1], row[2], row[3])
+
+
+def _held(active: Active) -> tuple[int, int]:
+    """Every active version holds the events up to this seq that are before this moment (microseconds)."""
+    versions = [version for version in (active.bundle, active.portraits) if version is not None]
+    held_seq = min((version.events_seq for version in versions), default=-1)
+    return held_seq, min((version.as_of_us for version in versions), default=0)
 
 
 def _version(columns: Any) -> Version | None:

@@ -22,12 +22,14 @@ import numpy as np
 
 from recommender.bundle import Bundle, write_bundle
 from recommender.catalogue import Catalogue
-from recommender.pipeline import recommend, rules_of, similar
+from recommender.occasions import Listed, pack
+from recommender.pipeline import recommend, rules_of, similar, together, trending
+from recommender.promotions import Boost, Pin, Promotion, Promotions
 from recommender.proposals import blend, seeds_of, table_of, who
 from recommender.slate import Rules
 from recommender.types import Filters, Query, Recent, State
 
-CANDIDATES, NEIGHBOURS, CATEGORIES, TAGS = 100, 30, 500, 1000
+CANDIDATES, NEIGHBOURS, CATEGORIES, TAGS, LISTED = 100, 30, 500, 1000, 200
 NOW = datetime(2026, 3, 2, 4, tzinfo=UTC)
 
 
@@ -51,6 +53,12 @@ def arrays(items: int, users: int, rng: np.random.Generator) -> dict[str, Any]:
         "popular_scores": np.linspace(1, 0.001, items, dtype=np.float32),
         "neighbour_items": ((np.arange(items)[:, None] + near) % items).astype(np.int32),
         "neighbour_scores": -np.sort(-rng.random((items, NEIGHBOURS), dtype=np.float32), axis=1),
+        "together_items": ((np.arange(items)[:, None] + 7 * near) % items).astype(np.int32),
+        "together_scores": -np.sort(-rng.random((items, NEIGHBOURS), dtype=np.float32), axis=1),
+        "together_lift": np.full((items, NEIGHBOURS), 2, np.float32),
+        "together_orders": np.full((items, NEIGHBOURS), 5, np.int32),
+        **occasions(items, rng),
+        "new_items": rng.permutation(items)[:500].astype(np.int32),
         "item_price": rng.integers(100, 100_000, items),
         "categories": np.array([f"category-{n:04d}".encode() for n in range(CATEGORIES)]),
         "item_category": rng.integers(0, CATEGORIES, (items, 3), dtype=np.int32),
@@ -60,6 +68,21 @@ def arrays(items: int, users: int, rng: np.random.Generator) -> dict[str, Any]:
         "titles_bytes": np.frombuffer(b"".join(titles), np.uint8),
         "titles_offsets": np.cumsum([0, *map(len, titles)]),
     }
+
+
+def occasions(items: int, rng: np.random.Generator) -> dict[str, Any]:
+    """Lists of 24 hours, 500 stores, 20 entrances, 500 articles, and of what rises."""
+    hours, stores = [f"hour:{n}" for n in range(24)], [f"store:s{n}" for n in range(500)]
+    scenes, articles = [f"scene:wechat:{1000 + n}" for n in range(20)], [f"article:c{n}" for n in range(500)]
+    return pack(
+        Listed(
+            key,
+            rng.permutation(items)[:LISTED].astype(np.int32),
+            np.linspace(1, 0.1, LISTED, dtype=np.float32),
+            rng.integers(0, 9, LISTED).astype(np.float32),
+        )
+        for key in [*hours, *stores, *scenes, *articles, "now"]
+    )
 
 
 def median_us(call: Callable[[Any], object], inputs: Iterator[Any], requests: int) -> float:
@@ -83,8 +106,8 @@ def baseline(bundle: Bundle) -> Callable[[int], object]:
     return least
 
 
-def cases(items: int, users: int, rng: np.random.Generator) -> dict[str, Iterator[tuple[Query, State]]]:
-    """Endless requests of each kind."""
+def cases(items: int, users: int, rng: np.random.Generator) -> dict[str, Iterator[tuple[Any, ...]]]:
+    """Endless requests of each kind: query, state and, where the shop has rules, these."""
 
     def user() -> str:
         return f"user-{rng.integers(users):08d}"
@@ -95,7 +118,7 @@ def cases(items: int, users: int, rng: np.random.Generator) -> dict[str, Iterato
     def views(n: int) -> State:
         return State([Recent("item_view", one(), at) for at in range(n)])
 
-    def endless(make: Callable[[], tuple[Query, State]]) -> Iterator[tuple[Query, State]]:
+    def endless(make: Callable[[], tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         while True:
             yield make()
 
@@ -103,11 +126,22 @@ def cases(items: int, users: int, rng: np.random.Generator) -> dict[str, Iterato
         return Query(user_id, 10, NOW, **asked)
 
     rare = Filters(tags=("tag-0007",), price_max=2_000)
+    two = [Promotion(f"pin {place}", Pin(one(), place)) for place in (1, 4)]
+    pins = Promotions(two)
+    lifted = ("category-0007", "category-0008")
+    boosts = Promotions([*two, *(Promotion(name, Boost("category", name, 2.0)) for name in lifted)])
     return {
         "known visitor": endless(lambda: (ask(user()), State())),
         "known visitor, 8 views today": endless(lambda: (ask(user()), views(8))),
         "known visitor, 50 events today": endless(lambda: (ask(user()), views(50))),
         "stranger": endless(lambda: (ask("nobody"), State())),
+        "stranger at an hour": endless(lambda: (ask("nobody", hour=8), State())),
+        "stranger: store, entrance, hour": endless(
+            lambda: (ask("nobody", store_id="s7", scene="1011", hour=8), State())
+        ),
+        "known visitor in a store": endless(lambda: (ask(user(), store_id="s7", hour=8), State())),
+        "known visitor at an hour": endless(lambda: (ask(user(), hour=8), State())),
+        "known visitor, an article": endless(lambda: (ask(user(), content_id="c7"), State())),
         "product page": endless(lambda: (ask(user(), item_id=one()), State())),
         "50 excluded, 5 in the cart": endless(
             lambda: (ask(user(), exclude=tuple(one() for _ in range(50)), cart=tuple(one() for _ in range(5))), State())
@@ -115,14 +149,15 @@ def cases(items: int, users: int, rng: np.random.Generator) -> dict[str, Iterato
         "one category": endless(lambda: (ask(user(), filters=Filters(category=("category-0007",))), State())),
         "a price and a rare tag": endless(lambda: (ask(user(), filters=rare), State())),
         "diversity 0.3": endless(lambda: (ask(user(), diversity=0.3), State())),
+        "2 pins": endless(lambda: (ask(user()), State(), pins)),
+        "2 pins, 2 boosts of a category": endless(lambda: (ask(user()), State(), boosts)),
+        "2% for new items": endless(lambda: (ask(user(), exploration=0.02, draw=int(rng.integers(2**63))), State())),
         "a price nothing has: walks all": endless(lambda: (ask(user(), filters=Filters(price_max=1)), State())),
         "Chinese": endless(lambda: (ask(user(), lang="zh"), State())),
     }
 
 
-def stages(
-    bundle: Bundle, catalogue: Catalogue, requests: Iterator[tuple[Query, State]], count: int
-) -> dict[str, float]:
+def stages(bundle: Bundle, catalogue: Catalogue, requests: Iterator[tuple[Any, ...]], count: int) -> dict[str, float]:
     """Median microseconds of each step of `recommend`, one after the other on the same requests."""
     clocks: dict[str, list[float]] = {"visitor": [], "rules made": [], "blend": [], "rules asked": [], "all": []}
     for query, state in itertools.islice(requests, count):
@@ -131,7 +166,7 @@ def stages(
         t.append(time.perf_counter())
         rules: Rules = rules_of(bundle, catalogue, query, -1, visitor)
         t.append(time.perf_counter())
-        seeds = seeds_of(bundle, catalogue, query, -1, acts)
+        seeds = seeds_of(bundle, catalogue, query, -1, acts, weight=bundle.today.weight)
         pool = blend(bundle, table_of(bundle, visitor.row, 1.0), seeds)
         t.append(time.perf_counter())
         rules.proposals(pool.items)
@@ -169,6 +204,10 @@ def bench(items: int, users: int, requests: int, folder: Path) -> None:
     pages = iter(lambda: Query("", 10, NOW, item_id=f"item-{rng.integers(items):08d}"), None)
     took = median_us(lambda query: similar(bundle, catalogue, query), pages, requests)
     print(f"  {'similar':34}{took:10.1f} us {took / least:7.1f} x")
+    took = median_us(lambda query: together(bundle, catalogue, query), pages, requests)
+    print(f"  {'bought together':34}{took:10.1f} us {took / least:7.1f} x")
+    took = median_us(lambda query: trending(bundle, catalogue, query), pages, requests)
+    print(f"  {'trending':34}{took:10.1f} us {took / least:7.1f} x")
     for name in ("known visitor", "known visitor, 8 views today"):
         steps = stages(bundle, catalogue, cases(items, users, rng)[name], requests)
         print(f"  stages of {name!r}: " + ", ".join(f"{step} {took:.1f}" for step, took in steps.items()))

@@ -25,8 +25,16 @@ def test_values_come_from_text_with_their_type() -> None:
         ("taste_half_life_days", "nan"),
         ("taste_half_life_days", "0"),
         ("control_share", "0.9"),
+        ("exploration_share", "0.6"),
+        ("exploration_share", "-0.1"),
+        ("diversity", "1.1"),
+        ("diversity", "nan"),
         ("quarantine_limit", "-1"),
         ("quarantine_limit", "many"),
+        ("tuning_trials", "-1"),
+        ("tuning_trials", "1001"),
+        ("tuning_minutes", "nan"),
+        ("tuning_minutes", "721"),
     ],
 )
 def test_a_bad_value_names_itself(key: str, text: str) -> None:

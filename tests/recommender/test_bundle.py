@@ -132,7 +132,7 @@ def test_without_checksums_a_short_file_is_still_found(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"format": 2}, "format 2"),
+        ({"format": 1}, "format 1"),
         ({"repeat": True}, "SHA-256"),
         ({"files": {}}, "SHA-256"),
         ({"sha256": 0}, "SHA-256"),
@@ -192,6 +192,7 @@ def _with(name: str, values: list[Any], dtype: str | None = None) -> dict[str, A
         ("popular_items", [-1, 0], None),
         ("popular_scores", [0.5, 1.0], None),
         ("neighbour_items", [[0], [1], [2]], None),
+        ("session_items", [[1, 2], [0, 2], [0, 1]], "int32"),
         ("item_category", [[9, 9], [0, 0], [0, 0]], None),
         ("item_stock", [1, 2], None),
         ("titles_offsets", [0, 6, 2, 6], None),

@@ -90,8 +90,8 @@ def test_an_item_tells_its_row(make: Any) -> None:
     assert "the" not in catalogue
     assert catalogue.index("the") == -1
     assert catalogue.categories("the") == []
-    leaves = catalogue.leaves(np.array([tea, catalogue.index("ink")], np.int32)).tolist()
-    assert leaves == [catalogue.path(tea)[-1], -1]
+    paths = catalogue.paths(np.array([tea, catalogue.index("ink")], np.int32)).tolist()
+    assert [[code for code in path if code >= 0] for path in paths] == [list(catalogue.path(tea)), []]
 
 
 def change(row: Row, **columns: Any) -> Row:

@@ -96,3 +96,12 @@ def test_lists_of_other_users_are_refused() -> None:
         metrics.hits(LISTS[:2], TRUTH)
     with pytest.raises(InvalidValue, match="theirs"):
         metrics.paired_bootstrap(np.ones(2), np.ones(3), seed=0)
+
+
+def test_value_is_what_the_hits_are_worth() -> None:
+    """Items 1 and 2 hit, worth 20 and 3; nobody knows what item 0 is worth."""
+    truth = sp.csr_matrix(np.array([[1, 1, 1, 0], [0, 0, 0, 1]], np.float32))
+    lists = np.array([[1, 3, 2], [-1, -1, -1]], np.int32)
+    values = metrics.per_user(lists, truth, 3, np.array([np.nan, 20.0, 3.0, 7.0]))
+    assert values["value"].tolist() == [20 + 3, 0]
+    assert "value" not in metrics.per_user(lists, truth, 3)

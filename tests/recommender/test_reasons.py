@@ -9,8 +9,8 @@ from planted_shelf import NOW, Candidate, Night, item
 
 from recommender.catalogue import Catalogue
 from recommender.pipeline import NO_STATE, recommend
-from recommender.proposals import SIGNALS
 from recommender.reasons import TITLE_LIMIT, WORDS, reason
+from recommender.today import SIGNALS
 from recommender.types import LANGUAGES, Query, Ranked, Reason, Recent, State
 
 

@@ -18,6 +18,7 @@ from portraits.history import CATALOGUES, TABLES
 from portraits.settings import AppSettings
 from serving.app import LARGEST_BODY, v1
 from serving.context import Context
+from serving.openapi import ROWS
 from serving.publish import bundle_folder
 from serving.routes import LARGEST_BATCH, LARGEST_N, ROUTES
 from serving.stores.apps import SCOPES
@@ -29,8 +30,12 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "/events": {"events": []},
     "/recommend": {"user_id": "ann"},
     "/similar": {"item_id": "green"},
+    "/together": {"item_id": "green"},
+    "/trending": {"n": 3},
     "/offers": {"user_id": "ann"},
     "/forget": {"user_id": "ann"},
+    "/rules/list": {"holding": False},
+    "/rules/delete": {"rule_ids": []},
     "/segments": {"name": "buyers", "rule": BUYERS},
     "/segments/list": {"lang": "en"},
     "/segments/delete": {"name": "nobody"},
@@ -242,7 +247,7 @@ JSON = st.recursive(
 def test_a_wrong_request_is_never_a_500(client: Client, key: str, path: str, data: st.DataObject) -> None:
     fields = ROUTES[path].form.fields
     names = [field.name for field in fields]
-    rows = [column.name for column in TABLES[fields[0].row].columns] if fields[0].row else ["x"]
+    rows = [column.name for column in ROWS[fields[0].row].columns] if fields[0].row else ["x"]
     row = st.dictionaries(st.sampled_from(rows), JSON | st.just("2026-01-01T00:00:00Z"), max_size=5)
     values = JSON | st.lists(row, max_size=3)
     body = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(names, values)))
@@ -315,6 +320,33 @@ def test_a_catalogue_change_is_seen_by_the_next_answer(ask: Ask) -> None:
 
 def test_similar_items(ask: Ask) -> None:
     assert shown(ask("/similar", item_id="green", n=1)) == ["black"]
+
+
+def test_what_is_bought_together_and_what_rises(ask: Ask, shop: Context) -> None:
+    before = ask("/together", item_id="green", n=1)
+    assert before["items"][0]["reason"]["code"] == "similar_to", "no orders yet"
+    good = shop.store.active("shop").bundle
+    assert good is not None
+    hours = {f"hour:{hour}": (("mug", 9),) for hour in range(24)} | {"hour:8": (("white", 9),)}
+    made = night(together={"green": (("cup", 0.8),)}, occasions={"now": (("white", 3.5),), **hours})
+    publish_night(shop.settings, shop.store, made)
+    pair = ask("/together", item_id="green", n=1, user_id="ann")["items"][0]
+    assert (pair["item_id"], pair["source"]) == ("cup", "together")
+    assert pair["reason"]["evidence"] == {"item_id": "green", "title": "Green tea", "orders": 8, "lift": 2.0}
+    assert shown(ask("/together", items=["mug", "green"], n=1)) == ["cup"]
+    assert "cup" not in shown(ask("/together", items=["cup", "green"]))
+    first = ask("/trending", n=2, lang="zh")["items"][0]
+    assert (first["item_id"], first["reason"]["evidence"]) == ("white", {"times_usual": 3.5})
+    assert shown(ask("/trending", n=1, filters={"category": ["ware"]})) == ["cup"]
+    assert shown(ask("/recommend", user_id="stranger", n=1, context={"hour": 8})) == ["white"]
+    by_the_clock = ask("/recommend", user_id="stranger", n=1)["items"][0]["reason"]
+    assert by_the_clock["code"] == "popular_at_this_hour", "the hour that is not named is now"
+    shop.store.reactivate("shop", "bundle", good.version)
+
+
+def test_bought_together_with_nothing_is_refused(client: Client, key: str) -> None:
+    answer = client.post("/v1/together", json={"n": 3}, headers={"authorization": f"Bearer {key}"})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "item_id")
 
 
 def test_offers_hold_by_their_own_conditions(ask: Ask) -> None:

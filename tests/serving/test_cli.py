@@ -7,22 +7,24 @@ import inspect
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import typer
-from planted_app import open_shop
+from planted_app import night, open_shop, publish_night
 
 from portraits.history import TABLES
 from serving.cli import VERBS, main
 from serving.cli.output import moment
 from serving.settings import ProcessSettings
 from serving.stores import Store
+from serving.summary import NightSummary
 
 DESIGNED = {
     "demo", "app", "key", "import", "doctor", "nightly", "portraits", "segments", "recommend", "evaluate", "models",
-    "forget", "serve",
+    "forget", "rules", "serve",
 }  # fmt: skip
 
 
@@ -222,13 +224,66 @@ def test_versions_are_listed_and_the_one_before_comes_back(shell: Shell) -> None
     assert shell("models", "promote", "unknown", "--app", "shop")[0] == 1
 
 
+def test_nights_are_a_table_of_what_each_saw_tried_and_decided(shell: Shell) -> None:
+    shell("app", "add", "shop")
+    assert shell("models", "nights", "--app", "shop")[:2] == (0, "no night yet; huaxiang nightly --app shop\n")
+    store = Store.open(ProcessSettings(home=shell.home).store_url)
+    rows = [
+        {"part": part, "name": name, "users": 90, "ndcg": [value, 0.1, 0.4]}
+        for part, name, value in (("all", "served", 0.36), ("all", "recent_popular", 0.14), ("new", "served", 0.11))
+    ]
+    end = datetime(2026, 3, 2, tzinfo=UTC)
+    for day, status in enumerate(("published", "held")):
+        run_id, as_of = f"r{day}", end + timedelta(days=day)
+        summary = NightSummary(
+            "shop", run_id, as_of, status, f"because {day}", version=run_id, history={"events": 1_234},
+            census={"interactions": 1_000, "users": 90, "items": 30}, tuning={"trials": [{}] * 12},
+            backtest={"k": 10, "rows": rows},
+        )  # fmt: skip
+        store.start_run("shop", run_id, as_of)
+        store.step_done("shop", run_id, "train", {"seconds": 61.5})
+        store.finish_run("shop", run_id, status, summary.to_dict())
+    store.start_run("shop", "r2", end + timedelta(days=2))
+    running, held, published = shell.json("models", "nights", "--app", "shop")
+    assert (running["status"], running["version"], running["ndcg"]["all"]["served"]) == ("running", None, None)
+    assert (held["status"], held["reason"], held["trials"]) == ("held", "because 1", 12)
+    assert held["seconds"] == {"train": 61.5}
+    assert (held["events"], held["visitors"], held["items"]) == (1_234, 90, 30)
+    assert held["ndcg"]["all"] == {"served": [0.36, 0.1, 0.4], "recent_popular": [0.14, 0.1, 0.4]}
+    assert held["ndcg"]["new"]["recent_popular"] is None
+    assert published["as_of"] == "2026-03-02T00:00:00Z"
+    words = " ".join(shell("models", "nights", "--app", "shop")[1].split())
+    for text in ("held", "because 1", "0.360", "0.140", "1,234"):
+        assert text in words
+
+
+def test_a_held_version_is_listed_and_promoted(shell: Shell) -> None:
+    settings, store = open_shop(shell.home)
+    served = store.active("shop").bundle.version
+    portraits = shell.home / "made-portraits"
+    portraits.mkdir()
+    held = publish_night(settings, store, night(), portraits=portraits, held=True)
+    listed = shell.json("models", "list", "--app", "shop")
+    states = [(one["version"], one["active"], one["held"]) for one in listed]
+    assert states == [(served, True, False), (held, False, True)]
+    assert "held back" in shell("models", "list", "--app", "shop")[1]
+    assert shell("models", "promote", held, "--app", "shop")[:2] == (0, f"shop: {held} is served\n")
+    assert shell.json("models", "rollback", "--app", "shop")["version"] == served
+
+
 def test_a_backtest_of_two_files(shell: Shell, tmp_path: Path) -> None:
     train, test = tmp_path / "train.csv", tmp_path / "test.csv"
     pairs = [(user, item) for user in range(40) for item in range(12) if (user + item) % 3]
     train.write_text("user,item\n" + "".join(f"u{user},i{item}\n" for user, item in pairs))
     test.write_text("user,item\n" + "".join(f"u{user},i{(user * 2) % 12}\n" for user in range(40)))
-    table = shell.json("evaluate", "--train", train, "--test", test)
+    out = tmp_path / "lists.parquet"
+    files = ("evaluate", "--train", train, "--test", test)
+    table = shell.json(*files, "--k", "5", "--k", "10", "--users", "30", "--trials", "0", "--out", out)
     assert {"popular", "served"} <= {row["name"] for row in table["rows"]}
+    assert {row["k"] for row in table["rows"]} == {5, 10}
+    assert table["about"]["users judged"] == 30
+    assert {row["part"] for row in pq.read_table(out).to_pylist()} == {"all", "new"}
+    assert shell(*files, "--users", "some")[0] == 2
     test.write_text("who,what\n")
     assert shell("evaluate", "--train", train, "--test", test)[0] == 1
 
@@ -238,3 +293,28 @@ def test_a_time_needs_its_offset() -> None:
     assert parsed is not None
     assert parsed.isoformat() == "2026-11-20T03:00:00+08:00"
     assert moment("--as-of", None) is None
+
+
+def test_rules_are_imported_listed_and_deleted(shell: Shell, tmp_path: Path) -> None:
+    open_shop(shell.home)[1].close()
+    source = tmp_path / "rules.csv"
+    source.write_text("rule_id,kind,item_id,position,factor,brand\np,pin,white,1,,\nb,boost,,,2,Lu\n")
+    assert shell.json("rules", "import", "--app", "shop", "--from", source) == {
+        "rules": 2,
+        "changed": 2,
+        "unchanged": 0,
+    }
+    listed = shell.json("rules", "list", "--app", "shop")
+    assert isinstance(listed, list)
+    assert [(row["rule_id"], row["when"]) for row in listed] == [("b", "now"), ("p", "now")]
+    assert "white" in shell("rules", "list", "--app", "shop")[1]
+    users, out = tmp_path / "users.csv", tmp_path / "out.parquet"
+    users.write_text("user_id\nann\n")
+    shell.json("recommend", "--app", "shop", "--users", users, "--n", 2, "--out", out)
+    assert pq.read_table(out)["item_id"].to_pylist() == ["white", "green"]
+    assert shell("rules", "delete", "p", "--app", "shop")[0] == 0
+    code, _, err = shell("rules", "delete", "p", "--app", "shop")
+    assert (code, "rules list" in err) == (1, True)
+    source.write_text("rule_id,kind\np,push\n")
+    code, _, err = shell("rules", "import", "--app", "shop", "--from", source)
+    assert (code, "rules[0].kind" in err) == (2, True)

@@ -18,7 +18,6 @@ from portraits.settings import AppSettings
 from serving.stores import Store
 from serving.stores.database import now_us
 from serving.stores.nights import Version
-from serving.stores.people import with_all_ids
 
 
 @pytest.fixture
@@ -138,4 +137,8 @@ def test_all_ids_of_some_are_those_that_all_people_tell(store: Store, rows: list
     store.upsert("shop", "identities", rows)
     people = store.people("shop")
     some = asked | set(sorted(people)[::3])
-    assert store.all_ids("shop", some) == with_all_ids(some, people)
+    persons = {people.get(one, one) for one in some}
+    assert store.all_ids("shop", some) == some | {one for one, person in people.items() if person in persons}
+    for one, ids in store.linked("shop", sorted(some)).items():
+        assert ids == store.state("shop", one).ids
+    assert set(store.linked("shop", sorted(some))) == some & set(people)

@@ -1,0 +1,35 @@
+"""`/v1/rules`: pins and boosts over HTTP, true from the next answer on, whichever worker gives it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from serving.call import Call
+from serving.promotions import check_rules, when
+from serving.stores.promotions import drop_rules, put_rules
+from serving.stores.rows import as_text
+
+
+async def post_rules(call: Call) -> dict[str, Any]:
+    """POST /v1/rules: upserts pins and boosts, all of them or none."""
+    call.confirm()
+    texts = {row["rule_id"]: as_text(row) for row in check_rules(call.body["rules"])}
+    changed = await call.context.writer.write(partial(put_rules, app_id=call.app_id, texts=texts))
+    return {"changed": changed, "unchanged": len(texts) - changed}
+
+
+async def post_rules_list(call: Call) -> dict[str, Any]:
+    """POST /v1/rules/list: every rule and whether it holds."""
+    call.confirm()
+    now = datetime.now(UTC)
+    rows = [row | {"when": when(row, now)} for row in call.context.store.rules(call.app_id)]
+    return {"rules": [row for row in rows if not call.body["holding"] or row["when"] == "now"]}
+
+
+async def post_rules_delete(call: Call) -> dict[str, Any]:
+    """POST /v1/rules/delete: the rules are there no more; those that were not there are no error."""
+    call.confirm()
+    write = partial(drop_rules, app_id=call.app_id, rule_ids=call.body["rule_ids"])
+    return {"deleted": await call.context.writer.write(write)}
