@@ -8,7 +8,7 @@ and the shelf as it would have been served. What wins there becomes the recipe.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,9 +25,20 @@ from recommender.candidates import SOURCES
 from recommender.choose import choose
 from recommender.dataset import Dataset
 from recommender.evaluate import Judged, K, Table
-from recommender.learn import Learnt, examples_from, fit_sources, judged_by, learn, only, ranked
+from recommender.learn import (
+    ALWAYS,
+    Learnt,
+    examples_from,
+    fit_sources,
+    judged_by,
+    learn,
+    learn_again,
+    only,
+    ranked,
+)
 from recommender.plan import Plan
-from recommender.ranker import Examples, Ranker, feature_names
+from recommender.pool import Pool, Pooler
+from recommender.ranker import Examples, feature_names
 from recommender.reading import History
 from recommender.recipe import Recipe
 from recommender.split import Split, by_time, horizon_us, last_of_each, last_share, leave_out
@@ -35,21 +46,20 @@ from recommender.tune import Budget
 
 FEWEST_JUDGED = 30
 MOST_LEARNERS = 5_000
-BASELINES = ("popular", "recent_popular", "again")
-"""Always in the table, whether they help or not."""
 Way = Callable[[Dataset, int], Split]
 """How a past is split, by a seed."""
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """What the replay found. ours: the served pipeline; active: the active recipe refitted on the same split, None
-    where there is none to compare with. ranker: None where the recipe needs none. examples: of both moments. tuning:
-    how the parameters were found, for the report. session: what the events of a day weigh.
+    """What the replay found. recipe: as it was learnt at the inner split and judged at the outer; final: the same with
+    blends from both, as it will be served. ours: the served pipeline; active: the active recipe refitted on the same
+    split, None where there is none to compare with. examples: of both moments, for the ranker of `final`. tuning: how
+    the parameters were found, for the report. session: what the events of a day weigh.
     """
 
     recipe: Recipe
-    ranker: Ranker | None
+    final: Recipe
     examples: Examples
     ours: Judged
     popular: Judged
@@ -118,17 +128,17 @@ def replay(inner: Split, outer: Split, plan: Plan) -> Backtest:
     plan.on_step("learn", 0.1)
     learnt = learn(inner, plan)
     plan.on_step("judge", 0.3)
-    pooler = fit_sources(outer.train, plan.seed, learnt.recipe.sources, learnt.recipe.params)
+    pooler = fit_sources(outer.train, plan.seed, learnt.recipe.sources, learnt.recipe.params, fit=plan.fit)
     pools = list(pooler.pools(outer.users))
     judged = judged_by(pooler, pools, learnt.ranker, learnt.recipe.blends)
     recipe = choose(outer, judged, learnt.recipe, learnt.alone, plan)
-    examples = [learnt.examples]
-    if recipe.needs_ranker:
-        examples.append(examples_from(pooler, pools, outer, recipe.blends))
-    else:
-        recipe = recipe.lean()
+    final = replace(recipe, blends=learn_again(learnt, pools, outer, plan.seed))
+    examples = _examples(learnt, pooler, pools, outer, final)
+    if not recipe.needs_ranker:
+        recipe, final = recipe.lean(), final.lean()
     fitted = Fitted(only(pooler, recipe.sources), recipe, learnt.ranker if recipe.needs_ranker else None)
-    baselines = fit_sources(outer.train, plan.seed, None if plan.every_source else BASELINES, known=pooler.sources)
+    names = None if plan.every_source else ALWAYS
+    baselines = fit_sources(outer.train, plan.seed, names, known=pooler.sources, fit=plan.fit)
     shown = {source.name: source for source in (*baselines.sources, *pooler.sources)}
     sources = evaluate.judge_sources(outer, [shown[name] for name in SOURCES if name in shown], plan.longest)
     ours = _served("served", outer, fitted, plan)
@@ -137,8 +147,8 @@ def replay(inner: Split, outer: Split, plan: Plan) -> Backtest:
     rivals = [] if active is None or active is ours else [active]
     return Backtest(
         recipe=recipe,
-        ranker=fitted.ranker,
-        examples=Examples.together(examples, len(feature_names(pooler))),
+        final=final,
+        examples=examples,
         ours=ours,
         popular=next(judged for judged in sources if judged.name == "recent_popular"),
         active=active,
@@ -150,8 +160,18 @@ def replay(inner: Split, outer: Split, plan: Plan) -> Backtest:
 
 def refit(dataset: Dataset, found: Backtest, plan: Plan) -> Fitted:
     """What the replay found, fitted on the whole of a dataset."""
-    pooler = fit_sources(dataset, plan.seed, found.recipe.sources, found.recipe.params)
-    return Fitted(pooler, found.recipe, ranked(pooler, found.examples, plan.seed) if found.ranker else None)
+    pooler = fit_sources(dataset, plan.seed, found.final.sources, found.final.params, fit=plan.fit)
+    ranker = ranked(pooler, found.examples, plan.seed) if found.final.needs_ranker else None
+    return Fitted(pooler, found.final, ranker)
+
+
+def _examples(learnt: Learnt, pooler: Pooler, pools: Sequence[Pool], outer: Split, final: Recipe) -> Examples:
+    """Of both moments, with the blends that will be served; none where there will be no ranker."""
+    width = len(feature_names(pooler))
+    if not final.needs_ranker:
+        return Examples.together([], width)
+    earlier = learnt.examples.with_blends(learnt.pools, pooler.names, final.blends)
+    return Examples.together([earlier, examples_from(pooler, pools, outer, final.blends)], width)
 
 
 def _active(ours: Judged, outer: Split, fitted: Fitted, learnt: Learnt, plan: Plan) -> Judged | None:
@@ -162,7 +182,7 @@ def _active(ours: Judged, outer: Split, fitted: Fitted, learnt: Learnt, plan: Pl
     recipe, ranker = learnt.active
     if recipe == fitted.recipe:
         return ours
-    pooler = fit_sources(outer.train, plan.seed, recipe.sources, recipe.params, fitted.pooler.sources)
+    pooler = fit_sources(outer.train, plan.seed, recipe.sources, recipe.params, fitted.pooler.sources, plan.fit)
     return _served("active", outer, Fitted(pooler, recipe, ranker), plan)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import scipy.sparse as sp
@@ -53,19 +54,29 @@ def choose(split: Split, judged: Sequence[Scored], learnt: Recipe, earlier: Alon
     for part in (NEW, REPEAT):
         both = {name: np.concatenate([values, earlier[part][name]]) for name, values in here[part].items()}
         recipe = recipe.ordered(part, max(both, key=lambda name: _mean(both[name])))
-    for part in (NEW, REPEAT):
-        steps = [*([BLENDED] if learnt.blends.get(part) else []), *([FUSED] if fused else [])]
-        recipe = _first_best(split, judged, [recipe, *(recipe.ordered(part, step) for step in steps)], part)
-    mixes = ["repeats_first", *(["jointly"] if learnt.blends.get(ALL) else []), *(["calibrated"] if fused else [])]
-    recipe = _first_best(split, judged, [replace(recipe, mix=mix) for mix in mixes], ALL)
+    recipe = _best_whole(split, judged, recipe, fused)
     learned = plan.repeat == "auto"
     keeps = _keeps(split, judged, recipe, plan.seed) if learned else plan.repeat == "yes"
     return _weighed(split, judged, replace(recipe, keep_repeats=keeps), plan.seed)
 
 
-def _first_best(split: Split, judged: Sequence[Scored], recipes: Sequence[Recipe], part: str) -> Recipe:
-    """The recipe with the best mean on a part; of equals the first."""
-    return max(recipes, key=lambda one: _mean(_values(judged, one, split, part)))
+def _best_whole(split: Split, judged: Sequence[Scored], recipe: Recipe, fused: bool) -> Recipe:
+    """The orders of both parts and how they are mixed, judged together: over all items and over the new ones, each
+    relative to the best there. Of equals the simplest, which stands first.
+
+    Together, because probabilities compare repeats with new items only where both orders leave them in place.
+    """
+    steps = {
+        part: [getattr(recipe, part), *([BLENDED] if recipe.blends.get(part) else []), *([FUSED] if fused else [])]
+        for part in (NEW, REPEAT)
+    }
+    mixes = ["repeats_first", *(["jointly"] if recipe.blends.get(ALL) else []), *(["calibrated"] if fused else [])]
+    wholes = [replace(recipe, new=new, repeat=repeat, mix=mix) for new, repeat, mix in product(*steps.values(), mixes)]
+    of_new = {new: _mean(_values(judged, recipe.ordered(NEW, new), split, NEW)) for new in steps[NEW]}
+    of_all = [_mean(_values(judged, one, split, ALL)) for one in wholes]
+    most_new, most_all = (max(values) or 1.0 for values in (of_new.values(), of_all))
+    worth = [of_new[one.new] / most_new + value / most_all for one, value in zip(wholes, of_all, strict=True)]
+    return wholes[int(np.argmax(worth))]
 
 
 def _keeps(split: Split, judged: Sequence[Scored], recipe: Recipe, seed: int) -> bool:

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from recommender.blend import learn_blend
+from recommender.blend import Blend, learn_blend
 from recommender.candidates import SOURCES, Params, Source, make
+from recommender.candidates.protocol import Fit, fit_here
 from recommender.choose import Alone, Scored, alone, truth_of
 from recommender.dataset import Dataset
 from recommender.evaluate import K, joined
@@ -27,6 +28,8 @@ from recommender.recipe import ALL, NEW, REPEATS, Blends, Recipe, likelihood, li
 from recommender.split import Split
 from recommender.tune import tune
 
+ALWAYS = ("popular", "recent_popular", "again")
+"""Sources that are never dropped: they cost nothing, and what counts little in one month may count in the next."""
 NEW_PER_SOURCE = 50
 MOST_REPEATS = 100
 TREES_TRIED = 40
@@ -37,12 +40,15 @@ METRIC = "ndcg"
 @dataclass(frozen=True)
 class Learnt:
     """recipe: sources, their parameters and blends; its orders are not chosen yet. ranker: None where there was too
-    little to learn from. examples: what it learnt from. alone: what every kept source is worth by itself. tuning: for
-    the report. active: the active recipe and its ranker, learnt at the same moment; None where there is none.
+    little to learn from. pools, split: what was learnt from; examples: the same for the ranker. alone: what every kept
+    source is worth by itself. tuning: for the report. active: the active recipe and its ranker, learnt at the same
+    moment; None where there is none.
     """
 
     recipe: Recipe
     ranker: Ranker | None
+    pools: Sequence[Pool]
+    split: Split
     examples: Examples
     alone: Alone
     tuning: Mapping[str, Any] = field(default_factory=dict)
@@ -55,40 +61,52 @@ def fit_sources(
     names: Iterable[str] | None = None,
     params: Params | None = None,
     known: Sequence[Source] = (),
+    fit: Fit = fit_here,
 ) -> Pooler:
     """The sources of these names (default: all that suit the dataset), fitted, ready to make pools.
 
-    params: where they differ from the defaults. known: sources that are already fitted on this dataset.
+    params: where they differ from the defaults. known: sources that are already fitted on this dataset. fit: where.
     """
     wanted = make(SOURCES if names is None else names, params or {})
     if names is None:
         wanted = [source for source in wanted if source.suits(dataset)]
     # Sources are equal when their parameters are.
-    fitted = [next((one for one in known if one == source), None) or source.fit(dataset, seed) for source in wanted]
+    fitted = [next((one for one in known if one == source), None) or fit(source, dataset, seed) for source in wanted]
     return Pooler(dataset, fitted, NEW_PER_SOURCE, MOST_REPEATS)
 
 
 def learn(inner: Split, plan: Plan) -> Learnt:
     """Tune, fit every source, weigh them, drop those that help nobody, and learn the ranker from the rest."""
-    tuned = tune(inner, plan.seed, plan.budget, plan.memory)
-    every = fit_sources(inner.train, plan.seed, params=tuned.params)
+    tuned = tune(inner, plan.seed, plan.budget, plan.memory, fit=plan.fit)
+    every = fit_sources(inner.train, plan.seed, params=tuned.params, fit=plan.fit)
     lesson = Lesson.of(every, inner, plan.seed)
-    blends = {}
-    for part, repeats in REPEATS.items():
-        blend = learn_blend(lesson.pools, truth_of(lesson.split, part), every.names, repeats, plan.seed)
-        if blend:
-            blends[part] = blend
+    blends = blends_of(lesson.pools, lesson.split, every.names, plan.seed)
     pooler, lesson = needed(every, lesson, blends, plan.seed)
     params = {name: dict(tuned.params[name]) for name in pooler.names if name in tuned.params}
     examples = examples_from(pooler, lesson.pools, lesson.split, blends)
     return Learnt(
         recipe=Recipe(pooler.names, params=params, blends=blends),
         ranker=ranked(pooler, examples, plan.seed),
+        pools=lesson.pools,
+        split=lesson.split,
         examples=examples,
         alone=alone(lesson.pools, pooler.names, lesson.split),
         tuning=tuned.record,
         active=_active(inner, every, plan),
     )
+
+
+def blends_of(pools: Sequence[Pool], split: Split, names: Sequence[str], seed: int) -> dict[str, Blend]:
+    """The blends that can be learnt from pools of `split.users`, by part."""
+    found = {part: learn_blend(pools, truth_of(split, part), names, how, seed) for part, how in REPEATS.items()}
+    return {part: blend for part, blend in found.items() if blend}
+
+
+def learn_again(learnt: Learnt, pools: Sequence[Pool], split: Split, seed: int) -> Blends:
+    """The blends from both moments: what will be served may rest on all that is known. pools: of `split.users`, by the
+    sources of `learnt.recipe`; a part that cannot be learnt any more keeps what it had."""
+    both = _joined(learnt.split, split)
+    return {**learnt.recipe.blends, **blends_of([*learnt.pools, *pools], both, learnt.recipe.sources, seed)}
 
 
 def only(pooler: Pooler, names: Sequence[str]) -> Pooler:
@@ -146,13 +164,7 @@ class Lesson(NamedTuple):
     @property
     def split(self) -> Split:
         """Both halves, one after the other."""
-        first, second = self.halves
-        return replace(
-            first,
-            users=np.concatenate([first.users, second.users]),
-            truth=sp.vstack([first.truth, second.truth], format="csr"),
-            new_truth=sp.vstack([first.new_truth, second.new_truth], format="csr"),
-        )
+        return _joined(*self.halves)
 
     def worth(self, pooler: Pooler, blends: Blends, seed: int) -> dict[str, Values] | None:
         """What a ranker that learnt from the first half is worth on the second, by part; None: it cannot learn."""
@@ -171,8 +183,9 @@ class Lesson(NamedTuple):
 def needed(every: Pooler, lesson: Lesson, blends: Blends, seed: int) -> tuple[Pooler, Lesson]:
     """A pooler of the sources that have a weight in a blend, and its pools; of all where a ranker loses without the
     others."""
-    weighted = tuple(name for name in every.names if any(name in blend.weights for blend in blends.values()))
-    if not weighted or len(weighted) == len(every.names):
+    wanted = {*ALWAYS}.union(*(blend.weights for blend in blends.values()))
+    weighted = tuple(name for name in every.names if name in wanted)
+    if not blends or len(weighted) == len(every.names):
         return every, lesson
     pooler = only(every, weighted)
     smaller = lesson.with_pools(pooler)
@@ -180,6 +193,16 @@ def needed(every: Pooler, lesson: Lesson, blends: Blends, seed: int) -> tuple[Po
     if before and after and any(paired_bootstrap(after[part], before[part], seed).high < 0 for part in before):
         return every, lesson
     return pooler, smaller
+
+
+def _joined(first: Split, second: Split) -> Split:
+    """The users of two splits one after the other, as if they were of the first."""
+    return replace(
+        first,
+        users=np.concatenate([first.users, second.users]),
+        truth=sp.vstack([first.truth, second.truth], format="csr"),
+        new_truth=sp.vstack([first.new_truth, second.new_truth], format="csr"),
+    )
 
 
 def _some(split: Split, rows: npt.NDArray[np.intp]) -> Split:
@@ -193,7 +216,7 @@ def _active(inner: Split, every: Pooler, plan: Plan) -> tuple[Recipe, Ranker | N
     if kept is None or any(name not in SOURCES for name in kept["sources"]):
         return None
     recipe = Recipe.from_json(kept)
-    pooler = fit_sources(inner.train, plan.seed, recipe.sources, recipe.params, every.sources)
+    pooler = fit_sources(inner.train, plan.seed, recipe.sources, recipe.params, every.sources, plan.fit)
     recipe = replace(recipe, sources=pooler.names)
     if not recipe.needs_ranker:
         return recipe, None

@@ -11,7 +11,7 @@ constraints). One thread: the library adds gradients up in the order in which th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -49,6 +49,11 @@ class Examples:
             return cls(np.empty((0, features), np.float32), np.empty(0, bool), np.empty(0, bool))
         columns = ("features", "taken", "repeat")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+    def with_blends(self, pools: Sequence[Pool], names: Sequence[str], blends: Mapping[str, Blend]) -> Examples:
+        """The same examples, all candidates of `pools` (by sources of these names), with other blends."""
+        columns = np.concatenate([blended(pool, names, blends) for pool in pools])
+        return replace(self, features=np.column_stack([self.features[:, : -len(BLEND_FEATURES)], columns]))
 
     def part(self, repeat: bool) -> tuple[Float32, Mask]:
         """Features and labels of the repeats, or of the new items."""
@@ -148,14 +153,18 @@ def feature_names(pooler: Pooler) -> tuple[str, ...]:
 
 def features_of(pooler: Pooler, pool: Pool, blends: Mapping[str, Blend]) -> Float32:
     """float32[N, F] of the real candidates of a pool: sources, signals, and the blends of its part and of all."""
-    real = pool.real
+    return np.column_stack([pooler.features(pool), blended(pool, pooler.names, blends)])
+
+
+def blended(pool: Pool, names: Sequence[str], blends: Mapping[str, Blend]) -> Float32:
+    """float32[N, 2] of the real candidates of a pool: the blends of their part and of all, NaN where there is none."""
     part, whole = (np.full(pool.items.shape, np.nan, np.float32) for _ in BLEND_FEATURES)
     for name, repeats in (("new", False), ("repeat", True)):
         if blends.get(name):
-            part = np.where(pool.repeat == repeats, blends[name].score(pool, pooler.names), part)
+            part = np.where(pool.repeat == repeats, blends[name].score(pool, names), part)
     if blends.get("all"):
-        whole = blends["all"].score(pool, pooler.names)
-    return np.column_stack([pooler.features(pool), part[real], whole[real]])
+        whole = blends["all"].score(pool, names)
+    return np.column_stack([part[pool.real], whole[pool.real]])
 
 
 def examples_of(pool: Pool, features: Float32, truth: sp.csr_matrix) -> Examples:
