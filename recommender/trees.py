@@ -45,14 +45,17 @@ class Tree:
 
 
 class Trees:
-    """The trees of a fitted binary classifier with at most MOST_LEAVES leaves a tree and float32 features."""
+    """The trees of a fitted binary classifier with at most MOST_LEAVES leaves a tree and float32 features.
 
-    def __init__(self, model: HistGradientBoostingClassifier) -> None:
-        self.start = float(model._baseline_prediction.item())
+    shift: is added to the log-odds.
+    """
+
+    def __init__(self, model: HistGradientBoostingClassifier, shift: float = 0.0) -> None:
+        self.start = float(model._baseline_prediction.item()) + shift
         self.trees = tuple(_tree(of_class[0].nodes) for of_class in model._predictors)
 
     def predict(self, features: Float32) -> npt.NDArray[np.float64]:
-        """float64[N] between 0 and 1, as the model's `predict_proba` of class 1. features: float32[N, F]."""
+        """float64[N] between 0 and 1: without a shift the model's `predict_proba` of class 1. features: float32[N, F]."""
         raw = np.full(len(features), self.start)
         for start in range(0, len(features), CHUNK_ROWS):
             part = slice(start, start + CHUNK_ROWS)
