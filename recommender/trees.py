@@ -55,7 +55,7 @@ class Trees:
         self.trees = tuple(_tree(of_class[0].nodes) for of_class in model._predictors)
 
     def predict(self, features: Float32) -> npt.NDArray[np.float64]:
-        """float64[N] between 0 and 1: without a shift the model's `predict_proba` of class 1. features: float32[N, F]."""
+        """float64[N] in 0 to 1: without a shift, the model's `predict_proba` of class 1. features: float32[N, F]."""
         raw = np.full(len(features), self.start)
         for start in range(0, len(features), CHUNK_ROWS):
             part = slice(start, start + CHUNK_ROWS)
