@@ -81,7 +81,8 @@ class Replay:
 
     def __init__(self, cases: Cases, sources: Sequence[Source], arrays: Arrays, manifest: Mapping[str, Any]) -> None:
         self.cases = cases
-        self.tables = {source.name: table_of(source) for source in sources if hasattr(source, "similarity_")}
+        told = (source for source in sources if getattr(source, "similarity_", None) is not None)
+        self.tables = {source.name: table_of(source) for source in told}
         als = next((source for source in sources if isinstance(source, Als)), None)
         self.confidence = als.alpha if als else 1.0
         self.folds = als is not None

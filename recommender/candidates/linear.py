@@ -65,9 +65,11 @@ class Linear(Source):
         self.known_users_ = np.diff(matrix.indptr) > 0
         self.known_items_ = matrix.getnnz(axis=0) > 0
         self.kept_: Int32 = np.flatnonzero(self.known_items_).astype(np.int32)
-        self.ties_: sp.csr_matrix = matrix[:, self.kept_]
+        self.ties_: sp.csr_matrix = matrix
+        self.kept_ties_: sp.csr_matrix = matrix[:, self.kept_]
         total = np.asarray(matrix.sum(axis=1), np.float64).ravel()
-        shares = sp.diags_array(np.where(total > 0, total, 1.0) ** -self.walk).tocsr() @ self.ties_.astype(np.float64)
+        lighter = sp.diags_array(np.where(total > 0, total, 1.0) ** -self.walk).tocsr()
+        shares = lighter @ self.kept_ties_.astype(np.float64)
         size = np.bincount(shares.indices, shares.data**2, minlength=len(self.kept_))
         ridge = self.penalty * float(size.mean()) if len(size) else 0.0
         self.left_: Float32 | None = None
@@ -80,13 +82,16 @@ class Linear(Source):
 
     def opinions(self, users: Int32) -> DenseOpinions:
         scores = np.full((len(users), len(self.known_items_)), -np.inf, np.float32)
-        scores[:, self.kept_] = self._products(self.ties_[users])
+        scores[:, self.kept_] = self._products(self.kept_ties_[users])
         scores[~self.known_users_[users]] = -np.inf
         return DenseOpinions(scores)
 
     @cached_property
-    def similarity_(self) -> sp.csr_matrix:
-        """[I, I]: the largest positive weights of each item (row) on others (columns)."""
+    def similarity_(self) -> sp.csr_matrix | None:
+        """[I, I]: the largest positive weights of each item (row) on others (columns); None where directions stand for
+        the items: to write down their products would cost more than the fit."""
+        if self.left_ is not None:
+            return None
         items = len(self.known_items_)
         one_each = sp.identity(len(self.kept_), np.float32, format="csr")
         rows, columns, values = [], [], []

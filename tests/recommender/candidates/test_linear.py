@@ -63,6 +63,7 @@ def test_similarity_is_the_positive_weights() -> None:
     ties = recent_ties()
     weights = plain(ties, 3.0, 0.25)
     found = Linear().fit(SHOP, seed=0).similarity_
+    assert found is not None
     assert np.diff(found.indptr).max() <= NEIGHBOURS
     np.testing.assert_allclose(found.toarray(), np.maximum(weights, 0), rtol=1e-3, atol=1e-5)
 
