@@ -251,7 +251,7 @@ DECISIONS = Table(
         Column("placement", Kind.ID, "which shelf"),
         Column("version", Kind.ID, "model version that answered"),
         Column("policy", Kind.ID, "pipeline, popular, fallback"),
-        Column("arm", Kind.ID, "treated or control"),
+        Column("arm", Kind.ID, "treated or control; none where both are answered alike"),
         Column("degraded", Kind.BOOLEAN, "true: a fallback answered"),
         Column("candidates", Kind.JSON, "[{item_id or offer_id, position, source, propensity, score}]", required=True),
     ),

@@ -17,6 +17,7 @@ OBJECTIVES = ("auto", "margin", "revenue", "clicks")
 REPEATS = ("auto", "yes", "no")
 MOST_TRIALS = 1_000
 MOST_MINUTES = 720
+MOST_HOURS = 720
 
 
 def check_app_id(app_id: str) -> str:
@@ -35,6 +36,7 @@ class AppSettings:
     diversity: of answers that do not ask for another one, 0 (best first) to 1 (as mixed as can be).
     tuning_trials: the most points of the sources' parameters that a night tries beside the defaults; 0 = the defaults.
     tuning_minutes: after so many no new one is begun, and the night says so; the same night may then choose otherwise.
+    attribution_hours: how long after a click a purchase of the same item may belong to it.
     """
 
     app_id: str
@@ -50,6 +52,7 @@ class AppSettings:
     seed: int = 0
     tuning_trials: int = 60
     tuning_minutes: float = 60.0
+    attribution_hours: float = 24.0
 
     def __post_init__(self) -> None:
         check_app_id(self.app_id)
@@ -73,6 +76,8 @@ class AppSettings:
             raise InvalidValue("quarantine_limit", self.quarantine_limit, "a number of rows, 0 or more")
         if not 0 <= self.tuning_trials <= MOST_TRIALS:
             raise InvalidValue("tuning_trials", self.tuning_trials, f"a number of trials from 0 to {MOST_TRIALS}")
+        if not 0 < self.attribution_hours <= MOST_HOURS:
+            raise InvalidValue("attribution_hours", self.attribution_hours, f"hours above 0, at most {MOST_HOURS}")
         if not 0 <= self.tuning_minutes <= MOST_MINUTES:
             raise InvalidValue("tuning_minutes", self.tuning_minutes, f"minutes from 0 to {MOST_MINUTES}")
 

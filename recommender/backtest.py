@@ -182,7 +182,7 @@ def _active(ours: Judged, outer: Split, fitted: Fitted, learnt: Learnt, plan: Pl
     recipe, ranker = learnt.active
     if recipe == fitted.recipe:
         return ours
-    pooler = fit_sources(outer.train, plan.seed, recipe.sources, recipe.params, fitted.pooler.sources, plan.fit)
+    pooler = fit_sources(outer.train, plan.seed, recipe.sources, recipe.params, fitted.pooler.sources, fit=plan.fit)
     return _served("active", outer, Fitted(pooler, recipe, ranker), plan)
 
 

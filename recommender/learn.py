@@ -61,6 +61,7 @@ def fit_sources(
     names: Iterable[str] | None = None,
     params: Params | None = None,
     known: Sequence[Source] = (),
+    *,
     fit: Fit = fit_here,
 ) -> Pooler:
     """The sources of these names (default: all that suit the dataset), fitted, ready to make pools.
@@ -216,7 +217,7 @@ def _active(inner: Split, every: Pooler, plan: Plan) -> tuple[Recipe, Ranker | N
     if kept is None or any(name not in SOURCES for name in kept["sources"]):
         return None
     recipe = Recipe.from_json(kept)
-    pooler = fit_sources(inner.train, plan.seed, recipe.sources, recipe.params, every.sources, plan.fit)
+    pooler = fit_sources(inner.train, plan.seed, recipe.sources, recipe.params, every.sources, fit=plan.fit)
     recipe = replace(recipe, sources=pooler.names)
     if not recipe.needs_ranker:
         return recipe, None

@@ -3,7 +3,8 @@
 Definitions. hits = items of the first k that are in the user's truth. recall = hits / |truth|. ndcg = DCG with gain 1
 and discount 1 / log2(place + 1), over the DCG of min(k, |truth|) hits at the top (Järvelin & Kekäläinen 2002). map =
 mean of precision at each hit's place, over min(k, |truth|). mrr = 1 / place of the first hit. hit = any hit at all.
-coverage = share of the rankable items that appear in anybody's list. Never sampled negatives.
+value = what the hits are worth together. coverage = share of the rankable items that appear in anybody's list. Never
+sampled negatives.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from recommender.dataset import Int32, Mask
 
 Values = npt.NDArray[np.float64]
 METRICS = ("recall", "ndcg", "hit", "map", "mrr")
+VALUE = "value"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class Estimate:
         return [round(value, 5) for value in (self.mean, self.low, self.high)]
 
 
+UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
+
+
 def hits(lists: Int32, truth: sp.csr_matrix) -> Mask:
     """bool[E, n]: where `lists` (int32[E, n], -1 pads) hold an item of the same row of `truth` ([E, I])."""
     rows, width = lists.shape
@@ -50,8 +55,9 @@ def hits(lists: Int32, truth: sp.csr_matrix) -> Mask:
     return found.reshape(rows, width)
 
 
-def per_user(lists: Int32, truth: sp.csr_matrix, k: int) -> dict[str, Values]:
-    """Each metric of METRICS at k for each row of `lists` whose truth is not empty (others are left out)."""
+def per_user(lists: Int32, truth: sp.csr_matrix, k: int, worth: Values | None = None) -> dict[str, Values]:
+    """Each metric of METRICS at k for each row of `lists` whose truth is not empty (others are left out); and VALUE
+    where the worth of a success with each item is known."""
     judged = np.diff(truth.indptr) > 0
     size = np.diff(truth.indptr)[judged]
     hit = np.zeros((int(judged.sum()), k))
@@ -61,13 +67,17 @@ def per_user(lists: Int32, truth: sp.csr_matrix, k: int) -> dict[str, Values]:
     discount = 1.0 / np.log2(places + 1)
     best = np.minimum(size, k)
     first = np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, np.inf)
-    return {
+    found = {
         "recall": hit.sum(axis=1) / size,
         "ndcg": hit @ discount / np.concatenate([[1.0], np.cumsum(discount)])[best],
         "hit": hit.any(axis=1).astype(np.float64),
         "map": (hit * hit.cumsum(axis=1) / places).sum(axis=1) / np.maximum(best, 1),
         "mrr": 1.0 / first,
     }
+    if worth is not None:
+        earned = np.where(lists[judged][:, :width] >= 0, np.nan_to_num(worth)[lists[judged][:, :width]], 0.0)
+        found[VALUE] = (hit[:, :width] * earned).sum(axis=1)
+    return found
 
 
 def coverage(lists: Int32, k: int, rankable: int) -> float:
@@ -78,11 +88,7 @@ def coverage(lists: Int32, k: int, rankable: int) -> float:
 
 def bootstrap(values: Values, seed: int, draws: int = 1000) -> Estimate:
     """Mean of `values` (one a user) and its 95% percentile interval over users drawn with replacement."""
-    if len(values) == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"))
-    means = _resamples(len(values), seed, draws) @ values / len(values)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Estimate(float(values.mean()), float(low), float(high))
+    return summary({"": values}, seed, draws)[""]
 
 
 @lru_cache(maxsize=2)
@@ -101,6 +107,22 @@ def paired_bootstrap(ours: Values, theirs: Values, seed: int, draws: int = 1000)
     return bootstrap(ours - theirs, seed, draws)
 
 
-def summary(values: Mapping[str, Values], seed: int) -> dict[str, Estimate]:
-    """Each metric's mean with its interval."""
-    return {name: bootstrap(of_users, seed) for name, of_users in values.items()}
+def summary(
+    values: Mapping[str, Values], seed: int, draws: int = 1000, among: Mask | None = None
+) -> dict[str, Estimate]:
+    """Each metric's mean with its interval, over users `among` whom it is known (not nan); all from the same draws of
+    all users."""
+    table = np.array(list(values.values())).T  # [users, metrics]
+    known = ~np.isnan(table) if among is None else ~np.isnan(table) & among[:, None]
+    some = known.any(axis=0) if len(table) else np.zeros(len(values), bool)
+    found = dict.fromkeys(values, UNKNOWN)
+    if not some.any():
+        return found
+    counts = _resamples(len(table), seed, draws)
+    sums, sizes = counts @ np.where(known, table, 0.0)[:, some], counts @ known[:, some].astype(np.float64)
+    means = np.divide(sums, sizes, out=np.full(sums.shape, np.nan), where=sizes > 0)
+    lows, highs = np.nanquantile(means, [0.025, 0.975], axis=0)
+    names = [name for name, is_known in zip(values, some, strict=True) if is_known]
+    for name, column, low, high in zip(names, np.flatnonzero(some), lows, highs, strict=True):
+        found[name] = Estimate(float(table[known[:, column], column].mean()), float(low), float(high))
+    return found

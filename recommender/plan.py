@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from recommender.candidates.protocol import Fit, fit_here
 from recommender.dataset import NOTHING_BESIDE, Beside
 from recommender.evaluate import K
 from recommender.memory import NOTHING_REMEMBERED, Memory
@@ -34,8 +35,9 @@ class Plan:
     the first night. manifest: entries to keep with the bundle (app_id, version, as_of). moment: what is known beside
     the interactions as of a past moment (microseconds). on_step hears each step as it begins, and the share done.
     judged: the most visitors to judge by. budget: what may be spent on parameters. memory: what earlier nights left.
-    counted: arrays of the bundle that come from counting events (`recommender.counted`). every_source: the table shows
-    also the sources that were dropped. ks: lengths of list in the table.
+    fit: where sources are fitted. counted: arrays of the bundle that come from counting events
+    (`recommender.counted`). every_source: the table shows also the sources that were dropped. ks: lengths of list in
+    the table.
     """
 
     seed: int = 0
@@ -47,6 +49,7 @@ class Plan:
     judged: int = MOST_JUDGED
     budget: Budget = NO_TRIALS
     memory: Memory = NOTHING_REMEMBERED
+    fit: Fit = fit_here
     counted: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     every_source: bool = False
     ks: tuple[int, ...] = (K,)

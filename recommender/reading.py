@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import scipy.sparse as sp
-from ibis.backends.duckdb import Backend
+from ibis.backends import BaseBackend
 
 from portraits.build import build, past_of
 from portraits.dictionary import FIELDS
@@ -45,7 +45,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class History:
     """One app's history before `until`, read once, asked for facts of several moments."""
 
-    def __init__(self, snapshot: Snapshot, settings: AppSettings, until: datetime, con: Backend) -> None:
+    def __init__(self, snapshot: Snapshot, settings: AppSettings, until: datetime, con: BaseBackend) -> None:
         self.snapshot = snapshot
         self.settings = settings
         self.until = until
@@ -70,10 +70,10 @@ class History:
         dataset = Dataset.from_codes(
             user_ids,
             _ids(items),
-            user=rows["user"].to_numpy().astype(np.int32),
-            item=rows["item"].to_numpy().astype(np.int32),
+            user=rows["user"].to_numpy(),
+            item=rows["item"].to_numpy(),
             ts_us=ts,
-            kind=rows["kind"].to_numpy().astype(np.uint8),
+            kind=rows["kind"].to_numpy().view(np.uint8),
             until_us=end,
             objective=self.settings.objective,
             time_kind=self.snapshot.time_kind(),
@@ -198,12 +198,12 @@ def _numbered(ids: ir.Table) -> ir.Table:
 
 
 def _coded(events: ir.Table, users: ir.Table, items: ir.Table) -> ir.Table:
-    """Distinct user, item, kind (numbers) and ts_us."""
+    """Distinct user, item (int32), kind (int8) and ts_us."""
     kind = events.type.cases(*((name, code) for code, name in enumerate(KINDS)), else_=len(KINDS))
     rows = events.select("user_id", "item_id", "ts_us", kind=kind).distinct()
     rows = rows.join(users.select(user_id="id", user="row"), "user_id")
     rows = rows.join(items.select(item_id="id", item="row"), "item_id")
-    return rows.select("user", "item", "kind", "ts_us")
+    return rows.select("ts_us", user=rows.user.cast("int32"), item=rows.item.cast("int32"), kind=rows.kind.cast("int8"))
 
 
 def _ids(numbered: ir.Table) -> Ids:

@@ -19,6 +19,8 @@ from recommender.dataset import NOTHING_BESIDE, Beside, Dataset, Int32, Int64, M
 
 HORIZON_SHARE = 0.2
 HELD_OUT_SHARE = 0.2
+MOST_STRANGERS = 2_000
+"""All of them are shown the same list: so many tell how good it is."""
 
 
 class Strangers(NamedTuple):
@@ -26,6 +28,11 @@ class Strangers(NamedTuple):
 
     users: Int32
     truth: sp.csr_matrix
+
+    def some(self, most: int) -> Strangers:
+        """At most so many of them, evenly over the vocabulary."""
+        chosen = slice(None, None, max(-(-len(self.users) // most), 1))
+        return Strangers(self.users[chosen], self.truth[chosen])
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,9 @@ def by_time(dataset: Dataset, cut_us: int, beside: Beside = NOTHING_BESIDE) -> S
     """Past before `cut_us`, future from then on. `beside`: as of the cut, see `Dataset.before`."""
     later = dataset.ts_us >= cut_us
     found = between(dataset, dataset.before(cut_us, beside), later)
-    return replace(found, after=dataset.subset(later, dataset.until_us))
+    after = dataset.subset(later, dataset.until_us)
+    unknown = strangers(found.train, after)
+    return replace(found, after=after, strangers=None if unknown is None else unknown.some(MOST_STRANGERS))
 
 
 def last_of_each(dataset: Dataset, held: npt.NDArray[np.integer[Any]], seed: int) -> Split:
@@ -132,10 +141,15 @@ def given(train: Dataset, test: Dataset) -> Split:
     """A split that somebody else made: both datasets must share their vocabularies. Users of `test` who are not in
     `train` are its strangers."""
     found = between(test, train, np.ones(len(test.user), bool))
+    return replace(found, strangers=strangers(train, test))
+
+
+def strangers(train: Dataset, after: Dataset) -> Strangers | None:
+    """Users with a target event in `after` and nothing in `train`; None where there is none."""
     unknown = np.ones(len(train.users), bool)
     unknown[train.user] = False
-    users = np.unique(test.user[test.is_target & unknown[test.user]])
-    return replace(found, strangers=Strangers(users, test.bought[users]) if len(users) else None)
+    users = np.unique(after.user[after.is_target & unknown[after.user]])
+    return Strangers(users, after.bought[users]) if len(users) else None
 
 
 def without(truth: sp.csr_matrix, seen: sp.csr_matrix) -> sp.csr_matrix:

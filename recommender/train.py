@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ibis.backends import BaseBackend
 
 from portraits.engine import connect
 from portraits.lake import Snapshot
@@ -30,6 +31,7 @@ from recommender.reading import History
 from recommender.recipe import Recipe
 from recommender.sanity import census, look, look_at_lists
 from recommender.session import session_arrays
+from recommender.spark_training import fitted_by
 from recommender.tune import Budget
 
 STEPS = ("read", "learn", "judge", "refit", "write", "done")
@@ -58,17 +60,20 @@ def train(
     on_step: OnStep | None = None,
     version: str = "",
     memory: Memory = NOTHING_REMEMBERED,
+    con: BaseBackend | None = None,
 ) -> Trained:
     """One night for one app: everything before `as_of` becomes a bundle in `out / "bundle"`.
 
     portraits: the folder of the portraits as of that moment (user features), None for none. active_manifest: the
     manifest of the published bundle, None on the first night. on_step hears the name of each step (`STEPS`) as it
-    begins, with the share that is done. memory: what earlier nights left. The same history, settings, seed and memory
-    give the same arrays.
+    begins, with the share that is done. memory: what earlier nights left. con (None: the embedded engine)
+    reads and counts the history, and where it is a Spark, fits what is heavy (`spark_training`). The same history,
+    settings, seed and memory give the same arrays, on Spark to float noise.
     """
     step = on_step or quiet
     step("read", 0.0)
-    history = History(snapshot, settings, as_of, connect())
+    con = con or connect()
+    history = History(snapshot, settings, as_of, con)
     dataset = history.dataset(portraits)
     plan = Plan(
         seed=settings.seed,
@@ -79,6 +84,7 @@ def train(
         on_step=step,
         budget=Budget(settings.tuning_trials, settings.tuning_minutes),
         memory=memory,
+        fit=fitted_by(con, out.absolute() / "spark"),
         counted=counted(history, dataset),
     )
     return train_dataset(dataset, out, plan)

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from recommender.candidates import SOURCES, Params, Source
+from recommender.candidates.protocol import Fit, fit_here
 from recommender.evaluate import PARTS
 from recommender.memory import MOST_TRIALS, NOTHING_REMEMBERED, Memory, Trial, key_of
 from recommender.rungs import KEPT_OF, Rung, Values, mean, ndcg, rungs
@@ -82,17 +83,20 @@ def tune(
     budget: Budget = NO_TRIALS,
     memory: Memory = NOTHING_REMEMBERED,
     sources: Registry = SOURCES,
+    *,
+    fit: Fit = fit_here,
 ) -> Tuned:
     """Parameters for the sources with a space, judged on what followed the past of `split`.
 
-    The same split, seed, number of trials and memory give the same parameters; only `budget.minutes` may end the
-    search early, which `Tuned.stopped` says. A source that it did not reach keeps its last winner.
+    fit: where sources are fitted. The same split, seed, number of trials and memory give the same parameters; only
+    `budget.minutes` may end the search early, which `Tuned.stopped` says. A source that it did not reach keeps its
+    last winner.
     """
     open_to = {name: source for name, source in sources.items() if source.space and source.suits(split.train)}
     if budget.trials <= 0 or not open_to or not len(split.users):
         return Tuned()
     winners = {name: _known(source, memory.winner(name)) for name, source in open_to.items()}
-    search = _Search(split, seed, time.monotonic() + 60.0 * budget.minutes, open_to)
+    search = _Search(split, seed, time.monotonic() + 60.0 * budget.minutes, open_to, fit)
     stopped = ""
     try:
         search.run(budget.trials, {name: _queue(source, memory, seed) for name, source in open_to.items()}, winners)
@@ -110,10 +114,11 @@ class _TimeIsOver(Exception):
 class _Search:
     """Fits and judges points until the time is over."""
 
-    def __init__(self, split: Split, seed: int, until: float, sources: Registry) -> None:
+    def __init__(self, split: Split, seed: int, until: float, sources: Registry, fit: Fit) -> None:
         self.seed = seed
         self.until = until
         self.sources = sources
+        self.fit = fit
         self.rungs = rungs(split, seed)
         self.trials: list[Trial] = []
         self._best: Mapping[str, float] = {}
@@ -180,7 +185,7 @@ class _Search:
         made: Any = self.sources[name](**point)
         if hasattr(made, "samples"):
             made = replace(made, samples=max(1, round(made.samples * rung.share)))
-        return ndcg(made.fit(rung.split.train, self.seed), rung.split)
+        return ndcg(self.fit(made, rung.split.train, self.seed), rung.split)
 
     def _value(self, found: Mapping[str, Values]) -> Values:
         """What a point is worth to each visitor; its mean is the mean of the parts' ratios to the best source."""

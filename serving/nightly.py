@@ -164,17 +164,19 @@ def _segments(night: Night) -> dict[str, Any]:
 
 def _train(night: Night) -> dict[str, Any]:
     shutil.rmtree(night.model, ignore_errors=True)
-    trained = train(
-        night.lake.snapshot(night.app.app_id),
-        night.app,
-        night.portraits,
-        night.run.as_of,
-        night.model,
-        active_manifest=_active_manifest(night),
-        on_step=lambda what, share: night.on_step("train", f"{what} ({share:.0%})"),
-        version=night.run.run_id,
-        memory=_memory(night),
-    )
+    with engine(night.process.engine) as con:
+        trained = train(
+            night.lake.snapshot(night.app.app_id),
+            night.app,
+            night.portraits,
+            night.run.as_of,
+            night.model,
+            active_manifest=_active_manifest(night),
+            on_step=lambda what, share: night.on_step("train", f"{what} ({share:.0%})"),
+            version=night.run.run_id,
+            memory=_memory(night),
+            con=con,
+        )
     return {"verdict": trained.verdict, "too_little": trained.too_little, "report": dict(trained.report)}
 
 

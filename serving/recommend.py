@@ -32,10 +32,10 @@ NOBODY = "-"
 
 
 class Given(NamedTuple):
-    """What was answered, as the decisions keep it."""
+    """What was answered, as the decisions keep it. arm: None where both arms are answered alike."""
 
     policy: str
-    arm: str
+    arm: str | None
     degraded: bool
     shown: list[dict[str, Any]]
 
@@ -94,7 +94,7 @@ async def _impersonal(call: Call, door: Callable[[Bundle | None, Catalogue, Quer
         answer = Answer((), degraded=True, policy="fallback")
     else:
         answer = door(ground.model.bundle, ground.model.catalogue, query)
-    return _respond(call, ground, query, answer, TREATED)
+    return _respond(call, ground, query, answer, None)
 
 
 async def post_offers(call: Call) -> dict[str, Any]:
@@ -108,7 +108,7 @@ async def post_offers(call: Call) -> dict[str, Any]:
     local = query.now.astimezone(call.grant.zone)
     found = eligible(offers, query, facts, local, call.grant.settings.currency, catalogue=catalogue)
     shown = [{"offer_id": one.offer_id, "position": place} for place, one in enumerate(found, 1)]
-    decision_id = _record(call, query, ground, Given("eligible", TREATED, ground.state is None, shown))
+    decision_id = _record(call, query, ground, Given("eligible", None, ground.state is None, shown))
     return {
         "decision_id": decision_id,
         "user_id": ground.user_id,
@@ -158,7 +158,7 @@ def _query(call: Call, user_id: str, *, personalized: bool) -> Query:
     )
 
 
-def _respond(call: Call, ground: Ground, query: Query, answer: Answer, arm: str) -> dict[str, Any]:
+def _respond(call: Call, ground: Ground, query: Query, answer: Answer, arm: str | None) -> dict[str, Any]:
     degraded = ground.state is None or answer.degraded
     items = [_item(item) for item in answer.items]
     shown = [

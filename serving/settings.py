@@ -25,7 +25,7 @@ numeric code a worker (limiting threads call by call costs milliseconds)."""
 @dataclass(frozen=True, slots=True)
 class ProcessSettings:
     """Where things live and how the process runs. `secret` signs cookies and tokens and is never printed; `engine`
-    makes the features of portraits: `duckdb`, or the address of a Spark master."""
+    makes the features of portraits and trains: `duckdb`, or the address of a Spark master."""
 
     home: Path = Path(DEFAULT_HOME)
     store_url: str = ""

@@ -49,10 +49,13 @@ class Als(ImplicitSource):
         """Users x items ties to learn from."""
         return dataset.matrix(dataset.recent_us * self.half_life_share)
 
-    def model(self, matrix: sp.csr_matrix, seed: int) -> AlternatingLeastSquares:
+    def regularization(self, matrix: sp.csr_matrix) -> float:
+        """The library's number for the penalty, where it learns from such ties."""
         users, items = matrix.shape
-        confidence = self.alpha * float(matrix.sum())
-        self.regularization_ = float(self.penalty * confidence / np.sqrt(max(users * items, 1)))
+        return float(self.penalty * self.alpha * float(matrix.sum()) / np.sqrt(max(users * items, 1)))
+
+    def model(self, matrix: sp.csr_matrix, seed: int) -> AlternatingLeastSquares:
+        self.regularization_ = self.regularization(matrix)
         return AlternatingLeastSquares(
             factors=scaled_factors(matrix.nnz, self.factors),
             regularization=self.regularization_,

@@ -10,7 +10,7 @@ Users come in blocks that the caller bounds (see `block_rows`), so memory does n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -58,6 +58,15 @@ class Source(ABC):
         if allowed is not None:
             scores = np.where(allowed, scores, np.float32(-np.inf))
         return top(scores, k)
+
+
+Fit = Callable[[Source, Dataset, int], Source]
+"""Fits a source on a dataset by a seed, and gives it back."""
+
+
+def fit_here(source: Source, dataset: Dataset, seed: int) -> Source:
+    """In this process."""
+    return source.fit(dataset, seed)
 
 
 def block_rows(items: int, arrays: int = 1) -> int:

@@ -44,6 +44,7 @@ VERBS = {
     "rules": Verb("serving.cli.rules:rules", "Import, list and delete pins and boosts."),
     "recommend": Verb("serving.cli.answers:recommend", "Batch answers for a file of visitors."),
     "evaluate": Verb("serving.cli.answers:evaluate", "Backtest every source and baseline, with intervals."),
+    "earned": Verb("serving.cli.earned:earned", "What the recommender earns beside its control group."),
     "models": Verb("serving.cli.models:models", "List, promote and roll back published versions."),
     "forget": Verb("serving.cli.people:forget_visitor", "Forget a visitor: online now, everywhere by the next night."),
     "serve": Verb("serving.cli.serve:serve", "Serve /v1 and /console with BentoML."),

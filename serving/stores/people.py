@@ -7,7 +7,7 @@ the store holds is known now.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +48,12 @@ _ALL_IDS = (
     .where(_KNOWN.c.app_id == bindparam("app_id"), _KNOWN.c.id.in_(bindparam("ids", expanding=True)))
 )
 
+_LINKED = (
+    select(_KNOWN.c.id.label("asked"), _KNOWN.c.user_id.label("person"), _OTHER.c.id.label("one"))
+    .join_from(_KNOWN, _OTHER, and_(_OTHER.c.app_id == _KNOWN.c.app_id, _OTHER.c.user_id == _KNOWN.c.user_id))
+    .where(_KNOWN.c.app_id == bindparam("app_id"), _KNOWN.c.id.in_(bindparam("ids", expanding=True)))
+)
+
 
 def ids_of_person() -> Any:
     """SELECT of all ids of the person that has the id `user_id` (of the app `app_id`), for use in an IN."""
@@ -70,18 +76,26 @@ class People(Database):
         rows = self.read(_PEOPLE.where(schema.people.c.id == user_id), {"app_id": app_id})
         return str(rows[0].user_id) if rows else user_id
 
+    def linked(self, app_id: str, user_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """id -> every id of its person, the person's own first (as in `OnlineState.ids`), for those of these ids that
+        are linked."""
+        found: dict[str, set[str]] = {}
+        persons: dict[str, str] = {}
+        for some in _parts(list(user_ids)):
+            for row in self.read(_LINKED, {"app_id": app_id, "ids": some}):
+                found.setdefault(row.asked, set()).add(row.one)
+                persons[row.asked] = row.person
+        return {
+            asked: tuple(sorted(ids | {asked}, key=lambda one: (one != persons[asked], one)))
+            for asked, ids in found.items()
+        }
+
     def all_ids(self, app_id: str, user_ids: Collection[str]) -> set[str]:
         """These ids and every other id of their people, without reading everyone's."""
         found = set(user_ids)
         for some in _parts(sorted(user_ids)):
             found.update(row.id for row in self.read(_ALL_IDS, {"app_id": app_id, "ids": some}))
         return found
-
-
-def with_all_ids(user_ids: Iterable[str], people: Mapping[str, str]) -> set[str]:
-    """These ids and every other id of their people; `people`: see `People.people`."""
-    persons = {people.get(user_id, user_id) for user_id in user_ids}
-    return persons | {known for known, person in people.items() if person in persons}
 
 
 class Graph:

@@ -33,6 +33,7 @@ def test_values_come_from_text_with_their_type() -> None:
         ("quarantine_limit", "many"),
         ("tuning_trials", "-1"),
         ("tuning_trials", "1001"),
+        ("attribution_hours", "0"),
         ("tuning_minutes", "nan"),
         ("tuning_minutes", "721"),
     ],

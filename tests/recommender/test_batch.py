@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted_shelf import NOW, Candidate, Night, item
+from planted_shelf import NOW, Candidate, Night, Row, item
 
 from recommender.batch import TableShelves
 from recommender.catalogue import Catalogue
@@ -55,17 +55,47 @@ def test_it_is_what_recommend_says(night: Night, n: int, allow_seen: bool | None
     shelves = TableShelves(bundle, catalogue, query)
     rows = np.arange(len(bundle.users), dtype=np.int32)[::-1]
     whole, found = shelves.of(rows)
+    night_gone = gone | {row["item_id"] for row in night.items if _is_gone(row)}
     at_once = iter(range(int(whole.sum())))
     for row, is_whole in zip(rows.tolist(), whole.tolist(), strict=True):
-        answer = recommend(bundle, catalogue, replace(query, user_id=bundle.users.id(row))).items
-        from_table = [one for one in answer if one.source in bundle.sources and one.reason.code not in ("new", "available")]
+        user = bundle.users.id(row)
+        had = set() if _keeps(night, allow_seen) else set(night.bought.get(user, ()))
+        left = [line for line in night.table.get(user, ()) if line.item_id not in had | night_gone]
+        assert is_whole == (len(left) >= n)
         if not is_whole:
-            # Only a table that is too short is left to `recommend`.
-            assert len([one for one in from_table if one.score > 0]) < n or not len(night.table) or _filled(night, bundle.users.id(row), answer)
             continue
+        answer = recommend(bundle, catalogue, replace(query, user_id=user)).items
         at = next(at_once)
         assert [catalogue.item_id(one) for one in found.items[at].tolist()] == [one.item_id for one in answer]
         assert found.scores[at].tolist() == [one.score for one in answer]
         assert [bundle.sources[one] for one in found.sources[at]] == [one.source for one in answer]
         assert [shelves.texts[one] for one in found.reasons[at]] == [one.reason.text for one in answer]
-    assert len(set(shelves.texts)) <= len(shelves.texts)
+
+
+def test_a_night_without_tables_leaves_everybody_to_recommend() -> None:
+    bundle = Night(items=[item("tea")], bought={"ann": ["tea"]}, popular=[("tea", 1.0)]).bundle()
+    whole, found = TableShelves(bundle, Catalogue.from_bundle(bundle), Query("", 1, NOW)).of(np.array([0], np.int32))
+    assert whole.tolist() == [False]
+    assert found.items.shape == (0, 1)
+
+
+def test_a_reason_is_put_into_words_once() -> None:
+    table = [Candidate("pot", 0.9, evidence="tea"), Candidate("cup", 0.8, evidence="tea"), Candidate("tea", 0.7)]
+    rows = [item("tea", title="Tea"), item("pot"), item("cup")]
+    bundle = Night(items=rows, table={"ann": table, "bob": table}, bought={"ann": ["tea"]}, repeat=True).bundle()
+    shelves = TableShelves(bundle, Catalogue.from_bundle(bundle), Query("", 3, NOW))
+    for _ in range(2):
+        _, found = shelves.of(np.array([0, 1], np.int32))
+        assert [[shelves.texts[one] for one in row] for row in found.reasons.tolist()] == [
+            ["Because you bought Tea", "Because you bought Tea", "You have bought this before"],
+            ["Because you looked at Tea", "Because you looked at Tea", "Picked from what you liked before"],
+        ]
+    assert len(shelves.texts) == 4
+
+
+def _keeps(night: Night, allow_seen: bool | None) -> bool:
+    return night.repeat if allow_seen is None else allow_seen
+
+
+def _is_gone(row: Row) -> bool:
+    return bool(row["hidden"]) or row["stock"] == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import typer
+from planted_answers import answer, event, lake_of
 from planted_app import night, open_shop, publish_night
 
 from portraits.history import TABLES
@@ -24,7 +25,7 @@ from serving.summary import NightSummary
 
 DESIGNED = {
     "demo", "app", "key", "import", "doctor", "nightly", "portraits", "segments", "recommend", "evaluate", "models",
-    "forget", "rules", "serve",
+    "forget", "rules", "serve", "earned",
 }  # fmt: skip
 
 
@@ -139,6 +140,9 @@ def test_a_key_is_printed_once_listed_without_itself_and_revoked(shell: Shell) -
         (("portraits", "export", "--app", "shop", "--out", "no/such/folder.parquet"), 2, "--out"),
         (("portraits", "show", "ann", "--app", "shop"), 1, "no portraits 'shop'"),
         (("models", "rollback", "--app", "shop"), 1, "no version"),
+        (("earned", "--app", "shop", "--from", "March"), 2, "--from"),
+        (("earned", "--app", "shop", "--from", "2026-03-02", "--to", "2026-03-01"), 2, "--to"),
+        (("earned", "--app", "shop"), 1, "no answers 'shop'"),
         (("evaluate",), 2, "--train"),
         (("evaluate", "--app", "shop", "--train", "x.csv"), 2, "--train"),
         (("serve", "--port", "99999"), 2, "--port"),
@@ -210,6 +214,26 @@ def test_users_without_the_column_are_refused(shell: Shell, tmp_path: Path) -> N
     code, _, err = shell("recommend", "--app", "shop", "--users", users, "--n", "3", "--out", out)
     assert (code, out.exists()) == (1, False)
     assert "no readable column user_id" in err
+
+
+def test_what_the_recommender_earns_is_told_beside_its_control_group(shell: Shell) -> None:
+    shell("app", "add", "shop")
+    decisions = [
+        answer(f"d{n}", f"u{n}", n, "tea", "cup", arm="treated" if n % 3 else "control", placement="home")
+        for n in range(90)
+    ]
+    events = [event(f"u{n}", "click", "tea", n + 0.1, decision_id=f"d{n}") for n in range(0, 90, 2)]
+    events += [event(f"u{n}", "purchase", "tea", n + 1, amount=500) for n in range(0, 90, 2)]
+    lake_of(ProcessSettings(home=shell.home).lake, events, decisions)
+    span = ("--from", "2026-03-01", "--to", "2026-03-31")
+    told = shell.json("earned", "--app", "shop", *span)
+    assert (told["from"], told["to"]) == ("2026-02-28T16:00:00Z", "2026-03-31T16:00:00Z")
+    assert told["visitors"] == {"treated": 60, "control": 30}
+    assert told["figures"]["value"]["treated"] == 250
+    assert told["counts"]["by a click"] == 45
+    words = shell("earned", "--app", "shop", *span)[1]
+    for said in ("60 visitors with the recommender, 30 in the control group", "too few to tell", "home", "als"):
+        assert said in words
 
 
 def test_versions_are_listed_and_the_one_before_comes_back(shell: Shell) -> None:
