@@ -79,8 +79,10 @@ def last_of_each(dataset: Dataset, held: npt.NDArray[np.integer[Any]], seed: int
 
     Nothing beside the interactions is known at the many moments at which such a past ends.
     """
-    draw = np.random.default_rng(seed).random(dataset.shape[1])
-    rows = np.lexsort((dataset.kind, draw[dataset.item], dataset.ts_us, dataset.user))
+    key = dataset.user.astype(np.int64) * dataset.shape[1] + dataset.item
+    pairs, pair = np.unique(key, return_inverse=True)
+    draw = np.random.default_rng(seed).random(len(pairs))
+    rows = np.lexsort((dataset.kind, draw[pair], dataset.ts_us, dataset.user))
     user = dataset.user[rows]
     until_here = np.cumsum(dataset.is_target[rows])
     total = np.zeros(dataset.shape[0], np.int64)

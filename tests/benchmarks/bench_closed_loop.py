@@ -31,6 +31,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,8 @@ class Listed(Policy):
         recent = {pair for when, pairs in self._bought.items() if when >= since for pair in pairs}
         buyers = Counter(item for _, item in recent)
         self._today = world.now
-        self._items = [item for item, _ in buyers.most_common() if available.get(item)][:K]
+        ranked = (item for item in sorted(buyers, key=lambda one: (-buyers[one], one)) if available.get(item))
+        self._items = list(islice(ranked, K))
 
     def answer(self, visit: Visit, recent: Sequence[Recent], draw: int) -> tuple[Ranked, ...]:  # noqa: ARG002
         return listed(self._items)

@@ -14,8 +14,8 @@ from recommender.bundle import Bundle
 from recommender.candidates import SOURCES
 from recommender.catalogue import Catalogue
 from recommender.layout import ARRAYS
-from recommender.pipeline import recommend
 from recommender.learn import ALWAYS
+from recommender.pipeline import recommend
 from recommender.plan import Plan
 from recommender.train import STEPS, Trained, train_dataset
 from recommender.types import Query
