@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from recommender.candidates.popular import tie_break
 from recommender.candidates.similar import Similar
+from recommender.candidates.text import Text
 from recommender.dataset import Dataset, Float32, Int32
 from recommender.evidence import Evidence
 from recommender.facts import Facts
@@ -28,6 +29,8 @@ TABLE_ENTRIES = 100_000_000
 MOST_CANDIDATES = 200
 FEWEST_CANDIDATES = 50
 NEIGHBOURS = 50
+WELL_KNOWN = 20
+"""Events of an item at which what visitors did with it says as much as its words."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,31 @@ def fact_arrays(facts: Facts) -> Arrays:
 
 
 def _similarity(fitted: Fitted) -> sp.csr_matrix:
-    for source in fitted.pooler.sources:
-        if type(source) is Similar:
-            return source.similarity_
-    return Similar().fit(fitted.pooler.dataset, 0).similarity_
+    """[I, I] in [0, 1]: what is near each item: by what visitors did where both items are well known, by their words
+    where one is not. Else an item that few have met would be nobody's neighbour, and never be met."""
+    dataset = fitted.pooler.dataset
+    met: sp.csr_matrix = _source(fitted, Similar).similarity_
+    if not Text.suits(dataset):
+        return met
+    told: sp.csr_matrix = _source(fitted, Text).similarity_
+    events = np.bincount(dataset.item, minlength=dataset.shape[1])
+    both = (_weighed(met, events, known=True) + _weighed(told, events, known=False)).tocsr()
+    return both / max(float(both.data.max(initial=0.0)), 1.0)
+
+
+def _source(fitted: Fitted, kind: type[Any]) -> Any:
+    """The source of a kind, from the pooler where it is one of it."""
+    found = next((source for source in fitted.pooler.sources if type(source) is kind), None)
+    return kind().fit(fitted.pooler.dataset, 0) if found is None else found
+
+
+def _weighed(similarity: sp.csr_matrix, events: npt.NDArray[np.intp], known: bool) -> sp.csr_matrix:
+    """The similarities in units of the mean best one, each times how well its less known item is `known` (or not): n
+    events count as n / (n + WELL_KNOWN)."""
+    best = similarity.max(axis=1).toarray().ravel()
+    entries = similarity.tocoo()
+    fewer = np.minimum(events[entries.row], events[entries.col])
+    share = (fewer if known else WELL_KNOWN) / (fewer + WELL_KNOWN)
+    unit = best[best > 0].mean() if (best > 0).any() else 1.0
+    data = (entries.data * share / unit).astype(np.float32)
+    return sp.csr_matrix((data, (entries.row, entries.col)), shape=similarity.shape)

@@ -26,8 +26,8 @@ from recommender.recipe import ALL, BLENDED, FUSED, NEW, REPEAT, REPEATS, Likeli
 from recommender.split import Split, without
 
 METRIC = "ndcg"
-WORTHS = (0.25, 0.5, 1.0)
-"""Exponents that are tried."""
+WORTHS = (0.0, 0.25, 0.5)
+"""Exponents that are tried instead of 1."""
 Scored = tuple[Pool, Likelihood | None]
 Alone = Mapping[str, Mapping[str, Values]]
 """By part and source: each user's NDCG with the source's own order."""
@@ -91,14 +91,15 @@ def _keeps(split: Split, judged: Sequence[Scored], recipe: Recipe, seed: int) ->
 
 
 def _weighed(split: Split, judged: Sequence[Scored], recipe: Recipe, seed: int) -> Recipe:
-    """The recipe with the exponent of worth that earns most, if that is more than without, beyond noise."""
-    worth = split.train.worth
-    if worth is None or not judged:
+    """The recipe with the exponent of worth. What an item is expected to earn is its probability times its worth, so 1
+    is left only for an exponent that earned more on the split, beyond noise: sums of money tell little apart."""
+    if split.train.worth is None or not judged:
         return recipe
-    plain = _earned(split, judged, recipe)
-    tried = [replace(recipe, worth=exponent) for exponent in WORTHS]
-    best = max(tried, key=lambda one: _mean(_earned(split, judged, one)))
-    return best if paired_bootstrap(_earned(split, judged, best), plain, seed).low > 0 else recipe
+    expected = replace(recipe, worth=1.0)
+    earned = {one: _earned(split, judged, replace(recipe, worth=one)) for one in WORTHS}
+    best = max(earned, key=lambda one: _mean(earned[one]))
+    gain = paired_bootstrap(earned[best], _earned(split, judged, expected), seed)
+    return replace(recipe, worth=best) if gain.low > 0 else expected
 
 
 def _earned(split: Split, judged: Sequence[Scored], recipe: Recipe) -> Values:

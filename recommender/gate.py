@@ -2,9 +2,9 @@
 
 Paired by user: the difference of NDCG between the new pipeline and its rival on the same users and the same future,
 with a bootstrap interval. Worse beyond noise (the whole interval below 0) on any part is a loss. Where the app's
-objective says what a success is worth, value is compared as well: a loss of value is a loss, and a gain of value beyond
-noise is worth a loss of NDCG. What a backtest cannot
-see, a broken import say, `recommender.sanity` looks for; some of it holds the model back, too.
+objective says what a success is worth, value is compared as well: a loss of value is a loss, and where value is gained
+a loss of NDCG is none, for that is what the objective asks for. What a backtest cannot see, a broken import say,
+`recommender.sanity` looks for; some of it holds the model back, too.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _compared(ours: Judged, popular: Judged, active: Judged | None, *, first_nig
         for one in (METRIC, VALUE)
         if one in ours.values[part]
     ]
-    earned = {(one.rival, one.part) for one in comparisons if one.metric == VALUE and one.difference.low > 0}
+    earned = {(one.rival, one.part) for one in comparisons if one.metric == VALUE and one.difference.mean > 0}
     lost = [one for one in comparisons if one.lost and (one.metric == VALUE or (one.rival, one.part) not in earned)]
     if not lost:
         return Decision("publish", comparisons, "the new model is not worse than its rivals beyond noise")

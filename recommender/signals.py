@@ -27,6 +27,7 @@ PAIR_SIGNALS = (
     "brand_share",
     "looked_at",
     "passed_over",
+    "price_distance",
 )
 ITEM_SIGNALS = ("log_buyers", "log_recent_buyers", "trend", "first_seen", "taken_again", "appeal")
 USER_SIGNALS = ("orders", "items", "last_order", "first_order", "repeat_share", "items_an_order")
@@ -106,6 +107,7 @@ class Signals:
             self._affinity(users, items, self._leaf, len(self.dataset.facts.categories)),
             self._affinity(users, items, self.dataset.facts.brand, len(self.dataset.facts.brands)),
             *self._shown(users, items),
+            self._price_distance(users, items),
         ]
 
     def _shown(self, users: Int32, items: Int32) -> list[Floats]:
@@ -127,6 +129,26 @@ class Signals:
         of_items = code[items]
         found: Floats = np.take_along_axis(share, np.maximum(of_items, 0), axis=1)
         return np.where(of_items >= 0, found, np.nan)
+
+    def _price_distance(self, users: Int32, items: Int32) -> Floats:
+        """How far the item's price level lies from that of what the user took; NaN where either is not known."""
+        known = np.isfinite(self._price_level)
+        bought = self.dataset.bought[users]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            usual = (bought @ np.where(known, self._price_level, 0.0)) / (bought @ known.astype(np.float64))
+        distance: Floats = np.abs(self._price_level[items] - usual[:, None])
+        return distance
+
+    @cached_property
+    def _price_level(self) -> Floats:
+        """float64[I]: log of the price over the mean log of its leaf category (of all, without one); NaN = no price."""
+        price = self.dataset.facts.price
+        priced = np.flatnonzero(price > 0)
+        group = self._leaf[priced] + 1
+        level, of_priced = np.full(len(price), np.nan), np.log(price[priced])
+        each = np.maximum(np.bincount(group), 1)
+        level[priced] = of_priced - (np.bincount(group, of_priced) / each)[group]
+        return level
 
     @cached_property
     def _leaf(self) -> Int32:

@@ -112,12 +112,13 @@ def test_a_repeat_now_and_then_is_chance() -> None:
     assert chosen(split, TWO_AND_TWO).keep_repeats is False
 
 
-def test_worth_is_heeded_only_where_it_earns() -> None:
-    """Eleven candidates for ten places. The dear one is the least likely; everybody took it, or nobody."""
+def test_worth_is_heeded_unless_it_costs() -> None:
+    """Eleven candidates for ten places. The dear one is the least likely; everybody took it, or what it pushes out."""
     order = [float(place) for place in range(11, 0, -1)]
     wide = pool(list(range(11)), [False] * 11, order, order)
     likely = (np.array(order) / 20).tolist()
     dear = [1.0] * 10 + [5.0, 1.0]
     assert chosen(future([0, 10], [11]), wide, likely).worth == 0
     assert chosen(future([0, 10], [11], dear), wide, likely).worth > 0
-    assert chosen(future([0, 1], [11], dear), wide, likely).worth == 0
+    assert chosen(future([0, 1], [11], dear), wide, likely).worth == 1
+    assert chosen(future([0, 9], [11], dear), wide, likely).worth < 1

@@ -75,6 +75,18 @@ def test_what_was_shown_and_not_opened() -> None:
     np.testing.assert_allclose(told["appeal"], [[0.3, 0.1], [0.1, np.nan]], rtol=1e-6)
 
 
+def test_how_far_the_price_lies_from_what_the_user_pays() -> None:
+    """Ann takes things at the mean of the known prices, 200; the dearest costs twice as much, the cheapest half."""
+    dataset = Dataset.from_arrays(["ann", "bob", "bob", "bob"], list("bacd"), np.arange(4) * DAY_US)
+    prices = np.array([100, 200, 400, -1])
+    facts = replace(Facts.none(4), price=prices)
+    known = replace(dataset, facts=facts)
+    found = Signals(known).of(np.array([0], np.int32), np.array([[0, 1, 2, 3]], np.int32))[0]
+    distance = found[:, Signals(known).names.index("price_distance")]
+    np.testing.assert_allclose(distance[:3], [np.log(2), 0, np.log(2)], rtol=1e-6)
+    assert np.isnan(distance[3])
+
+
 def test_popularity_of_the_item(signals: dict[str, dict[str, float]]) -> None:
     assert signals["tea"]["log_buyers"] == pytest.approx(np.log(1 + 2))
     assert signals["tea"]["taken_again"] == pytest.approx((1 + 1) / (2 + 10))
