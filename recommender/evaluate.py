@@ -115,10 +115,10 @@ def _lines(rows: Sequence[Row], shown: Sequence[str], k: int, *, coverage: bool 
     """Rows as text under a line of headers."""
     covered = f"{f'coverage@{k}':>14}" if coverage else ""
     second = "among" if any(row.among for row in rows) else "part"
-    lines = [f"{'':24}{second:8}{'users':>7}{covered}" + "".join(f"{f'{name}@{k}':>24}" for name in shown)]
+    lines = [f"{'':24}{second:8}{'users':>7}{covered}" + "".join(f"{f'{name}@{k}':>27}" for name in shown)]
     for row in rows:
         covered = f"{row.coverage:14.4f}" if coverage else ""
-        text = "".join(f"{_interval(row.estimates.get(name, metrics.UNKNOWN)):>24}" for name in shown)
+        text = "".join(f"{_interval(row.estimates.get(name, metrics.UNKNOWN)):>27}" for name in shown)
         lines.append(f"{row.name:24}{row.among or row.part:8}{row.users:7d}{covered}{text}")
     return lines
 
