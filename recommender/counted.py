@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from portraits.build import past_of
 from portraits.past import Past
 from recommender import together
 from recommender.crowds import crowds
@@ -19,7 +18,7 @@ from recommender.trending import trends
 
 def counted(history: History, dataset: Dataset) -> dict[str, npt.NDArray[Any]]:
     """The arrays, in the row numbers of `dataset`, which is the history's own."""
-    past = past_of(history.snapshot, history.settings, history.until, history.con)
+    past = history.past
     found = together.arrays(together.pairs(together.lines_of(past)), dataset.items)
     return found | pack([*crowds(past, dataset), *articles(past, dataset), trends(dataset)])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -51,13 +52,18 @@ class History:
         self.until = until
         self.con = con
 
+    @cached_property
+    def past(self) -> Past:
+        """What may be learnt from: everything before `until`."""
+        return past_of(self.snapshot, self.settings, self.until, self.con)
+
     def dataset(self, portraits: Path | None = None) -> Dataset:
         """The dataset of everything before `until`; user features from the portraits folder, where given.
 
         Its `until_us` is the moment after the last event when that is earlier: a shop whose history ended long ago is
         judged, and its "recently" measured, by its own last days. For a history without real time it always is.
         """
-        past = past_of(self.snapshot, self.settings, self.until, self.con)
+        past = self.past
         events = past.events
         users = _numbered(events.select(id=events.user_id).distinct()).cache()
         chosen = events.filter(events.type.isin(KINDS) & events.item_id.notnull())
