@@ -92,7 +92,7 @@ class UnreadableFile(HuaxiangError):
     exit_code = 1
 
     def __init__(self, path: str, problem: str) -> None:
-        super().__init__(f"{path}: {problem}; nothing was imported", "file")
+        super().__init__(f"{path}: {problem}; nothing of it was taken", "file")
 
 
 class QuarantineFull(HuaxiangError):

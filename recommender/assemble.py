@@ -78,6 +78,8 @@ def common_arrays(dataset: Dataset, users: Int32) -> Arrays:
         "new_items": newcomers(dataset),
         "item_gap_us": item_gap_us(dataset),
         **fact_arrays(dataset.facts),
+        # An id that nobody has met and no catalogue row describes may come from the future that is judged by.
+        "item_hidden": ~dataset.rankable,
     }
 
 
@@ -103,14 +105,15 @@ def candidate_table(fitted: Fitted, users: Int32) -> Arrays:
     row = 0
     for pool in fitted.pooler.pools(users):
         final = fitted.scores(pool)
+        credited = fitted.recipe.credited(pool)
         order = _best(pool, final, width)
         block = slice(row, row + len(pool.users))
         here = np.s_[block, : order.shape[1]]
         items = np.take_along_axis(np.where(np.isfinite(final), pool.items, -1), order, axis=1)
         table["candidate_items"][here] = items
         table["candidate_scores"][here] = np.where(items >= 0, np.take_along_axis(final, order, axis=1), 0.0)
-        table["candidate_sources"][here] = np.where(items >= 0, np.take_along_axis(pool.source, order, axis=1), 0)
-        causes = np.take_along_axis(evidence.of(pool), order, axis=1)
+        table["candidate_sources"][here] = np.where(items >= 0, np.take_along_axis(credited, order, axis=1), 0)
+        causes = np.take_along_axis(evidence.of(pool, credited), order, axis=1)
         table["candidate_evidence"][here] = np.where(items >= 0, causes, -1)
         row += len(pool.users)
     return table
@@ -146,8 +149,12 @@ def session_weight(arrays: Mapping[str, npt.NDArray[Any]]) -> float:
 
     The best neighbour of an item weighs as much as the best candidate of a user, on average.
     """
-    near = arrays.get("session_scores", arrays["neighbour_scores"])
-    best, nearest = arrays["candidate_scores"][:, :1], near[:, :1]
+    return exchange(arrays["candidate_scores"], arrays.get("session_scores", arrays["neighbour_scores"]))
+
+
+def exchange(candidates: Float32, near: Float32) -> float:
+    """The mean best score of a table of candidates beside that of a table of neighbours ([.., ..], best first)."""
+    best, nearest = candidates[:, :1], near[:, :1]
     best, nearest = best[best > 0], nearest[nearest > 0]
     return float(best.mean() / nearest.mean()) if len(best) and len(nearest) else 0.5
 
@@ -161,6 +168,7 @@ def manifest_of(arrays: Arrays, dataset: Dataset, recipe: Recipe, plan: Plan) ->
         "target": list(dataset.target),
         "repeat": recipe.keep_repeats,
         "session_weight": session_weight(arrays) if model else 0.5,
+        "page_weight": exchange(arrays["candidate_scores"], arrays["neighbour_scores"]) if model else 0.5,
         "recipe": recipe.as_json() if model else None,
         "seed": plan.seed,
     }

@@ -1,8 +1,8 @@
 """The replay of two past moments: what would have been learnt, chosen and shown, and how good it was.
 
-At the inner split weights and ranker are learnt (`recommender.learn`): sources are fitted on what came before it, and
-what people took afterwards are the labels. At the outer split everything is judged: every source alone, the fusion,
-and the shelf as it would have been served. What wins there becomes the recipe.
+At the inner split weights and ranker are learnt and the recipe is chosen (`recommender.learn`): sources are fitted on
+what came before it, and what people took afterwards are the labels. At the outer split everything is judged: every
+source alone and the shelf as it would have been served. Nothing is chosen there, so its figures are honest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from recommender import evaluate, session
 from recommender.assemble import Fitted, bundle_arrays, manifest_of
 from recommender.bundle import Bundle, write_bundle
 from recommender.candidates import SOURCES
-from recommender.choose import choose
 from recommender.dataset import Dataset
 from recommender.evaluate import Judged, K, Table
 from recommender.learn import (
@@ -30,7 +29,6 @@ from recommender.learn import (
     Learnt,
     examples_from,
     fit_sources,
-    judged_by,
     learn,
     learn_again,
     only,
@@ -124,14 +122,13 @@ def _ways(dataset: Dataset, plan: Plan) -> list[Way]:
 
 
 def replay(inner: Split, outer: Split, plan: Plan) -> Backtest:
-    """Learn at `inner`, choose and judge at `outer`."""
+    """Learn and choose at `inner`, judge at `outer`."""
     plan.on_step("learn", 0.1)
     learnt = learn(inner, plan)
     plan.on_step("judge", 0.3)
     pooler = fit_sources(outer.train, plan.seed, learnt.recipe.sources, learnt.recipe.params, fit=plan.fit)
     pools = list(pooler.pools(outer.users))
-    judged = judged_by(pooler, pools, learnt.ranker, learnt.recipe.blends)
-    recipe = choose(outer, judged, learnt.recipe, learnt.alone, plan)
+    recipe = learnt.recipe
     final = replace(recipe, blends=learn_again(learnt, pools, outer, plan.seed))
     examples = _examples(learnt, pooler, pools, outer, final)
     if not recipe.needs_ranker:

@@ -55,6 +55,12 @@ class Blend:
                 total += np.float32(pressed) * np.arcsinh(pool.z[:, :, place])
         return total
 
+    def part(self, name: str, z: Float32) -> Float32:
+        """What one source adds to the sum, of its z."""
+        plain, pressed = self.weights.get(name, (0.0, 0.0))
+        said = np.float32(plain) * z + np.float32(pressed) * np.arcsinh(z)
+        return said.astype(np.float32, copy=False)
+
     def as_json(self) -> dict[str, list[float]]:
         return {name: list(pair) for name, pair in self.weights.items()}
 

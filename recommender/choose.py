@@ -1,11 +1,11 @@
 """Which recipe the night serves: the blend or the ranker where it beats every single source, else the best of those.
 
-Chosen on the validation split, for repeats and for new items apart; then how the two are mixed, whether repeats belong
-into the list at all (learned repeat policy), and how much an item's worth shall weigh.
+Chosen on visitors that nothing was learnt from, for repeats and for new items apart; then how the two are mixed,
+whether repeats belong into the list at all (learned repeat policy), and how much an item's worth shall weigh.
 
 The simplest comes first and the next must be better to replace it: a single source, the blend, the ranker. Blend and
-ranker were learnt on the split before, so their means are honest; the best of many single sources is partly luck, so
-it is picked by both splits.
+ranker were learnt from other visitors, so their means are honest; the best of many single sources is partly luck, so it
+is picked by both halves.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def alone(pools: Sequence[Pool], sources: Sequence[str], split: Split) -> dict[s
 def choose(split: Split, judged: Sequence[Scored], learnt: Recipe, earlier: Alone, plan: Plan) -> Recipe:
     """The best recipe over the pools of `split.users`.
 
-    learnt: sources, their parameters and blends. earlier: what the sources were worth alone on the split before.
+    learnt: sources, their parameters and blends. earlier: what the sources were worth alone to the other visitors.
     """
     fused = judged[0][1] is not None if judged else False
     here = alone([pool for pool, _ in judged], learnt.sources, split)

@@ -1,8 +1,8 @@
 """Which of a visitor's own items may be named as the cause of a candidate: only one that raised its score.
 
-Item-item sources add up what each of the visitor's own items says about a candidate. So where such a source proposed
-the candidate, the own item that says most there is a true cause; where only others did (factors, popularity, what
-neighbours took), no single item is, and none is named.
+Item-item sources add up what each of the visitor's own items says about a candidate. So where such a source is credited
+with the candidate (`Recipe.credited`), the own item that says most there is a true cause; where another one is
+(factors, popularity, what neighbours took), no single item is, and none is named.
 """
 
 from __future__ import annotations
@@ -32,16 +32,14 @@ class Evidence:
             if similarity is not None and ties is not None:
                 self._known.append((at, ties, _speakers(similarity)))
 
-    def of(self, pool: Pool) -> Int32:
-        """int32[B, C]: the user's own item that says most about each candidate in the source that ranks it highest
-        among those that proposed it and know; -1 for none."""
+    def of(self, pool: Pool, credited: npt.NDArray[np.uint8]) -> Int32:
+        """int32[B, C]: the user's own item that says most about each candidate in the source `credited` with it
+        (uint8[B, C]); -1 where that one knows none, or has no opinion."""
         cause = np.full(pool.items.shape, -1, np.int32)
-        best = np.full(pool.items.shape, np.inf, np.float32)
         for at, ties, speakers in self._known:
-            found = _loudest(ties[pool.users], pool.items, speakers)
-            rank = np.where(found >= 0, pool.ranks[:, :, at], np.nan)
-            better = rank < best
-            cause[better], best[better] = found[better], rank[better]
+            asked = (credited == at) & np.isfinite(pool.scores[:, :, at])
+            if asked.any():
+                cause[asked] = _loudest(ties[pool.users], pool.items, speakers)[asked]
         return cause
 
 

@@ -201,9 +201,10 @@ def _kind_by_time(train: Dataset, test: Dataset) -> str:
 def _ways(kind: str, train: Dataset, test: Dataset) -> list[Way]:
     known = np.isin(test.user, train.user)
     share = float(known.sum()) / max(len(train.user) + int(known.sum()), 1)
+    repeats = train.bought[test.user[known], test.item[known]].mean() if known.any() else 0.0
 
     def draw(past: Dataset, seed: int) -> Split:
-        return leave_out(past, seed, share)
+        return leave_out(past, seed, share, whole=repeats < 1 - MOSTLY)
 
     def last(past: Dataset, seed: int) -> Split:
         return last_of_each(past, _as_many(past, train, test), seed)

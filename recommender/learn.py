@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from recommender.blend import Blend, learn_blend
 from recommender.candidates import SOURCES, Params, Source, make
 from recommender.candidates.protocol import Fit, fit_here
-from recommender.choose import Alone, Scored, alone, truth_of
+from recommender.choose import Scored, alone, choose, truth_of
 from recommender.dataset import Dataset
 from recommender.evaluate import K, joined
 from recommender.metrics import Values, paired_bootstrap, per_user
@@ -39,10 +39,9 @@ METRIC = "ndcg"
 
 @dataclass(frozen=True)
 class Learnt:
-    """recipe: sources, their parameters and blends; its orders are not chosen yet. ranker: None where there was too
-    little to learn from. pools, split: what was learnt from; examples: the same for the ranker. alone: what every kept
-    source is worth by itself. tuning: for the report. active: the active recipe and its ranker, learnt at the same
-    moment; None where there is none.
+    """recipe: what is to be served. ranker: None where there was too little to learn from. pools, split: what was
+    learnt from; examples: the same for the ranker. tuning: for the report. active: the active recipe and its ranker,
+    learnt at the same moment; None where there is none.
     """
 
     recipe: Recipe
@@ -50,7 +49,6 @@ class Learnt:
     pools: Sequence[Pool]
     split: Split
     examples: Examples
-    alone: Alone
     tuning: Mapping[str, Any] = field(default_factory=dict)
     active: tuple[Recipe, Ranker | None] | None = None
 
@@ -77,24 +75,35 @@ def fit_sources(
 
 
 def learn(inner: Split, plan: Plan) -> Learnt:
-    """Tune, fit every source, weigh them, drop those that help nobody, and learn the ranker from the rest."""
+    """Tune, fit every source, weigh them, drop those that help nobody, choose the recipe, and learn the ranker."""
     tuned = tune(inner, plan.seed, plan.budget, plan.memory, fit=plan.fit)
     every = fit_sources(inner.train, plan.seed, params=tuned.params, fit=plan.fit)
     lesson = Lesson.of(every, inner, plan.seed)
     blends = blends_of(lesson.pools, lesson.split, every.names, plan.seed)
     pooler, lesson = needed(every, lesson, blends, plan.seed)
     params = {name: dict(tuned.params[name]) for name in pooler.names if name in tuned.params}
-    examples = examples_from(pooler, lesson.pools, lesson.split, blends)
+    recipe = chosen(pooler, lesson, Recipe(pooler.names, params=params), plan)
+    recipe = replace(recipe, blends={**recipe.blends, **blends})
+    examples = examples_from(pooler, lesson.pools, lesson.split, recipe.blends)
     return Learnt(
-        recipe=Recipe(pooler.names, params=params, blends=blends),
+        recipe=recipe,
         ranker=ranked(pooler, examples, plan.seed),
         pools=lesson.pools,
         split=lesson.split,
         examples=examples,
-        alone=alone(lesson.pools, pooler.names, lesson.split),
         tuning=tuned.record,
         active=_active(inner, every, plan),
     )
+
+
+def chosen(pooler: Pooler, lesson: Lesson, recipe: Recipe, plan: Plan) -> Recipe:
+    """The best recipe with these sources: what one half of the visitors teaches is judged on the other half. What came
+    after the inner split has no say in it, so that it can judge the outcome."""
+    (first, second), (learnt, judged) = lesson.halves, lesson.drawn
+    blends = blends_of(learnt, first, pooler.names, plan.seed)
+    ranker = ranked(pooler, examples_from(pooler, learnt, first, blends), plan.seed)
+    scored = judged_by(pooler, judged, ranker, blends)
+    return choose(second, scored, replace(recipe, blends=blends), alone(learnt, pooler.names, first), plan)
 
 
 def blends_of(pools: Sequence[Pool], split: Split, names: Sequence[str], seed: int) -> dict[str, Blend]:

@@ -35,6 +35,8 @@ FIRST_UNIX = 1e8
 """Smaller numbers are an order, not a time: 1973 in seconds."""
 UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (np.inf, 1e-3))
 """Below which number a Unix time is in which unit: microseconds in one (seconds, milli-, micro-, nanoseconds)."""
+NO_TIME = ("", "na", "n/a", "nan", "nat", "null", "none")
+"""How files say that a row has no time, whatever the case."""
 
 
 @dataclass(frozen=True)
@@ -93,22 +95,28 @@ def _columns(path: Path) -> tuple[pa.Table, Mapping[str, int]]:
         whole = _read(path)
     except (OSError, pa.ArrowException) as problem:
         raise UnreadableFile(str(path), _first_line(problem)) from None
-    names = {name.partition(":")[0].strip().lstrip("\ufeff").lower(): name for name in whole.column_names}
-    taken = {role: next((names[known] for known in NAMES[role] if known in names), None) for role in NAMES}
+    names = [name.partition(":")[0].strip().lstrip("\ufeff").lower() for name in whole.column_names]
+    taken = {role: next((known for known in NAMES[role] if known in names), None) for role in NAMES}
+    twice = [name for name in taken.values() if name is not None and names.count(name) > 1]
+    if twice:
+        raise UnreadableFile(str(path), f"more than one column is named {' and '.join(twice)}: leave one of each")
     missing = [role for role in ("user", "item") if taken[role] is None]
     if missing:
         way_out = f"its columns are {', '.join(whole.column_names)}; wanted are user, item and perhaps ts"
         raise UnreadableFile(str(path), f"no column {' and '.join(missing)}: {way_out}")
-    ids = {role: _text(whole[taken[role]]) for role in ("user", "item")}
+    columns = {role: whole.column(names.index(name)) for role, name in taken.items() if name is not None}
+    ids = {role: _ids(path, taken[role], columns[role]) for role in ("user", "item")}
     has_id = pc.and_(*(pc.greater(pc.binary_length(column), 0) for column in ids.values()))
     dropped = {"rows without an id": len(whole) - int(pc.sum(has_id).as_py() or 0)}
-    columns = {role: column.filter(has_id) for role, column in ids.items()}
-    if taken["ts"] is None:
-        return pa.table(columns), dropped
-    times = _times(path, whole[taken["ts"]].filter(has_id))
+    kept = {role: column.filter(has_id) for role, column in ids.items()}
+    if "ts" not in columns:
+        return pa.table(kept), dropped
+    times = _times(path, taken["ts"], columns["ts"].filter(has_id))
+    if len(times) and times.null_count == len(times):
+        raise UnreadableFile(str(path), f"column {taken['ts']} holds no time in any row: mend it or leave it out")
     timed = pc.is_valid(times)
     dropped["rows without a time"] = int(times.null_count)
-    return pa.table({**columns, "ts": times}).filter(timed), dropped
+    return pa.table({**kept, "ts": times}).filter(timed), dropped
 
 
 def _read(path: Path) -> pa.Table:
@@ -123,36 +131,65 @@ def _read(path: Path) -> pa.Table:
     parse = pa.csv.ParseOptions(delimiter=DELIMITERS[kind])
     with pa.csv.open_csv(pa.input_stream(path, "detect"), parse_options=parse) as first:
         names = first.schema.names
-    # As text: an id "007" is not the number 7.
-    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
+    # As text: an id "007" is not the number 7, and "NA" is an id.
+    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
     return pa.csv.read_csv(pa.input_stream(path, "detect"), parse_options=parse, convert_options=convert)
 
 
+def _ids(path: Path, name: str | None, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids as text, "" where there is none."""
+    try:
+        return _text(column)
+    except pa.ArrowException as problem:
+        wanted = f"column {name} holds {column.type}, wanted is one text or number a row ({_first_line(problem)})"
+        raise UnreadableFile(str(path), wanted) from None
+
+
 def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Ids as text, "" where there is none; a number that a gap made a float is written as the integer it was."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_floating(column.type) and pc.all(pc.equal(column, pc.floor(column))).as_py():
-        column = column.cast(pa.int64())
+    """Values as text, "" where there is none; a number that a gap made a float is written as the integer it was."""
+    column = _plain(column)
+    if pa.types.is_floating(column.type):
+        column = _finite(column)
+        if pc.all(pc.equal(column, pc.floor(column))).as_py():
+            column = column.cast(pa.int64())
     return pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))
 
 
-def _times(path: Path, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """float64: numbers as they are, dates as microseconds; null where a row has none."""
+def _times(path: Path, name: str | None, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """float64: numbers as they are, dates as microseconds; null where a row has none, or one that is not finite."""
+    try:
+        return _finite(_numbers(_plain(column)))
+    except pa.ArrowException as problem:
+        wanted = f"column {name} holds {column.type}, neither a number nor a date ({_first_line(problem)})"
+        raise UnreadableFile(str(path), f"{wanted}; write times like 1700000000 or 2023-11-14 22:13:20") from None
+
+
+def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         return column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).cast(pa.float64())
-    if not pa.types.is_string(column.type):
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column.cast(pa.float64())
-    trimmed = pc.utf8_trim_whitespace(column)
-    column = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
-    for kind in (pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC")):
-        try:
-            read = column.cast(kind)
-        except pa.ArrowInvalid as error:
-            problem = error
-            continue
-        return read if pa.types.is_floating(kind) else read.cast(pa.int64()).cast(pa.float64())
-    raise UnreadableFile(str(path), f"ts is neither a number nor a date ({_first_line(problem)})")
+    words = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    words = pc.if_else(pc.is_in(pc.utf8_lower(words), pa.array(NO_TIME)), None, words)
+    try:
+        return words.cast(pa.float64())
+    except pa.ArrowInvalid:
+        dates = pc.replace_substring_regex(words, r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3")
+    try:
+        read = dates.cast(pa.timestamp("us", "UTC"))
+    except pa.ArrowInvalid:
+        read = dates.cast(pa.timestamp("us"))
+    return read.cast(pa.int64()).cast(pa.float64())
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without a dictionary."""
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _finite(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers, null for NaN and the infinities."""
+    return pc.if_else(pc.is_finite(column), column, None)
 
 
 def _coded(columns: Sequence[pa.ChunkedArray]) -> tuple[Ids, list[Int32]]:

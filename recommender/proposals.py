@@ -4,9 +4,11 @@ The night has already ranked a table of candidates for every known visitor; a vi
 popular items. Items that the visitor touched since, that lie in the cart or that are on the page are seeds: their
 neighbours rise. A candidate's score is the sum of what speaks for it, and the part that weighs most is its cause:
 
-    score(i) = table(u, i) + weight * sum_e signal(e) * fade^age(e) * near(item(e), i) + neighbour(page, i) + folded(i)
+    score(i) = table(u, i) + weight * sum_e signal(e) * fade^age(e) * near(item(e), i)
+               + rate * neighbour(page, i) + folded(i)
 
-where e runs over the visitor's latest items, and folded is what the factors say of the same events
+where e runs over the visitor's latest items, rate makes the best neighbours of a page weigh as much, on average, as the
+best candidates of a visitor, and folded is what the factors say of the same events
 (`recommender.fold`). The night learns these weights (`recommender.today`). Only candidates are looked at, never the
 whole catalogue, so the cost does not grow with it.
 """
@@ -148,7 +150,7 @@ def seeds_of(
     """Items whose neighbours rise: the page's, then (only for a person) the cart's and the latest, each item once.
 
     weight: what a similarity of 1 to the newest of them is worth."""
-    seeds = {page: Seed(page, 1.0, "similar_to")}
+    seeds = {page: Seed(page, bundle.today.page, "similar_to")}
     if query.personalized:
         today = bundle.today
         trust = today.signals["cart"]

@@ -1,7 +1,10 @@
-"""Why an item is shown, in words that are true: every reason names what really put the item on the shelf.
+"""Why an item is shown, in words that are true: every reason names something that put the item on the shelf.
 
-A reason is made from the one contribution that weighed most in the item's score, or from the rung of the fallback
-that supplied it; nothing is said that was not used. Titles are cut, so that a reason fits under a picture.
+By day a reason is made from the part that weighed most in the item's score, or from the rung of the fallback that
+supplied it. Where that part is the night's, it names the source credited with the item (`Recipe.credited`): the one
+that ordered it, the largest part of a weighted sum, or, where the ranker ordered it, the source that ranks it highest
+among those that the ranker heard. Nothing is said that was not used. Titles are cut, so that a reason fits under a
+picture.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ BLENDED = "blended"
 ALL, NEW, REPEAT = "all", "new", "repeat"
 REPEATS: Mapping[str, bool | None] = {NEW: False, REPEAT: True, ALL: None}
 """What each part of a pool asks of a candidate, see `Pool.part`."""
+APART = 1e-6
+"""Share by which a value is lowered for each equal one before it, above what float32 can tell apart."""
 LEAST_WORTH = 1e-3
 """Of the largest: what a candidate is worth at least beside it, so that nothing is lost from the list."""
 
@@ -69,6 +71,26 @@ class Recipe:
         sources = tuple(name for name in self.sources if name in names)
         params = {name: params for name, params in self.params.items() if name in sources}
         return replace(self, sources=sources, params=params, blends=used)
+
+    def credited(self, pool: Pool) -> npt.NDArray[np.uint8]:
+        """uint8[B, C]: the source that put each candidate where it is; only what had a say in the order can be it.
+
+        Of a part in the order of one source that one; of a blended part the one that adds most to the sum. On what
+        these have no opinion, and in a fused part, it is the source that ranks the candidate highest.
+        """
+        credited = pool.source.copy()
+        for part, order in ((REPEAT, self.repeat), (NEW, self.new)):
+            if order == FUSED:
+                continue
+            blend = self.blends[part] if order == BLENDED else Blend({order: (1.0, 0.0)})
+            within = pool.part(REPEATS[part])
+            most = np.full(pool.items.shape, -np.inf, np.float32)
+            for place, name in enumerate(self.sources):
+                if name in blend.weights:
+                    says = blend.part(name, pool.z[:, :, place])
+                    more = within & np.isfinite(pool.scores[:, :, place]) & (says > most)
+                    credited[more], most[more] = place, says[more]
+        return credited
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -143,14 +165,24 @@ def _reorder(values: Likelihood, part: Mask, wanted: npt.NDArray[np.floating[Any
     """`values` with those inside `part` handed out in the order of `wanted`, the largest to the first.
 
     Candidates on which the source has no opinion follow, in the order they had. Where nothing is `likely` yet, the
-    k-th of a part gets 1 / (k + 1).
+    k-th of a part gets 1 / (k + 1). Equal values are told apart a little, so that the order is not lost in them.
     """
     # The last key of lexsort counts first.
     order = np.lexsort((-values if likely else np.zeros(values.shape), -wanted, ~part), axis=1)
     place = np.argsort(order, axis=1)
     if likely:
-        ordered = -np.sort(-np.where(part, values, -np.inf), axis=1)
-        handed = np.take_along_axis(ordered, place, axis=1)
+        ordered = _apart(-np.sort(-np.where(part, values, -np.inf), axis=1))
+        handed: npt.NDArray[Any] = np.take_along_axis(ordered, place, axis=1)
     else:
         handed = 1.0 / (place + 2.0)
     return np.where(part, handed, values)
+
+
+def _apart(ordered: Likelihood) -> Likelihood:
+    """Descending rows whose equal values fall a little."""
+    place = np.arange(ordered.shape[1])
+    fresh = np.ones(ordered.shape, bool)
+    fresh[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = np.maximum.accumulate(np.where(fresh, place, 0), axis=1)
+    apart: Likelihood = ordered * (1.0 - APART * (place - first))
+    return apart

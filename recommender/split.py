@@ -112,16 +112,16 @@ def last_moments(dataset: Dataset) -> Int64:
     return np.where(first < last, size, 0)
 
 
-def leave_out(dataset: Dataset, seed: int, share: float = HELD_OUT_SHARE) -> Split:
-    """A share of the user-item pairs (all their events) of users who have two or more, drawn by `seed`."""
+def leave_out(dataset: Dataset, seed: int, share: float = HELD_OUT_SHARE, whole: bool = True) -> Split:
+    """A share of the user-item pairs (all their events), or of the single events where not `whole`, of users who have
+    two or more, drawn by `seed`. What is taken again can stand on both sides only where events are drawn."""
     rng = np.random.default_rng(seed)
-    key = dataset.user.astype(np.int64) * dataset.shape[1] + dataset.item
-    pairs, position = np.unique(key, return_inverse=True)
-    owner = pairs // max(dataset.shape[1], 1)
-    draw = rng.random(len(pairs))
-    aside = (draw < share) & ~_largest_of_each(owner, draw)
-    held = aside[position]
-    return between(dataset, dataset.subset(~held, dataset.until_us), held)
+    pair = dataset.user.astype(np.int64) * dataset.shape[1] + dataset.item
+    key = pair if whole else np.arange(len(pair))
+    units, first, position = np.unique(key, return_index=True, return_inverse=True)
+    draw = rng.random(len(units))
+    aside = ((draw < share) & ~_largest_of_each(dataset.user[first], draw))[position]
+    return between(dataset, dataset.subset(~aside, dataset.until_us), aside)
 
 
 def between(dataset: Dataset, train: Dataset, future: Mask) -> Split:
@@ -166,7 +166,7 @@ def _targets(dataset: Dataset) -> Int64:
     return np.bincount(dataset.user[dataset.is_target], minlength=dataset.shape[0])
 
 
-def _largest_of_each(owner: npt.NDArray[np.int64], draw: npt.NDArray[np.float64]) -> Mask:
+def _largest_of_each(owner: npt.NDArray[np.integer[Any]], draw: npt.NDArray[np.float64]) -> Mask:
     """Which pair of each owner has the largest draw: it stays, so that nobody loses everything."""
     order = np.lexsort((draw, owner))
     last = np.ones(len(owner), bool)

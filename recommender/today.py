@@ -1,8 +1,9 @@
 """What a visitor's events since the night weigh: the night learns it (`recommender.session`), the day reads it.
 
-The manifest keeps two things. `session_weight` is a rate of exchange: what a similarity of 1 is worth beside the scores
-of the candidate table, measured when the bundle is made. `session` holds what was learnt, fields of `Today`; `weight`
-and `popular` are there multiples of that rate. What it does not hold keeps the value below.
+The manifest keeps three things. `session_weight` is a rate of exchange: what a similarity of 1 is worth beside the
+scores of the candidate table, measured when the bundle is made. `page_weight` is the same for the neighbours of the
+item on the page, which may come from another table. `session` holds what was learnt, fields of `Today`; `weight` and
+`popular` are there multiples of the first. What it does not hold keeps the value below.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Today:
     """weight: what a similarity of 1 to the newest event is worth beside the night's table. alone: the same for a
     visitor without a table, beside the popular items, which then weigh `popular`. fade: what is left of an event's
     weight with each newer item. fold: what the factors' score of all events is worth, to a visitor without a table,
-    beside a similarity of 1 to the newest (0 = not used); confidence: how much they trust one event. signals: weight
-    by event type.
+    beside a similarity of 1 to the newest (0 = not used); confidence: how much they trust one event. page: what a
+    similarity of 1 to the item on the page is worth, to everybody. signals: weight by event type.
     """
 
     weight: float = EXCHANGE
@@ -53,6 +54,7 @@ class Today:
     fade: float = 0.85
     fold: float = 0.0
     confidence: float = 1.0
+    page: float = EXCHANGE
     signals: Mapping[str, float] = field(default_factory=_as_given)
 
     @classmethod
@@ -65,5 +67,6 @@ class Today:
         return cls(
             signals={**_as_given(), **learnt.get("signals", {})},
             alone=exchange,
+            page=float(manifest.get("page_weight", exchange)),
             **{"weight": exchange, **given},
         )

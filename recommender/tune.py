@@ -101,7 +101,8 @@ def tune(
     try:
         search.run(budget.trials, {name: _queue(source, memory, seed) for name, source in open_to.items()}, winners)
     except _TimeIsOver:
-        stopped = f"the {budget.minutes:g} minutes were over after {len(search.trials)} trials"
+        tried = sum(1 for one in search.trials if one.params)
+        stopped = f"the {budget.minutes:g} minutes were over after {tried} trials"
     taken = winners | {one.source: one.params for one in search.trials if one.chosen}
     params = {name: dict(point) for name, point in taken.items() if point}
     return Tuned(params, tuple(search.trials), stopped, tuple(rung.share for rung in search.rungs))

@@ -105,12 +105,19 @@ def rollback(settings: ProcessSettings, store: Store, app_id: str, version: str 
     version.
 
     Raises:
-        NothingThere: there is no such version. BrokenBundle: its files are not whole any more.
+        NothingThere: there is no such version, or none before the active one. BrokenBundle: its files are not whole any
+            more.
     """
     known = versions(settings, store, app_id)
     wanted = version or next((one.version for one in _after_active(known)), None)
-    if wanted is None or wanted not in {one.version for one in known}:
-        raise NothingThere("version", wanted or "before", f"list them with: huaxiang models list --app {app_id}")
+    if wanted is None:
+        active = next((one.version for one in known if one.active), None)
+        if active is None:
+            raise NothingThere("version of", app_id, f"nothing was published yet: huaxiang nightly --app {app_id}")
+        way_out = f"it stays; others, if any, are listed by: huaxiang models list --app {app_id}"
+        raise NothingThere("version before the active", active, way_out)
+    if wanted not in {one.version for one in known}:
+        raise NothingThere("version", wanted, f"list them with: huaxiang models list --app {app_id}")
     Bundle.open(bundle_folder(settings, app_id, wanted))
     store.reactivate(app_id, "bundle", wanted)
     return wanted

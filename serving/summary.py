@@ -107,10 +107,17 @@ def comparisons(compared: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"NDCG against {rival}, {PARTS[one['part']]}: {mean:+.3f} (95% {low:+.3f} to {high:+.3f})"
 
 
+def trials(tuning: Mapping[str, Any]) -> int:
+    """How many points were tried beside the sources' defaults, which are always judged too."""
+    return sum(1 for one in tuning.get("trials", ()) if one["params"])
+
+
 def _tuning(tuning: Mapping[str, Any]) -> str:
     changed = ", ".join(sorted(tuning["params"])) or "none"
     stopped = f"; {tuning['stopped']}" if tuning["stopped"] else ""
-    return f"{len(tuning['trials'])} trials; sources that leave their defaults: {changed}{stopped}"
+    tried = trials(tuning)
+    beside = len(tuning["trials"]) - tried
+    return f"{tried} trials beside {beside} defaults; sources that leave their defaults: {changed}{stopped}"
 
 
 def _largest(segments: Mapping[str, int]) -> str:

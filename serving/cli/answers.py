@@ -56,6 +56,7 @@ Pairs = Annotated[
     typer.Option(metavar="F", help="CSV, TSV, JSONL or Parquet: user, item, perhaps ts.", exists=True, dir_okay=False),
 ]
 MANY_TRIALS = Budget().trials
+LARGEST_SEED = 2**31 - 1
 Trials = Annotated[
     int, typer.Option("--trials", min=0, max=MOST_TRIALS, help="With files: parameters to try; 0 = the defaults.")
 ]
@@ -73,7 +74,7 @@ def evaluate(
     users: Annotated[str, typer.Option("--users", metavar="N|all", help="With files: how many users to judge.")] = str(
         MOST_JUDGED
     ),
-    seed: Annotated[int, typer.Option("--seed", help="With files: of every draw.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="With files: of every draw.")] = 0,
     trials: Trials = MANY_TRIALS,
     out: Annotated[
         Path | None,

@@ -14,6 +14,7 @@ from serving.publish import Published, rollback, versions
 from serving.settings import ProcessSettings
 from serving.stores import Store
 from serving.stores.nights import RunRecord
+from serving.summary import trials
 
 PARTS = ("all", "new")
 SHOWN = ("served", "recent_popular")
@@ -69,7 +70,7 @@ def _night(run: RunRecord) -> dict[str, Any]:
         "visitors": census.get("users"),
         "items": census.get("items"),
         "ndcg": {part: {name: rows.get((part, name)) for name in SHOWN} for part in PARTS},
-        "trials": len((told.get("tuning") or {}).get("trials", ())),
+        "trials": trials(told.get("tuning") or {}),
         "seconds": {step: done.get("seconds") for step, done in run.steps.items()},
         "version": told.get("version"),
         "reason": told.get("reason", ""),

@@ -50,14 +50,21 @@ def list_rules(app: App, as_json: AsJson = False) -> None:
 
 
 @rules.command("delete")
-def delete_rule(
-    rule_id: Annotated[str, typer.Argument(metavar="RULE_ID", show_default=False)], app: App, as_json: AsJson = False
+def delete_rules(
+    rule_ids: Annotated[list[str], typer.Argument(metavar="RULE_ID...", show_default=False)],
+    app: App,
+    as_json: AsJson = False,
 ) -> None:
-    """Delete a rule; the next answer does not know it."""
-    if not _store().delete_rules(app, [rule_id]):
-        raise NothingThere("rule", rule_id, f"list them with: huaxiang rules list --app {app}")
-    told: dict[str, Any] = {"rule_id": rule_id, "deleted": True}
-    show(told, f"{rule_id}: deleted", as_json)
+    """Delete rules, all or none; the next answer does not know them."""
+    store = _store()
+    store.app(app)
+    known = {row["rule_id"] for row in store.rules(app)}
+    for rule_id in rule_ids:
+        if rule_id not in known:
+            way_out = f"nothing was deleted; list them with: huaxiang rules list --app {app}"
+            raise NothingThere("rule", rule_id, way_out)
+    told: dict[str, Any] = {"rule_ids": rule_ids, "deleted": store.delete_rules(app, rule_ids)}
+    show(told, f"{', '.join(rule_ids)}: deleted", as_json)
 
 
 def _store() -> Store:

@@ -24,10 +24,9 @@ from portraits.sample import history
 from recommender import days
 from recommender.assemble import Fitted, bundle_arrays, manifest_of
 from recommender.backtest import first_enough, splits
-from recommender.choose import choose
 from recommender.dataset import Dataset
 from recommender.days import Cases
-from recommender.learn import fit_sources, judged_by, learn, only
+from recommender.learn import fit_sources, learn, only
 from recommender.plan import Plan
 from recommender.session import Replay, search
 from recommender.split import Split, by_time, horizon_us
@@ -49,9 +48,7 @@ def fitted_on(inner: Split, outer: Split, plan: Plan) -> Fitted:
     """The fusion as the night's backtest makes it on the past of `outer`."""
     learnt = learn(inner, plan)
     pooler = fit_sources(outer.train, plan.seed, learnt.recipe.sources, learnt.recipe.params)
-    judged = judged_by(pooler, list(pooler.pools(outer.users)), learnt.ranker, learnt.recipe.blends)
-    recipe = choose(outer, judged, learnt.recipe, learnt.alone, plan)
-    recipe = recipe if recipe.needs_ranker else recipe.lean()
+    recipe = learnt.recipe if learnt.recipe.needs_ranker else learnt.recipe.lean()
     return Fitted(only(pooler, recipe.sources), recipe, learnt.ranker if recipe.needs_ranker else None)
 
 

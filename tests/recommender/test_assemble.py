@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from planted_blocks import shop
 
-from recommender.assemble import NEIGHBOURS, fact_arrays, neighbour_table, popular_shelf, session_weight
+from recommender.assemble import (
+    NEIGHBOURS,
+    Fitted,
+    candidate_table,
+    fact_arrays,
+    manifest_of,
+    neighbour_table,
+    popular_arrays,
+    popular_shelf,
+    session_weight,
+)
+from recommender.bundle import Bundle
+from recommender.candidates import make
+from recommender.catalogue import Catalogue
 from recommender.dataset import DAY_US, Dataset
 from recommender.facts import Facts
+from recommender.pipeline import recommend
+from recommender.plan import Plan
+from recommender.pool import Pooler
+from recommender.recipe import Recipe
+from recommender.types import Query
 
 
 def test_neighbours_are_the_most_similar_first() -> None:
@@ -32,6 +52,58 @@ def test_the_shelf_is_what_was_bought_of_late() -> None:
     assert [dataset.items[item] for item in shelf["popular_items"]] == [b"b", b"a"]
     assert shelf["popular_scores"][0] == 1
     assert 0 < shelf["popular_scores"][1] < 1
+
+
+def test_what_nobody_has_met_is_hidden_until_the_day_tells_of_it() -> None:
+    """c is known by its id alone; d stands in the catalogue, e there as hidden."""
+    dataset = Dataset.from_arrays(["ann", "bob"], ["a", "b"], np.array([1, 2]) * DAY_US, extra_items=["c", "d", "e"])
+    dataset.facts.known[3:] = True
+    dataset.facts.hidden[4] = True
+    arrays = popular_arrays(dataset, np.arange(2, dtype=np.int32))
+    assert arrays["item_hidden"].tolist() == [False, False, True, False, True]
+    bundle = Bundle.of(arrays, {"sources": [], "target": ["purchase"], "repeat": True})
+    catalogue, asked = Catalogue.from_bundle(bundle), Query("ann", 9, datetime(1970, 1, 4, tzinfo=UTC))
+    shown = {ranked.item_id for ranked in recommend(bundle, catalogue, asked).items}
+    assert shown == {"a", "b", "d"}
+    catalogue.apply([{"item_id": "c", "title": "C"}])
+    assert {ranked.item_id for ranked in recommend(bundle, catalogue, asked).items} == {*shown, "c"}
+
+
+def test_the_page_has_a_rate_of_its_own() -> None:
+    """The day's items speak through another table than the page."""
+    candidates = np.array([[0.3, 0.1]], np.float32)
+    arrays = {
+        "candidate_scores": candidates,
+        "neighbour_scores": np.array([[0.02, 0.01]], np.float32),
+        "session_scores": np.array([[1.0, 0.5]], np.float32),
+    }
+    made = manifest_of(arrays, Dataset.from_arrays(["ann"], ["a"]), Recipe(("similar",), "similar", "similar"), Plan())
+    assert (made["page_weight"], made["session_weight"]) == pytest.approx((15.0, 0.3))
+
+
+def test_the_table_names_only_sources_that_ordered_it() -> None:
+    """ "popular" proposes and ranks as well, and orders nothing."""
+    dataset = shop()
+    sources = [source.fit(dataset, 0) for source in make(("popular", "similar", "again"))]
+    pooler = Pooler(dataset, sources, depth=20, repeats=5)
+    recipe = Recipe(pooler.names, "similar", "again", "repeats_first")
+    users = np.arange(50, dtype=np.int32)
+    table = candidate_table(Fitted(pooler, recipe, None), users)
+    items, named = table["candidate_items"], table["candidate_sources"]
+    row, column = np.nonzero(items >= 0)
+    had = dataset.bought[users].toarray()[row, items[row, column]] > 0
+    assert had.any()
+    assert {pooler.names[one] for one in named[row, column][had]} == {"again"}
+    pool = pooler.draw(users)
+    known = np.zeros(had.shape, bool)
+    for at, (one, item) in enumerate(zip(row, items[row, column], strict=True)):
+        place = int(np.flatnonzero(pool.items[one] == item)[0])
+        known[at] = np.isfinite(pool.scores[one, place, pooler.names.index("similar")])
+    new = ~had & known
+    assert new.any()
+    assert {pooler.names[one] for one in named[row, column][new]} == {"similar"}
+    caused = table["candidate_evidence"][row, column] >= 0
+    assert {pooler.names[one] for one in named[row, column][caused]} == {"similar"}
 
 
 def test_a_similarity_is_worth_what_the_best_neighbour_is_beside_the_best_candidate() -> None:

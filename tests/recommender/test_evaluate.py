@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from recommender import evaluate
+from recommender.assemble import popular_arrays
+from recommender.bundle import Bundle
 from recommender.candidates import make
 from recommender.dataset import DAY_US, Dataset
 from recommender.evaluate import PARTS, UNKNOWN, Table
@@ -72,6 +74,18 @@ def test_who_comes_after_the_past_is_judged_by_what_every_stranger_sees(table: T
     assert rows["popular"].users == 5
     assert rows["popular"].estimates["mrr"].mean == pytest.approx(4 / 5)
     assert np.isnan(rows["popular"].estimates["miscalibration"].mean)
+
+
+def test_an_item_of_the_future_is_never_served() -> None:
+    """Item 11 first comes after the cut; there is room for it on every list."""
+    split = planted()
+    arrays = popular_arrays(split.train, split.users)
+    bundle = Bundle.of(arrays, {"sources": [], "target": list(split.train.target), "repeat": True})
+    served = evaluate.judge_served("served", split, bundle, k=12)
+    assert split.truth.sum() > 0
+    for part in (*PARTS, UNKNOWN):
+        assert not (served.lists[part] == 11).any()
+    assert (np.sum(served.lists["all"] >= 0, axis=1) == 11).all()
 
 
 def test_words_and_json(table: Table) -> None:

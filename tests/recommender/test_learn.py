@@ -31,12 +31,6 @@ def test_dropped_sources_have_no_weight_and_kept_ones_a_column(learnt: Learnt) -
     assert learnt.examples.features.shape[1] == len(feature_names(pooler))
 
 
-def test_what_every_kept_source_is_worth_is_known_by_part(learnt: Learnt) -> None:
-    for part in ("new", "repeat"):
-        assert set(learnt.alone[part]) == set(learnt.recipe.sources)
-    assert learnt.alone["repeat"]["again"].mean() > learnt.alone["new"]["again"].mean()
-
-
 def test_sources_are_fitted_with_their_parameters_and_not_twice() -> None:
     board = checkerboard()
     first = fit_sources(board, 0, ["similar", "als"], {"als": {"factors": 8}})

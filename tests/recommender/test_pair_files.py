@@ -73,6 +73,34 @@ def test_rows_without_an_id_are_counted(tmp_path: Path) -> None:
     assert pairs.dropped == {"rows without an id": 3, "rows without a time": 1}
 
 
+def test_only_an_empty_field_is_no_id(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("user,item\nNA,NULL\nnan,null\n,tea\n")
+    vocabularies, (pairs,) = read_pairs(tmp_path / "a.csv")
+    assert vocabularies.users.tolist() == [b"NA", b"nan"]
+    assert vocabularies.items.tolist() == [b"NULL", b"null"]
+    assert pairs.dropped == {"rows without an id": 1}
+
+
+@pytest.mark.parametrize("none", ["", "inf", "-inf", "nan", "NaN", "NA", "null"])
+def test_a_time_that_is_none_leaves_its_row_out(none: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"user,item,ts\nann,tea,{none}\nbob,tea,1700000000\n")
+    _, (pairs,) = read_pairs(tmp_path / "a.csv")
+    assert pairs.dropped == {"rows without an id": 0, "rows without a time": 1}
+    _, (found,) = microseconds(pairs.ts)
+    assert found is not None
+    assert found.tolist() == [1_700_000_000_000_000]
+
+
+def test_not_a_number_in_parquet_is_nothing(tmp_path: Path) -> None:
+    nothing = float("nan")
+    rows = {"user": [7.0, nothing, 8.0], "item": [1, 2, 3], "ts": [nothing, 1.0, 2.0]}
+    columns = {name: pa.array(values) for name, values in rows.items()}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    vocabularies, (pairs,) = read_pairs(tmp_path / "a.parquet")
+    assert [vocabularies.users[row] for row in pairs.user] == [b"8"]
+    assert pairs.dropped == {"rows without an id": 1, "rows without a time": 1}
+
+
 def test_numbers_with_gaps_are_whole_numbers_again(tmp_path: Path) -> None:
     """A table with a missing id comes with its ids as 7.0."""
     pq.write_table(pa.table({"user": [7.0, None], "item": [1, 2]}), tmp_path / "a.parquet")
@@ -91,6 +119,7 @@ def test_numbers_with_gaps_are_whole_numbers_again(tmp_path: Path) -> None:
         ("2023-11-14T22:13:20Z", 1_700_000_000_000_000),
         ("2023-11-15T06:13:20+08:00", 1_700_000_000_000_000),
         ("2023-11-14 22:13:20", 1_700_000_000_000_000),
+        ("2023/11/14 22:13:20", 1_700_000_000_000_000),
         ("2023-11-14", 1_699_920_000_000_000),
     ],
 )
@@ -117,7 +146,11 @@ def test_small_numbers_are_an_order() -> None:
     [
         ("a.csv", "user,thing\nann,tea\n", "no column item: its columns are user, thing"),
         ("a.csv", "user,item,ts\nann,tea,soon\n", "neither a number nor a date"),
-        ("a.csv", "", "[Ee]mpty"),
+        ("a.csv", "user,item,ts\nann,tea,inf\nbob,tea,nan\n", "column ts holds no time in any row"),
+        ("a.csv", "user,item,user\nann,tea,bob\n", "more than one column is named user"),
+        ("a.jsonl", '{"user": ["ann"], "item": "tea"}\n', "column user holds list.*one text or number a row"),
+        ("a.jsonl", '{"user": "ann", "item": "tea", "ts": [1]}\n', "column ts holds list.*neither a number nor a date"),
+        ("a.csv", "", "[Ee]mpty.*nothing of it was taken"),
         ("a.xlsx", "user,item\n", "must end in .csv"),
         ("a.parquet", "user,item\n", "[Pp]arquet"),
         ("a.jsonl", "user,item\n", "JSON"),

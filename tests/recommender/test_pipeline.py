@@ -94,10 +94,30 @@ def test_events_without_an_item_or_of_unknown_items_and_types_say_nothing() -> N
 
 
 def test_the_page_brings_its_neighbours_and_not_itself() -> None:
-    answer = ask(query(item_id="tea", n=2))
-    assert ids(answer) == ["cup", "pot"]
-    assert [one.reason.code for one in answer.items] == ["because_bought", "similar_to"]
+    answer = ask(query(item_id="tea"))
+    assert ids(answer) == ["ink", "cup", "pot"]
+    assert [round(one.score, 6) for one in answer.items] == [0.9, 0.6 + 0.5 * 0.5, 0.5]
+    assert [one.reason.code for one in answer.items[1:]] == ["because_bought", "similar_to"]
     assert "tea" not in ids(ask(query(item_id="tea", n=6, allow_seen=True)))
+
+
+@pytest.mark.parametrize("user", ["ann", "stranger"])
+def test_the_page_is_heard_however_small_its_similarities_are(user: str) -> None:
+    """Twelve candidates and as many popular items beside neighbours whose similarity is 0.004 at most: with the rate
+    of exchange that the night would have measured they are among the first ten, and not above everything."""
+    names = [f"i{number:02}" for number in range(20)]
+    night = Night(
+        items=[item(one) for one in names],
+        table={"ann": [Candidate(one, 0.8 - 0.05 * at) for at, one in enumerate(names[:12])]},
+        popular=[(one, 1.0 - 0.05 * at) for at, one in enumerate(names[:12])],
+        near={"i19": [("i18", 0.004), ("i17", 0.003)], "i00": [("i01", 0.0025)]},
+        session_weight=0.8 / ((0.004 + 0.0025) / 2),
+    )
+    bundle = night.bundle()
+    answer = recommend(bundle, Catalogue.from_bundle(bundle), query(user, n=10, item_id="i19"))
+    found = {one.item_id: one.reason.code for one in answer.items}
+    assert (found["i18"], found["i17"]) == ("similar_to", "similar_to")
+    assert {"i00", "i01", "i02"} <= found.keys()
 
 
 def test_the_cart_brings_its_neighbours_and_not_itself() -> None:

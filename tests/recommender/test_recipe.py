@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,6 +103,30 @@ def test_worth_weighs_beside_the_probability() -> None:
 def test_unknown_worth_is_usual_and_none_is_almost_nothing() -> None:
     assert relative(np.array([np.nan, 1.0, 2.0, 4.0, -1.0])).tolist() == [1.5 / 4, 0.25, 0.5, 1.0, LEAST_WORTH]
     assert relative(np.array([0.0, np.nan])).tolist() == [1.0, 1.0]
+
+
+def test_fused_credits_the_source_that_ranks_highest() -> None:
+    ranked = replace(POOL, source=np.array([[1, 0, 1, 0, 0]], np.uint8))
+    assert Recipe(SOURCES).credited(ranked).tolist() == ranked.source.tolist()
+
+
+def test_a_part_in_the_order_of_one_source_is_its_doing() -> None:
+    """Whoever else ranks 5, 6 and 8 higher; on 7 "right" has no opinion, so it is for who ranks it highest."""
+    recipe = Recipe(SOURCES, new="right", repeat="left", mix="repeats_first")
+    ranked = replace(POOL, source=np.array([[1, 1, 0, 0, 0]], np.uint8))
+    assert recipe.credited(ranked)[0, :4].tolist() == [0, 0, 0, 1]
+    assert recipe.ordered("repeat", "fused").credited(ranked)[0, :4].tolist() == [1, 1, 0, 1]
+
+
+def test_of_a_blend_the_largest_part_is_credited() -> None:
+    """0.4 x left against 0.6 x asinh(right): 0.4 < 0.87, 0.8 > 0.53, 1.2 alone, 1.6 < 1.74. A third source outranks
+    both and is not in the sum."""
+    blend = Blend({"left": (0.4, 0.0), "right": (0.0, 0.6)})
+    recipe = Recipe((*SOURCES, "third"), "blended", "blended", "repeats_first", blends={"new": blend, "repeat": blend})
+    third = np.where(POOL.items >= 0, np.float32(99), -np.inf)[:, :, None]
+    three = {name: np.concatenate([getattr(POOL, name), third], axis=2) for name in ("scores", "z", "ranks")}
+    ranked = replace(POOL, **three, source=np.full(POOL.items.shape, 2, np.uint8))
+    assert recipe.credited(ranked)[0, :4].tolist() == [1, 0, 0, 1]
 
 
 def test_a_recipe_survives_a_manifest() -> None:

@@ -129,3 +129,14 @@ def test_a_last_basket_is_all_of_one_moment() -> None:
     """bob has only one basket, which stays."""
     history = Dataset.from_arrays(["ann"] * 3 + ["bob"] * 2, list("abcab"), [1, 9, 9, 5, 5])
     assert split.last_moments(history).tolist() == [2, 0]
+
+
+def test_a_draw_of_events_leaves_repeats_in_the_past() -> None:
+    """Everybody took the same two things ten times: drawn as pairs they are new, as events they come again."""
+    rows = [(f"u{user:02d}", item, day) for user in range(30) for item in "ab" for day in range(10)]
+    users, items, days = zip(*rows, strict=True)
+    history = Dataset.from_arrays(users, items, np.array(days) * DAY_US)
+    pairs, events = (split.leave_out(history, seed=0, whole=whole) for whole in (True, False))
+    assert pairs.new_truth.nnz == pairs.truth.nnz
+    assert events.truth.nnz > 50
+    assert events.new_truth.nnz == 0

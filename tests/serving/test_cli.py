@@ -139,12 +139,13 @@ def test_a_key_is_printed_once_listed_without_itself_and_revoked(shell: Shell) -
         (("import", "events", "--app", "shop", "--from", "no-such-file.csv"), 2, "no-such-file.csv"),
         (("portraits", "export", "--app", "shop", "--out", "no/such/folder.parquet"), 2, "--out"),
         (("portraits", "show", "ann", "--app", "shop"), 1, "no portraits 'shop'"),
-        (("models", "rollback", "--app", "shop"), 1, "no version"),
+        (("models", "rollback", "--app", "shop"), 1, "no version of 'shop'; nothing was published yet"),
         (("earned", "--app", "shop", "--from", "March"), 2, "--from"),
         (("earned", "--app", "shop", "--from", "2026-03-02", "--to", "2026-03-01"), 2, "--to"),
         (("earned", "--app", "shop"), 1, "no answers 'shop'"),
         (("evaluate",), 2, "--train"),
         (("evaluate", "--app", "shop", "--train", "x.csv"), 2, "--train"),
+        (("evaluate", "--app", "shop", "--seed", "-1"), 2, "--seed"),
         (("serve", "--port", "99999"), 2, "--port"),
     ],
 )
@@ -256,12 +257,13 @@ def test_nights_are_a_table_of_what_each_saw_tried_and_decided(shell: Shell) -> 
         {"part": part, "name": name, "users": 90, "ndcg": [value, 0.1, 0.4]}
         for part, name, value in (("all", "served", 0.36), ("all", "recent_popular", 0.14), ("new", "served", 0.11))
     ]
+    tried = [{"params": {}}] * 3 + [{"params": {"alpha": 2}}] * 12
     end = datetime(2026, 3, 2, tzinfo=UTC)
     for day, status in enumerate(("published", "held")):
         run_id, as_of = f"r{day}", end + timedelta(days=day)
         summary = NightSummary(
             "shop", run_id, as_of, status, f"because {day}", version=run_id, history={"events": 1_234},
-            census={"interactions": 1_000, "users": 90, "items": 30}, tuning={"trials": [{}] * 12},
+            census={"interactions": 1_000, "users": 90, "items": 30}, tuning={"trials": tried},
             backtest={"k": 10, "rows": rows},
         )  # fmt: skip
         store.start_run("shop", run_id, as_of)
@@ -336,9 +338,11 @@ def test_rules_are_imported_listed_and_deleted(shell: Shell, tmp_path: Path) -> 
     users.write_text("user_id\nann\n")
     shell.json("recommend", "--app", "shop", "--users", users, "--n", 2, "--out", out)
     assert pq.read_table(out)["item_id"].to_pylist() == ["white", "green"]
-    assert shell("rules", "delete", "p", "--app", "shop")[0] == 0
-    code, _, err = shell("rules", "delete", "p", "--app", "shop")
-    assert (code, "rules list" in err) == (1, True)
+    code, _, err = shell("rules", "delete", "p", "gone", "--app", "shop")
+    assert (code, "'gone'" in err, "rules list" in err) == (1, True, True)
+    deleted = shell.json("rules", "delete", "p", "b", "--app", "shop")
+    assert deleted == {"rule_ids": ["p", "b"], "deleted": 2}
+    assert shell.json("rules", "list", "--app", "shop") == []
     source.write_text("rule_id,kind\np,push\n")
     code, _, err = shell("rules", "import", "--app", "shop", "--from", source)
     assert (code, "rules[0].kind" in err) == (2, True)

@@ -236,6 +236,7 @@ def test_a_moment_that_cannot_be_is_refused(shop: Shop, as_of: datetime) -> None
 
 def test_the_summary_reads_as_it_happened() -> None:
     row = {"part": "all", "users": 1_395, "recall": [0.1811, 0.17, 0.19], "ndcg": [0.36, 0.35, 0.37], "hit": [0.85] * 3}
+    tried = [{"params": {}}] * 3 + [{"params": {"alpha": 2}}] * 12
     summary = NightSummary(
         app_id="shop",
         run_id="r1",
@@ -250,7 +251,7 @@ def test_the_summary_reads_as_it_happened() -> None:
         segments={"slipping": 20, "loyal": 1_300, "new": 20, "asleep": 3},
         backtest={"k": 10, "rows": [{"name": "served"} | row]},
         compared=[{"rival": "recent_popular", "part": "all", "difference": [-0.02, -0.03, -0.01], "lost": True}],
-        tuning={"trials": [{}] * 12, "params": {"similar": {"neighbours": 50}, "als": {"alpha": 2}}, "stopped": ""},
+        tuning={"trials": tried, "params": {"similar": {"neighbours": 50}, "als": {"alpha": 2}}, "stopped": ""},
         seconds={"drain": 1.23, "train": 60.0},
         warnings=("No stores: nothing can be said about place.",),
     )
@@ -263,7 +264,7 @@ def test_the_summary_reads_as_it_happened() -> None:
         "  history    100,000 events from 2026-01-01 08:00 to 2026-03-01 08:00",
         "  portraits  2,000",
         "  segments   4; largest: loyal 1,300, new 20, slipping 20",
-        "  tuning     12 trials; sources that leave their defaults: als, similar",
+        "  tuning     12 trials beside 3 defaults; sources that leave their defaults: als, similar",
         "  seconds    drain 1.2, train 60.0",
         "",
         "  backtest, all items (1,395 visitors)",

@@ -167,7 +167,7 @@ def test_old_versions_are_freed_and_an_earlier_one_comes_back(
 
 def test_there_is_nothing_before_the_first_version(process: ProcessSettings, store: Store, bundle: Path) -> None:
     publish(process, store, "shop", as_of=NIGHT, bundle=bundle)
-    with pytest.raises(NothingThere, match="before"):
+    with pytest.raises(NothingThere, match="no version before the active"):
         rollback(process, store, "shop")
 
 
