@@ -132,7 +132,7 @@ def test_all_at_once_is_each_id_by_itself_in_any_order(rows: list[Row], seed: in
 @given(rows=st.lists(links_of(ids=300, users=9), max_size=40))
 def test_while_groups_are_small_a_person_is_what_is_connected(rows: list[Row]) -> None:
     """Against union-find over the ids, where nothing is shared too widely and no text is of two kinds."""
-    rows = [{**row, **{k: row[k] and f"{k[0]}{row[k]}" for k in KINDS}} for row in by_link(rows)]
+    rows = [{**row, **{k: row[k] and f"{k[:2]}{row[k]}" for k in KINDS}} for row in by_link(rows)]
     root: dict[str, str] = {}
 
     def find(text: str) -> str:
