@@ -20,7 +20,7 @@ from portraits.lake import Snapshot
 from portraits.settings import AppSettings
 from recommender import gate
 from recommender.assemble import Arrays, bundle_arrays, manifest_of, popular_arrays
-from recommender.backtest import FEWEST_JUDGED, refit, replay, splits
+from recommender.backtest import FEWEST_JUDGED, Backtest, refit, replay, splits
 from recommender.bundle import write_bundle
 from recommender.counted import counted
 from recommender.dataset import Dataset, Int32
@@ -119,10 +119,17 @@ def train_dataset(dataset: Dataset, out: Path, plan: Plan) -> Trained:
     fitted = refit(dataset, found, plan)
     plan.on_step("write", 0.8)
     arrays = bundle_arrays(fitted, _everyone(dataset)) | session_arrays(found.session, fitted.pooler.sources)
-    manifest = {**manifest_of(arrays, dataset, found.recipe, plan), "session": found.session}
+    manifest = served_manifest(arrays, dataset, fitted.recipe, found, plan)
     _write(out / "bundle", {**arrays, **plan.counted}, manifest, report)
     plan.on_step("done", 1.0)
     return Trained(out / "bundle", decision.verdict, report)
+
+
+def served_manifest(arrays: Arrays, dataset: Dataset, served: Recipe, found: Backtest, plan: Plan) -> dict[str, Any]:
+    """The manifest of a bundle made by `served`. It keeps the recipe as it was judged, for the next night to compare
+    with, and names the sources of the one that made the arrays, which may be others."""
+    manifest = manifest_of(arrays, dataset, served, plan)
+    return {**manifest, "recipe": found.recipe.as_json(), "session": found.session}
 
 
 def _popular(dataset: Dataset, out: Path, plan: Plan, report: Mapping[str, Any]) -> Trained:

@@ -187,7 +187,7 @@ def served(task: Task, split: Split) -> tuple[Judged, list[Judged], Split, str]:
     fitted = refit(task.past, night, plan)
     arrays = bundle_arrays(fitted, split.users)
     with TemporaryDirectory() as folder:
-        write_bundle(Path(folder) / "bundle", arrays, manifest_of(arrays, task.past, night.recipe, plan))
+        write_bundle(Path(folder) / "bundle", arrays, manifest_of(arrays, task.past, fitted.recipe, plan))
         ours = evaluate.judge_served("served", split, Bundle.open(Path(folder) / "bundle"))
     every = fit_sources(task.past, plan.seed, params=night.recipe.params, known=fitted.pooler.sources)
     alone = evaluate.judge_sources(split, every.sources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from planted_blocks import TINY, shop, tiny
 
+from recommender.assemble import bundle_arrays
+from recommender.backtest import refit, replay, splits
 from recommender.bundle import Bundle
 from recommender.candidates import SOURCES
 from recommender.catalogue import Catalogue
@@ -17,7 +20,8 @@ from recommender.layout import ARRAYS
 from recommender.learn import ALWAYS
 from recommender.pipeline import recommend
 from recommender.plan import Plan
-from recommender.train import STEPS, Trained, train_dataset
+from recommender.recipe import Recipe
+from recommender.train import STEPS, Trained, served_manifest, train_dataset
 from recommender.types import Query
 
 SHOP = shop()
@@ -148,3 +152,21 @@ def test_every_event_in_the_same_second(tmp_path: Path) -> None:
 
 def test_every_edge_is_tried() -> None:
     assert set(TINY) == {"one user", "one item", "empty", "one second"}
+
+
+def test_the_sources_named_are_those_that_made_the_table() -> None:
+    """What was judged and what is served may use other sources: the table's numbers stand for the served ones."""
+    dataset = shop(users=80)
+    found = replay(*(splits(dataset, Plan()) or pytest.fail("nothing to judge")), Plan())
+    judged = Recipe(("popular",), new="popular", repeat="popular", mix="repeats_first")
+    found = replace(found, recipe=judged, final=replace(judged, sources=("popular", "again"), repeat="again"))
+    fitted = refit(dataset, found, Plan())
+    users = np.arange(dataset.shape[0], dtype=np.int32)
+    arrays = bundle_arrays(fitted, users)
+    manifest = served_manifest(arrays, dataset, fitted.recipe, found, Plan())
+    assert manifest["sources"] == ["popular", "again"]
+    assert Recipe.from_json(manifest["recipe"]) == judged
+    assert {Bundle.of(arrays, manifest).sources[code] for code in np.unique(arrays["candidate_sources"])} == {
+        "popular",
+        "again",
+    }
