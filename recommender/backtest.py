@@ -1,8 +1,9 @@
 """The replay of two past moments: what would have been learnt, chosen and shown, and how good it was.
 
-At the inner split weights and ranker are learnt and the recipe is chosen (`recommender.learn`): sources are fitted on
-what came before it, and what people took afterwards are the labels. At the outer split everything is judged: every
-source alone and the shelf as it would have been served. Nothing is chosen there, so its figures are honest.
+At the inner split weights and ranker are learnt and the recipe is chosen (`recommender.fusion.learn`): sources are
+fitted on what came before it, and what people took afterwards are the labels. At the outer split everything is
+judged: every source alone and the shelf as it would have been served. Nothing is chosen there, so its figures are
+honest.
 """
 
 from __future__ import annotations
@@ -18,13 +19,10 @@ from portraits.engine import connect
 from portraits.errors import NothingThere
 from portraits.lake import Snapshot
 from portraits.settings import AppSettings
-from recommender import evaluate, session
-from recommender.assemble import Fitted, bundle_arrays, manifest_of
-from recommender.bundle import Bundle, write_bundle
+from recommender.bundles.bundle import Bundle, write_bundle
 from recommender.candidates import SOURCES
-from recommender.dataset import Dataset
-from recommender.evaluate import Judged, K, Table
-from recommender.learn import (
+from recommender.fusion.assemble import Fitted, bundle_arrays, manifest_of
+from recommender.fusion.learn import (
     ALWAYS,
     Learnt,
     examples_from,
@@ -34,13 +32,17 @@ from recommender.learn import (
     only,
     ranked,
 )
+from recommender.fusion.pool import Pool, Pooler
+from recommender.fusion.ranker import Examples, feature_names
+from recommender.fusion.recipe import Recipe
+from recommender.history.dataset import Dataset
+from recommender.history.reading import History
+from recommender.history.split import Split, by_time, horizon_us, last_of_each, last_share, leave_out
+from recommender.judging import evaluate
+from recommender.judging.evaluate import Judged, K, Table
 from recommender.plan import Plan
-from recommender.pool import Pool, Pooler
-from recommender.ranker import Examples, feature_names
-from recommender.reading import History
-from recommender.recipe import Recipe
-from recommender.split import Split, by_time, horizon_us, last_of_each, last_share, leave_out
-from recommender.tune import Budget
+from recommender.sessions import session
+from recommender.tuning.tune import Budget
 
 FEWEST_JUDGED = 30
 MOST_LEARNERS = 5_000

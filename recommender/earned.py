@@ -26,7 +26,7 @@ from portraits.errors import NothingThere
 from portraits.lake import Snapshot
 from portraits.settings import AppSettings
 from recommender.contrast import Arm, Contrast, contrast
-from recommender.trial import ARMS, Trial, decisions_of
+from recommender.experiment import ARMS, Experiment, decisions_of
 
 UNLIKELY = 0.001
 """A split of visitors that chance gives less often than this was not made by the draw that the settings state."""
@@ -86,26 +86,26 @@ def earned(snapshot: Snapshot, settings: AppSettings, since: datetime, until: da
     past = past_of(snapshot, settings, until, con)
     if not past.real_time:
         raise NothingThere("time", settings.app_id, "its history has none, and what comes after what is not known")
-    trial = Trial(past, decisions_of(snapshot, past, until, con), since)
-    if not trial.total:
+    experiment = Experiment(past, decisions_of(snapshot, past, until, con), since)
+    if not experiment.total:
         raise NothingThere("answers", settings.app_id, f"none from {since:%Y-%m-%d} to {until:%Y-%m-%d} in its history")
-    told = trial.visitors.to_pyarrow()
+    told = experiment.visitors.to_pyarrow()
     arm = np.array(told["arm"].to_pylist(), object)
     sizes = {name: int(np.sum(arm == name)) for name in ARMS}
     figures = {}
     if all(sizes.values()):
         figures = {name: _figure(told, arm, *columns) for name, columns in FIGURES.items()}
-    counts = trial.counts | {"changed arms": int(np.sum(told["arms"].to_numpy() > 1))}
+    counts = experiment.counts | {"changed arms": int(np.sum(told["arms"].to_numpy() > 1))}
     return Report(
         since,
         until,
-        trial.objective,
+        experiment.objective,
         sizes,
         figures,
-        trial.placements,
-        trial.sources,
+        experiment.placements,
+        experiment.sources,
         counts,
-        _warnings(settings, sizes, counts, trial.by_exposures),
+        _warnings(settings, sizes, counts, experiment.by_exposures),
     )
 
 

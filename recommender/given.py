@@ -22,12 +22,12 @@ import scipy.sparse as sp
 from portraits.errors import NothingThere
 from recommender.backtest import Way, first_enough, replay
 from recommender.candidates.sequences import moments
-from recommender.dataset import KINDS, Dataset, Int64
-from recommender.evaluate import UNKNOWN, Judged, K, Table
-from recommender.pair_files import Pairs, Vocabularies, microseconds, read_pairs
+from recommender.history.dataset import KINDS, Dataset, Int64
+from recommender.history.pair_files import Pairs, Vocabularies, microseconds, read_pairs
+from recommender.history.split import Split, by_time, given, last_moments, last_of_each, leave_out
+from recommender.judging.evaluate import UNKNOWN, Judged, K, Table
 from recommender.plan import MOST_JUDGED, Plan
-from recommender.split import Split, by_time, given, last_moments, last_of_each, leave_out
-from recommender.tune import NO_TRIALS, Budget
+from recommender.tuning.tune import NO_TRIALS, Budget
 
 MOSTLY = 0.95
 OFTEN_REPEATED = 0.02

@@ -9,10 +9,10 @@ from typing import Any
 import numpy.typing as npt
 
 from recommender.candidates.protocol import Fit, fit_here
-from recommender.dataset import NOTHING_BESIDE, Beside
-from recommender.evaluate import K
+from recommender.history.dataset import NOTHING_BESIDE, Beside
+from recommender.judging.evaluate import K
 from recommender.memory import NOTHING_REMEMBERED, Memory
-from recommender.tune import NO_TRIALS, Budget
+from recommender.tuning.tune import NO_TRIALS, Budget
 
 OnStep = Callable[[str, float], None]
 Moment = Callable[[int], Beside]
@@ -36,8 +36,8 @@ class Plan:
     the interactions as of a past moment (microseconds). on_step hears each step as it begins, and the share done.
     judged: the most visitors to judge by. budget: what may be spent on parameters. memory: what earlier nights left.
     fit: where sources are fitted. counted: arrays of the bundle that come from counting events
-    (`recommender.counted`). every_source: the table shows also the sources that were dropped. ks: lengths of list in
-    the table.
+    (`recommender.counting.counted`). every_source: the table shows also the sources that were dropped. ks: lengths of
+    list in the table.
     """
 
     seed: int = 0

@@ -34,7 +34,7 @@ from recommender.candidates.als import Als
 from recommender.candidates.factors import scaled_factors
 from recommender.candidates.protocol import Fit, Source, fit_here
 from recommender.candidates.similar import Similar
-from recommender.dataset import Dataset, Float32
+from recommender.history.dataset import Dataset, Float32
 
 IN_PROPORTION = 4.0
 """The mean holds back mostly those who took little: as much for all takes more. With the source's defaults the two are

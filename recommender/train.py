@@ -18,21 +18,21 @@ from ibis.backends import BaseBackend
 from portraits.engine import connect
 from portraits.lake import Snapshot
 from portraits.settings import AppSettings
-from recommender import gate
-from recommender.assemble import Arrays, bundle_arrays, manifest_of, popular_arrays
 from recommender.backtest import FEWEST_JUDGED, Backtest, refit, replay, splits
-from recommender.bundle import write_bundle
-from recommender.counted import counted
-from recommender.dataset import Dataset, Int32
-from recommender.gate import Verdict
+from recommender.bundles.bundle import write_bundle
+from recommender.counting.counted import counted
+from recommender.fusion.assemble import Arrays, bundle_arrays, manifest_of, popular_arrays
+from recommender.fusion.recipe import Recipe
+from recommender.history.dataset import Dataset, Int32
+from recommender.history.reading import History
+from recommender.judging import gate
+from recommender.judging.gate import Verdict
+from recommender.judging.sanity import census, look, look_at_lists
 from recommender.memory import NOTHING_REMEMBERED, Memory
 from recommender.plan import OnStep, Plan, quiet
-from recommender.reading import History
-from recommender.recipe import Recipe
-from recommender.sanity import census, look, look_at_lists
-from recommender.session import session_arrays
+from recommender.sessions.session import session_arrays
 from recommender.spark_training import fitted_by
-from recommender.tune import Budget
+from recommender.tuning.tune import Budget
 
 STEPS = ("read", "learn", "judge", "refit", "write", "done")
 

@@ -5,7 +5,7 @@ for answers that are shown, so a batch knows none of them.
 
 A million visitors are answered in three ways, each only where it gives what the next one would:
 
-1. of whom nothing is new, off the night's table, all at once (`recommender.batch`); strangers share one answer
+1. of whom nothing is new, off the night's table, all at once (`recommender.answers.batch`); strangers share one answer
 2. where that is not enough (a table too short, pins, boosts, the dial of diversity): `recommend`, without the store
 3. whoever did something since the night, refuses or was forgotten: the store's state and `recommend`, as by day
 """
@@ -30,8 +30,8 @@ import pyarrow.parquet
 
 from portraits.errors import UnreadableFile
 from portraits.forgotten import Forgotten
-from recommender.batch import Lines, TableShelves
-from recommender.pipeline import recommend
+from recommender.answers.batch import Lines, TableShelves
+from recommender.answers.pipeline import recommend
 from recommender.types import Query, State
 from serving.models import Model, Models
 from serving.settings import ProcessSettings

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portraits.errors import BrokenBundle
-from recommender.bundle import Bundle
-from recommender.catalogue import Catalogue
-from recommender.promotions import NO_PROMOTIONS, Promotions
+from recommender.answers.catalogue import Catalogue
+from recommender.answers.promotions import NO_PROMOTIONS, Promotions
+from recommender.bundles.bundle import Bundle
 from serving.promotions import promotions
 from serving.publish import bundle_folder
 from serving.settings import ProcessSettings

@@ -27,7 +27,7 @@ from portraits.errors import BrokenBundle, InvalidValue, StoreUnavailable
 from portraits.lake import Lake
 from portraits.portrait_set import PortraitSet
 from portraits.settings import AppSettings
-from recommender.bundle import Bundle
+from recommender.bundles.bundle import Bundle
 from recommender.memory import Memory
 from recommender.train import train
 from serving.drain import drain

@@ -16,7 +16,16 @@ from typing import Any
 
 from portraits.errors import InvalidValue, UnreadableFile
 from portraits.history import Column, Kind, Rejection, Table, check
-from recommender.promotions import EVER, KINDS, LARGEST_FACTOR, SMALLEST_FACTOR, Boost, Pin, Promotion, Promotions
+from recommender.answers.promotions import (
+    EVER,
+    KINDS,
+    LARGEST_FACTOR,
+    SMALLEST_FACTOR,
+    Boost,
+    Pin,
+    Promotion,
+    Promotions,
+)
 from recommender.types import LARGEST_N
 from serving.stores.database import now_us
 

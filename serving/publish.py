@@ -22,7 +22,7 @@ from typing import Any
 
 from portraits.errors import BrokenBundle, NothingThere
 from portraits.settings import check_app_id
-from recommender.bundle import MANIFEST, Bundle
+from recommender.bundles.bundle import MANIFEST, Bundle
 from serving.settings import ProcessSettings, no_tracking
 from serving.stores import Store
 from serving.stores.nights import Version, VersionKind

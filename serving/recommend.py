@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from portraits.errors import InvalidValue, StoreUnavailable
-from recommender.bundle import Bundle
-from recommender.catalogue import Catalogue
-from recommender.offers import Eligible, OfferFacts, eligible
-from recommender.pipeline import popular_shelf, recommend, similar, together, trending
+from recommender.answers.catalogue import Catalogue
+from recommender.answers.offers import Eligible, OfferFacts, eligible
+from recommender.answers.pipeline import popular_shelf, recommend, similar, together, trending
+from recommender.bundles.bundle import Bundle
 from recommender.types import Answer, Filters, Query, Ranked, State
 from serving.call import Call
 from serving.models import Model

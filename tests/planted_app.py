@@ -15,7 +15,7 @@ import httpx
 from planted_shelf import Candidate, Night, item
 
 from portraits.settings import AppSettings
-from recommender.bundle import write_bundle
+from recommender.bundles.bundle import write_bundle
 from serving.publish import publish
 from serving.settings import ProcessSettings
 from serving.stores import Store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recommender.dataset import DAY_US, Dataset
+from recommender.history.dataset import DAY_US, Dataset
 
 ITEMS_A_BLOCK = 8
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from recommender.bundle import Bundle
-from recommender.occasions import Listed, pack
-from recommender.vocabulary import Vocabulary
+from recommender.answers.occasions import Listed, pack
+from recommender.bundles.bundle import Bundle
+from recommender.bundles.vocabulary import Vocabulary
 
 NOW = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 Row = dict[str, Any]
@@ -68,7 +68,7 @@ class Night:
         return Bundle.of(self.arrays(), self.manifest)
 
     def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
-        """The arrays of `recommender.layout.ARRAYS`."""
+        """The arrays of `recommender.bundles.layout.ARRAYS`."""
         rows = sorted(self.items, key=lambda row: row["item_id"].encode())
         items = Vocabulary.build(row["item_id"] for row in rows)
         users = Vocabulary.build([*self.table, *self.bought])

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from recommender.candidates.opinions import SparseOpinions
 from recommender.candidates.protocol import Source
 from recommender.candidates.sequences import Moments, moments
-from recommender.dataset import Dataset, Int32
+from recommender.history.dataset import Dataset, Int32
 
 FAINTEST = 1e-30
 

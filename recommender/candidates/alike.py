@@ -26,7 +26,7 @@ import scipy.sparse as sp
 from recommender.candidates.opinions import ABOVE_ZERO, Opinions, top
 from recommender.candidates.protocol import Source, block_rows, blocks
 from recommender.candidates.similar import of_product
-from recommender.dataset import Dataset, Int32
+from recommender.history.dataset import Dataset, Int32
 
 RARITY = 0.25
 """Power of n_i that each of the two ties is divided by."""

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 
 from recommender.candidates.factors import ImplicitSource, scaled_factors
-from recommender.dataset import Dataset
+from recommender.history.dataset import Dataset
 
 
 @dataclass

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from implicit.cpu.bpr import BayesianPersonalizedRanking
 
 from recommender.candidates.factors import ImplicitSource, scaled_factors
-from recommender.dataset import Dataset
+from recommender.history.dataset import Dataset
 
 
 @dataclass

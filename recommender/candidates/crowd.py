@@ -25,7 +25,7 @@ import scipy.sparse as sp
 from recommender.candidates.opinions import DenseOpinions
 from recommender.candidates.popular import tie_break
 from recommender.candidates.protocol import Source
-from recommender.dataset import Dataset, Float32, Int32
+from recommender.history.dataset import Dataset, Float32, Int32
 
 Floats = npt.NDArray[np.float64]
 

@@ -22,7 +22,7 @@ from scipy.special import ndtr
 from recommender.candidates.opinions import SparseOpinions
 from recommender.candidates.protocol import Source
 from recommender.candidates.sequences import moments
-from recommender.dataset import Dataset, Int32, Int64
+from recommender.history.dataset import Dataset, Int32, Int64
 
 Floats = npt.NDArray[np.float64]
 LEAST_SPREAD = 0.2

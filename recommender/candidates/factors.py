@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from recommender.candidates.opinions import DenseOpinions
 from recommender.candidates.protocol import Source
-from recommender.dataset import Float32, Int32, Mask
+from recommender.history.dataset import Float32, Int32, Mask
 
 LARGEST_FACTORS = 200_000_000
 """Numbers in the singular vectors of one decomposition, which works on several such arrays at once."""

@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from recommender.candidates.opinions import ABOVE_ZERO, DenseOpinions, Opinions, SparseOpinions
 from recommender.candidates.protocol import Source
 from recommender.candidates.sequences import Moments, moments
-from recommender.dataset import Dataset, Int32
+from recommender.history.dataset import Dataset, Int32
 
 DENSE_ABOVE = 0.01
 PAIRS_AT_ONCE = 20_000_000

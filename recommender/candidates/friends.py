@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from recommender.candidates.opinions import SparseOpinions
 from recommender.candidates.protocol import Source
-from recommender.dataset import Dataset, Float32, Int32
+from recommender.history.dataset import Dataset, Float32, Int32
 
 TRACE = 1e-5
 """Beside the largest of a row: what rounding may leave where a sum was taken back."""

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from lightfm import LightFM
 
 from recommender.candidates.factors import FactorSource, scaled_factors
-from recommender.dataset import Dataset, Mask
+from recommender.history.dataset import Dataset, Mask
 
 FEATURE_WEIGHT = 0.5
 """All features of a row together, beside the 1 of who it is: with equal shares a dozen features drown the identity."""

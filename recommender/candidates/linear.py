@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from recommender.candidates.factors import bounded_rank
 from recommender.candidates.opinions import DenseOpinions, top
 from recommender.candidates.protocol import Source, blocks
-from recommender.dataset import Dataset, Float32, Int32
+from recommender.history.dataset import Dataset, Float32, Int32
 
 NEIGHBOURS = 200
 """Of each item, in `similarity_`."""

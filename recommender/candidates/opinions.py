@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from recommender.dataset import Float32, Int32, Mask
+from recommender.history.dataset import Float32, Int32, Mask
 
 ABOVE_ZERO = float(np.finfo(np.float32).tiny)
 FINITE = float(np.finfo(np.float32).min)

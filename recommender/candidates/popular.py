@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from recommender.candidates.opinions import SharedOpinions
 from recommender.candidates.protocol import Source
-from recommender.dataset import Dataset, Int32
+from recommender.history.dataset import Dataset, Int32
 
 
 @dataclass

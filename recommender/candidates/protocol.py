@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from recommender.candidates.opinions import Opinions, top
-from recommender.dataset import Dataset, Float32, Int32, Mask
+from recommender.history.dataset import Dataset, Float32, Int32, Mask
 
 BLOCK_BYTES = 128_000_000
 MOST_ROWS = 1_024

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from recommender.dataset import Dataset, Int32, Int64, Mask
+from recommender.history.dataset import Dataset, Int32, Int64, Mask
 
 
 @dataclass(frozen=True)

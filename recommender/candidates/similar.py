@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from recommender.candidates.opinions import ABOVE_ZERO, DenseOpinions, Opinions, SparseOpinions
 from recommender.candidates.protocol import Source
-from recommender.dataset import Dataset, Float32, Int32
+from recommender.history.dataset import Dataset, Float32, Int32
 
 FULL_ABOVE = 0.1
 FULL_ITEMS = 8_000

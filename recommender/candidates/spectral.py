@@ -22,7 +22,7 @@ from recommender.candidates.factors import bounded_rank
 from recommender.candidates.opinions import DenseOpinions
 from recommender.candidates.protocol import Source
 from recommender.candidates.similar import Similar
-from recommender.dataset import Dataset, Float32, Int32
+from recommender.history.dataset import Dataset, Float32, Int32
 
 SHRINKAGE = 10.0
 

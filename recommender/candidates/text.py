@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_limits
 
 from recommender.candidates.opinions import SparseOpinions
 from recommender.candidates.protocol import Source
-from recommender.dataset import Dataset, Int32
-from recommender.facts import Facts
+from recommender.history.dataset import Dataset, Int32
+from recommender.history.facts import Facts
 
 UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 """Thai, Lao, Kana and Han: written without spaces between words."""

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from recommender.candidates.opinions import SparseOpinions
 from recommender.candidates.protocol import Source
-from recommender.dataset import Dataset, Int32
+from recommender.history.dataset import Dataset, Int32
 
 
 @dataclass

@@ -11,11 +11,11 @@ import typer
 from portraits.errors import InvalidValue
 from portraits.lake import Lake
 from recommender.backtest import backtest_app
-from recommender.evaluate import K, Table
 from recommender.given import judge_files, write_lists
+from recommender.judging.evaluate import K, Table
 from recommender.memory import MOST_TRIALS
 from recommender.plan import MOST_JUDGED
-from recommender.tune import Budget
+from recommender.tuning.tune import Budget
 from recommender.types import LARGEST_N
 from serving.batch import answer_file, open_batch
 from serving.cli.output import App, AsJson, OutFile, in_a_folder, reporter, show

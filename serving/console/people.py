@@ -19,7 +19,7 @@ from portraits.errors import NothingThere
 from portraits.portrait_set import TABLE_FILE, PortraitSet
 from portraits.settings import AppSettings
 from portraits.words import in_words
-from recommender.pipeline import popular_shelf, recommend
+from recommender.answers.pipeline import popular_shelf, recommend
 from recommender.types import Answer, Query, State
 from serving.console import views
 from serving.context import Context

@@ -17,7 +17,7 @@ from portraits.portrait_set import PortraitSet
 from portraits.rules import ItemFacts, Moment, Person, Rule, match
 from portraits.rules.traffic import Happened, without_test_traffic
 from portraits.rules.values import LEVELS
-from recommender.catalogue import Catalogue
+from recommender.answers.catalogue import Catalogue
 from serving.call import Call
 from serving.stores.database import now_us
 from serving.stores.store import OnlineState

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from bench_request import arrays
 
 from portraits.settings import AppSettings
-from recommender.bundle import Bundle, write_bundle
+from recommender.bundles.bundle import Bundle, write_bundle
 from serving.batch import ANSWERS, answer_file, open_batch
 from serving.publish import bundle_folder, publish
 from serving.settings import ProcessSettings

@@ -54,8 +54,8 @@ from living_shop import (
 from portraits.sample import World
 from portraits.sample.response import BUYS_NEED, OPENS_NEED, REWARDS
 from portraits.settings import AppSettings
-from recommender.metrics import bootstrap
-from recommender.reasons import reason
+from recommender.answers.reasons import reason
+from recommender.judging.metrics import bootstrap
 from recommender.types import Ranked, Recent
 
 POPULAR_DAYS = 30

@@ -42,11 +42,11 @@ from portraits.engine import connect
 from portraits.sample import World
 from portraits.sample.plan import plan
 from portraits.settings import AppSettings
+from recommender.bundles.today import SIGNALS, Today
 from recommender.candidates.text import Text
-from recommender.dataset import Dataset
-from recommender.metrics import bootstrap
-from recommender.reading import History
-from recommender.today import SIGNALS, Today
+from recommender.history.dataset import Dataset
+from recommender.history.reading import History
+from recommender.judging.metrics import bootstrap
 from recommender.types import Recent
 
 LENGTHS = (0, 1, 2, 5, 10, 20)

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from portraits.settings import AppSettings
-from recommender.bundle import write_bundle
+from recommender.bundles.bundle import write_bundle
 from serving.publish import publish
 from serving.settings import ProcessSettings
 from serving.stores import Store

@@ -28,19 +28,19 @@ from lightfm import LightFM
 from real_sets import SETS, Task
 from threadpoolctl import threadpool_limits
 
-from recommender import evaluate
-from recommender.assemble import bundle_arrays, manifest_of
 from recommender.backtest import refit, replay, splits
-from recommender.bundle import Bundle, write_bundle
+from recommender.bundles.bundle import Bundle, write_bundle
 from recommender.candidates.opinions import top
 from recommender.candidates.protocol import block_rows, blocks
 from recommender.candidates.similar import unit_columns
-from recommender.dataset import Dataset, Float32, Int32
-from recommender.evaluate import Judged
-from recommender.learn import fit_sources
-from recommender.metrics import paired_bootstrap
+from recommender.fusion.assemble import bundle_arrays, manifest_of
+from recommender.fusion.learn import fit_sources
+from recommender.history.dataset import Dataset, Float32, Int32
+from recommender.history.split import Split
+from recommender.judging import evaluate
+from recommender.judging.evaluate import Judged
+from recommender.judging.metrics import paired_bootstrap
 from recommender.plan import Plan
-from recommender.split import Split
 
 Score = Callable[[Int32], Float32]
 LARGEST_FULL_GRAM = 6_000

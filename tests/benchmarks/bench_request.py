@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from recommender.bundle import Bundle, write_bundle
-from recommender.catalogue import Catalogue
-from recommender.occasions import Listed, pack
-from recommender.pipeline import recommend, rules_of, similar, together, trending
-from recommender.promotions import Boost, Pin, Promotion, Promotions
-from recommender.proposals import blend, seeds_of, table_of, who
-from recommender.slate import Rules
+from recommender.answers.catalogue import Catalogue
+from recommender.answers.occasions import Listed, pack
+from recommender.answers.pipeline import recommend, rules_of, similar, together, trending
+from recommender.answers.promotions import Boost, Pin, Promotion, Promotions
+from recommender.answers.proposals import proposed, seeds_of, table_of, who
+from recommender.answers.slate import Rules
+from recommender.bundles.bundle import Bundle, write_bundle
 from recommender.types import Filters, Query, Recent, State
 
 CANDIDATES, NEIGHBOURS, CATEGORIES, TAGS, LISTED = 100, 30, 500, 1000, 200
@@ -159,7 +159,7 @@ def cases(items: int, users: int, rng: np.random.Generator) -> dict[str, Iterato
 
 def stages(bundle: Bundle, catalogue: Catalogue, requests: Iterator[tuple[Any, ...]], count: int) -> dict[str, float]:
     """Median microseconds of each step of `recommend`, one after the other on the same requests."""
-    clocks: dict[str, list[float]] = {"visitor": [], "rules made": [], "blend": [], "rules asked": [], "all": []}
+    clocks: dict[str, list[float]] = {"visitor": [], "rules made": [], "proposed": [], "rules asked": [], "all": []}
     for query, state in itertools.islice(requests, count):
         t = [time.perf_counter()]
         visitor, acts = who(bundle, catalogue, query, state)
@@ -167,7 +167,7 @@ def stages(bundle: Bundle, catalogue: Catalogue, requests: Iterator[tuple[Any, .
         rules: Rules = rules_of(bundle, catalogue, query, -1, visitor)
         t.append(time.perf_counter())
         seeds = seeds_of(bundle, catalogue, query, -1, acts, weight=bundle.today.weight)
-        pool = blend(bundle, table_of(bundle, visitor.row, 1.0), seeds)
+        pool = proposed(bundle, table_of(bundle, visitor.row, 1.0), seeds)
         t.append(time.perf_counter())
         rules.proposals(pool.items)
         t.append(time.perf_counter())

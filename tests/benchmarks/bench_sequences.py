@@ -26,16 +26,16 @@ import numpy as np
 import scipy.sparse as sp
 from real_sets import complete_journey_rows, online_retail_rows
 
-from recommender import evaluate
 from recommender.backtest import Way, first_enough, replay
 from recommender.candidates import SOURCES
 from recommender.candidates.opinions import top
 from recommender.candidates.protocol import blocks
 from recommender.candidates.sequences import moments
-from recommender.dataset import DAY_US, Dataset, Float32, Int32
-from recommender.evaluate import Judged
+from recommender.history.dataset import DAY_US, Dataset, Float32, Int32
+from recommender.history.split import Split, by_time, last_moments, last_of_each
+from recommender.judging import evaluate
+from recommender.judging.evaluate import Judged
 from recommender.plan import Plan
-from recommender.split import Split, by_time, last_moments, last_of_each
 
 SHORTEST, LONGEST = 5, 10
 DEEPEST = 20

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/bench_session.py [--sets online_retail sample] [--data DIR] [--events 300000]
 
-The night is as it runs, on the past of a time split; the days after the cut are replayed (`recommender.days`). Half of
-the cases are learnt from, the other half is judged: the night's word alone, the defaults, what was learnt, and what
-was learnt without the factors; known visitors and strangers apart, differences from the defaults paired by case with
-their standard error.
+The night is as it runs, on the past of a time split; the days after the cut are replayed
+(`recommender.sessions.days`). Half of the cases are learnt from, the other half is judged: the night's word alone,
+the defaults, what was learnt, and what was learnt without the factors; known visitors and strangers apart,
+differences from the defaults paired by case with their standard error.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ import pandas as pd
 from real_sets import SETS
 
 from portraits.sample import history
-from recommender import days
-from recommender.assemble import Fitted, bundle_arrays, manifest_of
 from recommender.backtest import first_enough, splits
-from recommender.dataset import Dataset
-from recommender.days import Cases
-from recommender.learn import fit_sources, learn, only
+from recommender.bundles.today import SIGNALS
+from recommender.fusion.assemble import Fitted, bundle_arrays, manifest_of
+from recommender.fusion.learn import fit_sources, learn, only
+from recommender.history.dataset import Dataset
+from recommender.history.split import Split, by_time, horizon_us
 from recommender.plan import Plan
-from recommender.session import Replay, search
-from recommender.split import Split, by_time, horizon_us
-from recommender.today import SIGNALS
+from recommender.sessions import days
+from recommender.sessions.days import Cases
+from recommender.sessions.session import Replay, search
 
 
 def sample(events: int) -> Dataset:

@@ -20,12 +20,12 @@ from real_sets import SETS, Task
 
 from recommender.backtest import splits
 from recommender.candidates import SOURCES
-from recommender.evaluate import PARTS
+from recommender.judging.evaluate import PARTS
+from recommender.judging.metrics import paired_bootstrap
 from recommender.memory import Memory
-from recommender.metrics import paired_bootstrap
 from recommender.plan import Plan
-from recommender.rungs import Values, mean, ndcg
-from recommender.tune import Budget, Tuned, tune
+from recommender.tuning.rungs import Values, mean, ndcg
+from recommender.tuning.tune import Budget, Tuned, tune
 
 JUDGED = 2_000
 

@@ -22,9 +22,9 @@ from portraits.history import CATALOGUES, DECISIONS, ITEMS
 from portraits.lake import Lake
 from portraits.sample import World, history
 from portraits.settings import AppSettings
-from recommender.bundle import Bundle
-from recommender.catalogue import Catalogue
-from recommender.pipeline import recommend
+from recommender.answers.catalogue import Catalogue
+from recommender.answers.pipeline import recommend
+from recommender.bundles.bundle import Bundle
 from recommender.types import Query, Ranked, Recent, State
 from serving.imports import take_file
 from serving.nightly import run_night

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from recommender import split
-from recommender.dataset import DAY_US, Dataset
-from recommender.split import Split
+from recommender.history import split
+from recommender.history.dataset import DAY_US, Dataset
+from recommender.history.split import Split
 
 
 class Task(NamedTuple):

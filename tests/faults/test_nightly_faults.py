@@ -19,7 +19,7 @@ from small_shop import END, USERS, open_small_shop
 from portraits.engine import connect
 from portraits.lake import Lake
 from portraits.portrait_set import PortraitSet
-from recommender.bundle import Bundle, write_bundle
+from recommender.bundles.bundle import Bundle, write_bundle
 from serving.publish import bundle_folder, portraits_folder, publish
 
 pytestmark = pytest.mark.fault

@@ -40,13 +40,13 @@ from portraits.sample.plan import END
 from portraits.segments.evaluate import evaluate, lines
 from portraits.segments.tables import tables_of
 from portraits.settings import AppSettings
-from recommender.bundle import Bundle
+from recommender.answers.catalogue import Catalogue
+from recommender.answers.pipeline import recommend
+from recommender.bundles.bundle import Bundle
 from recommender.candidates.similar import Similar
-from recommender.catalogue import Catalogue
-from recommender.counted import counted
-from recommender.dataset import Dataset
-from recommender.pipeline import recommend
-from recommender.reading import History
+from recommender.counting.counted import counted
+from recommender.history.dataset import Dataset
+from recommender.history.reading import History
 from recommender.spark_training import largest_products
 from recommender.types import Query
 from serving.nightly import run_night

@@ -29,7 +29,7 @@ from portraits.lake import Lake
 from portraits.portrait_set import PortraitSet
 from portraits.segments.nights import nights
 from portraits.settings import AppSettings
-from recommender.bundle import write_bundle
+from recommender.bundles.bundle import write_bundle
 from recommender.train import Trained, train
 from serving import nightly
 from serving.app import v1

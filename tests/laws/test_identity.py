@@ -20,7 +20,7 @@ from portraits.engine import connect
 from portraits.history import CONTENTS, EVENTS, IDENTITIES, ITEMS, STORES, USERS
 from portraits.lake import Lake
 from portraits.past import Past
-from recommender.reading import History
+from recommender.history.reading import History
 
 pytestmark = pytest.mark.law
 APP = planted.SETTINGS.app_id

@@ -17,16 +17,16 @@ import pytest
 import scipy.sparse as sp
 from planted_shelf import NOW, Night, item
 
-from recommender.assemble import Fitted, bundle_arrays
-from recommender.bundle import Bundle
+from recommender.answers.catalogue import Catalogue
+from recommender.answers.pipeline import recommend, similar, together, trending
+from recommender.answers.promotions import NO_PROMOTIONS, Pin, Promotion, Promotions
+from recommender.answers.reasons import WORDS
+from recommender.bundles.bundle import Bundle
 from recommender.candidates import make
-from recommender.catalogue import Catalogue
-from recommender.dataset import DAY_US, Dataset
-from recommender.pipeline import recommend, similar, together, trending
-from recommender.pool import Pooler
-from recommender.promotions import NO_PROMOTIONS, Pin, Promotion, Promotions
-from recommender.reasons import WORDS
-from recommender.recipe import Recipe
+from recommender.fusion.assemble import Fitted, bundle_arrays
+from recommender.fusion.pool import Pooler
+from recommender.fusion.recipe import Recipe
+from recommender.history.dataset import DAY_US, Dataset
 from recommender.types import Answer, Query, Recent, State
 
 pytestmark = pytest.mark.law

@@ -11,10 +11,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from planted_shelf import NOW, Candidate, Night, Row, item
 
-from recommender.catalogue import Catalogue
-from recommender.pipeline import popular_shelf, recommend, similar, together, trending
-from recommender.promotions import EVER, LARGEST_FACTOR, SMALLEST_FACTOR, Boost, Pin, Promotion, Promotions
-from recommender.today import SIGNALS
+from recommender.answers.catalogue import Catalogue
+from recommender.answers.pipeline import popular_shelf, recommend, similar, together, trending
+from recommender.answers.promotions import EVER, LARGEST_FACTOR, SMALLEST_FACTOR, Boost, Pin, Promotion, Promotions
+from recommender.bundles.today import SIGNALS
 from recommender.types import Answer, Filters, Query, Recent, State
 
 pytestmark = pytest.mark.law

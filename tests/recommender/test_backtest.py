@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from planted_blocks import checkerboard, shop
 
-from recommender import evaluate
-from recommender.assemble import manifest_of, popular_arrays
 from recommender.backtest import replay, splits
-from recommender.bundle import Bundle, write_bundle
+from recommender.bundles.bundle import Bundle, write_bundle
 from recommender.candidates import SOURCES
-from recommender.dataset import DAY_US, Dataset
+from recommender.fusion.assemble import manifest_of, popular_arrays
+from recommender.fusion.recipe import Recipe
+from recommender.history.dataset import DAY_US, Dataset
+from recommender.judging import evaluate
 from recommender.plan import Plan
-from recommender.recipe import Recipe
 
 
 def test_served_is_what_the_day_would_answer(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from recommender.candidates import SOURCES, make
 from recommender.candidates.hybrid import FEATURE_WEIGHT, Hybrid, with_identity
 from recommender.candidates.opinions import top
 from recommender.candidates.protocol import blocks
-from recommender.dataset import DAY_US, Dataset
-from recommender.facts import Facts
+from recommender.history.dataset import DAY_US, Dataset
+from recommender.history.facts import Facts
 
 BOARD = checkerboard()
 EVERYONE = np.arange(len(BOARD.users), dtype=np.int32)

@@ -12,7 +12,7 @@ from planted_blocks import checkerboard
 from portraits.errors import NothingThere
 from recommender.candidates import SOURCES
 from recommender.given import Given, Judgement, judge_files, understand, write_lists
-from recommender.split import leave_out
+from recommender.history.split import leave_out
 
 Row = tuple[str, str, int]
 DAY = 86_400

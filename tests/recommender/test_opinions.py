@@ -14,7 +14,7 @@ from recommender.candidates.opinions import (
     SparseOpinions,
     top,
 )
-from recommender.dataset import Float32, Int32, Mask
+from recommender.history.dataset import Float32, Int32, Mask
 
 USERS, ITEMS, DEPTH = 40, 3_000, 20
 RANDOM = np.random.default_rng(0)

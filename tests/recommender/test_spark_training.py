@@ -18,11 +18,11 @@ from recommender.candidates import SOURCES
 from recommender.candidates.als import Als
 from recommender.candidates.protocol import fit_here
 from recommender.candidates.similar import RecentSimilar, Similar
-from recommender.dataset import Dataset
-from recommender.metrics import paired_bootstrap
-from recommender.rungs import ndcg
+from recommender.history.dataset import Dataset
+from recommender.history.split import by_time, horizon_us
+from recommender.judging.metrics import paired_bootstrap
 from recommender.spark_training import fitted_by, largest_products
-from recommender.split import by_time, horizon_us
+from recommender.tuning.rungs import ndcg
 
 SHOP = shop()
 NEIGHBOURS = [Similar(), Similar("cosine", 0.5, 0.0), Similar("bm25"), RecentSimilar("tfidf", 0.35)]

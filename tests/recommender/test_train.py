@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from planted_blocks import TINY, shop, tiny
 
-from recommender.assemble import bundle_arrays
+from recommender.answers.catalogue import Catalogue
+from recommender.answers.pipeline import recommend
 from recommender.backtest import refit, replay, splits
-from recommender.bundle import Bundle
+from recommender.bundles.bundle import Bundle
+from recommender.bundles.layout import ARRAYS
 from recommender.candidates import SOURCES
-from recommender.catalogue import Catalogue
-from recommender.layout import ARRAYS
-from recommender.learn import ALWAYS
-from recommender.pipeline import recommend
+from recommender.fusion.assemble import bundle_arrays
+from recommender.fusion.learn import ALWAYS
+from recommender.fusion.recipe import Recipe
 from recommender.plan import Plan
-from recommender.recipe import Recipe
 from recommender.train import STEPS, Trained, served_manifest, train_dataset
 from recommender.types import Query
 

@@ -17,7 +17,7 @@ from planted_app import night, open_shop, publish_night
 from planted_links import link
 from planted_shelf import Candidate, item
 
-from recommender.pipeline import recommend
+from recommender.answers.pipeline import recommend
 from recommender.types import Query, State
 from serving.batch import Batch, answer_file, open_batch, read_users
 from serving.settings import ProcessSettings

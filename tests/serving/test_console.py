@@ -21,7 +21,7 @@ from portraits.build import build
 from portraits.history import EVENTS
 from portraits.lake import Lake
 from portraits.settings import AppSettings
-from recommender.bundle import write_bundle
+from recommender.bundles.bundle import write_bundle
 from serving.console import routes
 from serving.console.links import make_link, use_link
 from serving.console.session import COOKIE, Session, seal, unseal

@@ -20,12 +20,12 @@ from portraits.errors import InvalidValue, UnknownApp
 from portraits.history import EVENTS
 from portraits.lake import Lake
 from portraits.settings import AppSettings
-from recommender.bundle import Bundle, write_bundle
-from recommender.catalogue import Catalogue
+from recommender.answers.catalogue import Catalogue
+from recommender.answers.pipeline import recommend
+from recommender.bundles.bundle import Bundle, write_bundle
 from recommender.memory import Census, Memory, Trial
-from recommender.pipeline import recommend
 from recommender.train import Trained
-from recommender.tune import Tuned
+from recommender.tuning.tune import Tuned
 from recommender.types import Query
 from serving import nightly
 from serving.cli import main

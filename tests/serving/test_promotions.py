@@ -12,7 +12,7 @@ import pytest
 from planted_shelf import NOW
 
 from portraits.errors import InvalidValue, UnreadableFile
-from recommender.promotions import Boost, Pin
+from recommender.answers.promotions import Boost, Pin
 from recommender.types import Query
 from serving.promotions import RULES, check_rules, promotions, read_rules, when
 from serving.stores.rows import as_text

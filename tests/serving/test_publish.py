@@ -17,7 +17,7 @@ from planted_shelf import Candidate
 
 from portraits.errors import BrokenBundle, NothingThere, UnknownApp
 from portraits.settings import AppSettings
-from recommender.bundle import Bundle, write_bundle
+from recommender.bundles.bundle import Bundle, write_bundle
 from serving import publish as publish_module
 from serving.publish import KEEP_HELD, KEEP_VERSIONS, bundle_folder, portraits_folder, publish, rollback, versions
 from serving.settings import ProcessSettings

@@ -7,7 +7,7 @@ import pytest
 from planted_blocks import shop
 
 from recommender.candidates.again import Again
-from recommender.dataset import DAY_US, Dataset
+from recommender.history.dataset import DAY_US, Dataset
 
 ANN = np.array([0], np.int32)
 

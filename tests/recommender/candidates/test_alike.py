@@ -7,7 +7,7 @@ import pytest
 from planted_blocks import shop
 
 from recommender.candidates.alike import Alike, faded
-from recommender.dataset import DAY_US, Dataset
+from recommender.history.dataset import DAY_US, Dataset
 
 SHOP = shop()
 EVERYONE = np.arange(len(SHOP.users), dtype=np.int32)

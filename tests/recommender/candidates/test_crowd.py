@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from recommender.candidates.crowd import Crowd, most_taken, precisions
-from recommender.dataset import DAY_US, Dataset
+from recommender.history.dataset import DAY_US, Dataset
 
 USERS, ITEMS = 400, 20
 

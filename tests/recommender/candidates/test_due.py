@@ -9,8 +9,8 @@ import pytest
 from planted_blocks import shop
 
 from recommender.candidates.due import Due, Pairs
-from recommender.dataset import DAY_US, Dataset
-from recommender.facts import Facts
+from recommender.history.dataset import DAY_US, Dataset
+from recommender.history.facts import Facts
 
 
 def rhythmic(days_since: float, orders: int = 6) -> Dataset:

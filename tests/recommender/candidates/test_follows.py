@@ -7,7 +7,7 @@ import pytest
 from planted_blocks import shop
 
 from recommender.candidates.follows import Follows
-from recommender.dataset import Dataset
+from recommender.history.dataset import Dataset
 
 
 def chains(users: int = 60, length: int = 12) -> Dataset:

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from recommender.candidates.friends import Friends, evened
-from recommender.dataset import Dataset
+from recommender.history.dataset import Dataset
 
 NAMES = ["ann", "bob", "cid", "dan", "eve"]
 

@@ -7,7 +7,7 @@ import pytest
 from planted_blocks import shop
 
 from recommender.candidates.linear import NEIGHBOURS, Linear
-from recommender.dataset import Dataset
+from recommender.history.dataset import Dataset
 
 SHOP = shop()
 EVERYONE = np.arange(len(SHOP.users), dtype=np.int32)

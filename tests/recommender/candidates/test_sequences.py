@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recommender.candidates.sequences import moments
-from recommender.dataset import Dataset
+from recommender.history.dataset import Dataset
 
 SHOP = Dataset.from_arrays(
     ["ann", "ann", "ann", "ann", "bob"],

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from planted_blocks import shop
 
 from recommender.candidates.similar import BM25_B, BM25_K1, RecentSimilar, Similar, weigh
-from recommender.dataset import DAY_US, Dataset
+from recommender.history.dataset import DAY_US, Dataset
 
 SHOP = shop()
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.candidates.text import Text, affordable, describe, weighed, words
-from recommender.dataset import DAY_US, Dataset
-from recommender.facts import Facts
+from recommender.history.dataset import DAY_US, Dataset
+from recommender.history.facts import Facts
 
 TITLES = {
     "green": "明前绿茶 礼盒装",

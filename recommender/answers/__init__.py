@@ -1,0 +1,1 @@
+"""The day: from a request to a shelf, in plain NumPy."""

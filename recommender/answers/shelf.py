@@ -1,0 +1,207 @@
+"""One answer in the making: proposals that the rules let through, then the ladder, each item with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.answers.catalogue import Catalogue
+from recommender.answers.exploration import MOST_NEWCOMERS, draw
+from recommender.answers.occasions import told as told_by_occasion
+from recommender.answers.promotions import ENTERED, NO_PROMOTIONS, Promotions, boosted, pinned
+from recommender.answers.proposals import Proposals, Seed, Table, Visitor
+from recommender.answers.reasons import reason
+from recommender.answers.slate import Rules, Rung, ladder, spread, walk
+from recommender.bundles.bundle import Bundle
+from recommender.types import Answer, Query, Ranked, Reason
+
+NEW_US = 30 * 86_400_000_000
+RULE = "rule"
+"""Source of what is shown because the shop said so."""
+SAID = {
+    "popular": "popular",
+    "recent_popular": "popular",
+    "crowd": "like_you",
+    "friends": "like_you",
+    "touched": "liked_again",
+}
+"""What is true of a source's items where it does not go by taste."""
+
+
+def night_code(bundle: Bundle, source: int, *, explained: bool, has_item: bool, has_cause: bool) -> tuple[str, bool]:
+    """The reason of a row of the table, and whether it names the item that explains the row (`explained`: there is
+    one). has_item, has_cause: whether the visitor has had the item, and the one that explains it.
+    `recommender.answers.batch` asks the same function, for many visitors at once."""
+    bought = "purchase" in bundle.targets
+    if has_item:
+        return "bought_again" if bought else "liked_again", False
+    if explained:
+        return "because_bought" if bought and has_cause else "because_viewed", True
+    return SAID.get(bundle.sources[source], "for_you"), False
+
+
+class Shelf:
+    """Filled from the top: `propose` once, then `answer`. `page` is the item on the page, -1 for none."""
+
+    __slots__ = ("_boosts", "_bundle", "_catalogue", "_floor", "_items", "_page", "_pins", "_query", "_rules", "_taken")
+
+    def __init__(
+        self,
+        bundle: Bundle | None,
+        catalogue: Catalogue,
+        query: Query,
+        rules: Rules,
+        page: int,
+        *,
+        promotions: Promotions = NO_PROMOTIONS,
+    ) -> None:
+        self._bundle = bundle
+        self._catalogue = catalogue
+        self._query = query
+        self._rules = rules
+        self._page = page
+        self._items: list[Ranked] = []
+        self._floor = 1.0
+        self._boosts = promotions.boosts(query)
+        self._pins = pinned(promotions.pins(query), query.n, rules)
+        self._taken: set[int] = {item for _, item in self._pins}
+
+    def propose(self, pool: Proposals, table: Table, seeds: Sequence[Seed], visitor: Visitor) -> None:
+        """Put the best proposals that the rules let through on the shelf."""
+        if self._boosts and self._bundle is not None:
+            pool = boosted(pool, self._boosts, self._bundle, self._catalogue)
+        places = self._chosen(pool)
+        items, causes, scores = pool.items[places], pool.causes[places], pool.scores[places].tolist()
+        by_night = (causes >= 0) & (causes < len(table.items))
+        told = iter(self._told_by_night(items[by_night], causes[by_night], table, visitor))
+        width = pool.width
+        for item, score, cause in zip(items.tolist(), scores, causes.tolist(), strict=True):
+            if cause == ENTERED:
+                source, why = RULE, reason("popular", self._query.lang)
+            elif cause < len(table.items):
+                source, why = next(told)
+            else:
+                source, why = self._told_by_day(seeds, (cause - len(table.items)) // width)
+            self._items.append(Ranked(self._catalogue.item_id(item), score, source, why))
+            self._taken.add(item)
+        if scores:
+            self._floor = min(scores)
+
+    def show(self, pool: Proposals, tell: Callable[[NDArray[Any]], list[tuple[str, Reason]]]) -> None:
+        """As `propose`, for a pool whose causes `tell` turns into sources and reasons."""
+        places = self._chosen(pool)
+        told = tell(pool.causes[places])
+        for item, score, line in zip(pool.items[places].tolist(), pool.scores[places].tolist(), told, strict=True):
+            self._items.append(Ranked(self._catalogue.item_id(item), score, *line))
+            self._taken.add(item)
+            self._floor = min(self._floor, score)
+
+    def answer(self, policy: str) -> Answer:
+        """The shelf, filled from the ladder up to n."""
+        for rung in ladder(self._bundle, self._catalogue, self._rules.conditions, self._page):
+            needed = self._room - len(self._items)
+            if not needed:
+                break
+            for item in walk(rung, self._rules, self._taken, needed):
+                self._taken.add(item)
+                self._items.append(self._from_ladder(item, rung.category))
+        if self._query.exploration and self._query.personalized:
+            self._explore()
+        for place, item in self._pins:
+            self._insert(place, item, RULE, reason("pinned", self._query.lang))
+        return Answer(tuple(self._items), self._bundle is None, policy, self._rules.removed)
+
+    @property
+    def _room(self) -> int:
+        """How many items the pins leave room for."""
+        return self._query.n - len(self._pins)
+
+    def _chosen(self, pool: Proposals) -> NDArray[np.intp]:
+        """Places in the pool of what goes on the shelf, best first."""
+        fits = self._rules.proposals(pool.items)
+        for _, item in self._pins:
+            fits &= pool.items != item
+        places = np.flatnonzero(fits)
+        if not self._query.diversity:
+            return places[: self._room]
+        paths = self._catalogue.paths(pool.items[places])
+        return places[spread(pool.scores[places], paths, self._room, self._query.diversity)]
+
+    def _explore(self) -> None:
+        """Gives newcomers that are not on the shelf their share of it."""
+        newcomers = walk(Rung(self._catalogue.newcomers()), self._rules, self._taken, MOST_NEWCOMERS)
+        drawn = draw(len(self._items), len(newcomers), self._query.exploration, self._query.draw)
+        del self._items[len(self._items) - len(drawn.places) :]
+        self._items[drawn.edge :] = [one._replace(propensity=drawn.kept) for one in self._items[drawn.edge :]]
+        for place, which in zip(drawn.places, drawn.picked, strict=True):
+            why = self._told_by_age(newcomers[which])
+            self._insert(place, newcomers[which], "explore", why, drawn.propensity)
+
+    def _insert(self, place: int, item: int, source: str, why: Reason, propensity: float = 1.0) -> None:
+        """Puts an item at a place (of a shorter shelf: at its end) with the score of what it stands before."""
+        score = self._items[min(place, len(self._items) - 1)].score if self._items else self._floor
+        self._items.insert(place, Ranked(self._catalogue.item_id(item), score, source, why, propensity))
+
+    def _told_by_day(self, seeds: Sequence[Seed], place: int) -> tuple[str, Reason]:
+        """Source and reason of a neighbour of the page's, the cart's or the day's items; after the last seed stands
+        what they say together."""
+        if place == len(seeds):
+            return "session", reason("for_you", self._query.lang)
+        seed = seeds[place]
+        return "similar" if seed.code == "similar_to" else "session", self._because(seed.code, seed.item)
+
+    def _told_by_night(
+        self, items: NDArray[np.int32], places: NDArray[Any], table: Table, visitor: Visitor
+    ) -> list[tuple[str, Reason]]:
+        """Source and reason of items that stand at `places` of the table."""
+        bundle = self._bundle
+        if bundle is not None and table.origins is not None:
+            origins = table.origins.take(places)
+            own = origins >= 0
+            told = iter(self._told_by_night(items[own], origins[own], table._replace(origins=None), visitor))
+            heard = iter(told_by_occasion(bundle, -1 - origins[~own], self._query.lang))
+            return [next(told if is_own else heard) for is_own in own.tolist()]
+        if bundle is None or table.row < 0:
+            return [("popular", reason("popular", self._query.lang))] * len(items)
+        sources = bundle.candidate_sources[table.row].take(places).tolist()
+        evidence = bundle.candidate_evidence[table.row].take(places)
+        lines = zip(
+            sources, evidence.tolist(), visitor.has(items).tolist(), visitor.has(evidence).tolist(), strict=True
+        )
+        return [(bundle.sources[source], self._night_reason(bundle, source, *rest)) for source, *rest in lines]
+
+    def _night_reason(self, bundle: Bundle, source: int, cause: int, has_item: bool, has_cause: bool) -> Reason:
+        code, named = night_code(bundle, source, explained=cause >= 0, has_item=has_item, has_cause=has_cause)
+        return self._because(code, cause) if named else reason(code, self._query.lang)
+
+    def _from_ladder(self, item: int, category: int | None) -> Ranked:
+        """An item that fills the shelf: below everything before it, and no better than its popularity."""
+        popularity = self._popularity(item)
+        self._floor = min(self._floor, self._floor * popularity)
+        if popularity <= 0:
+            return Ranked(self._catalogue.item_id(item), self._floor, "catalogue", self._told_by_age(item))
+        name = None
+        if category is not None and category in self._catalogue.path(item):  # it may have moved by day
+            name = self._catalogue.category_name(category)
+        why = reason("popular" if name is None else "popular_in_category", self._query.lang, category=name)
+        return Ranked(self._catalogue.item_id(item), self._floor, "popular", why)
+
+    def _told_by_age(self, item: int) -> Reason:
+        return reason("new" if self._is_new(item) else "available", self._query.lang)
+
+    def _popularity(self, item: int) -> float:
+        if self._bundle is None or item >= self._catalogue.base:
+            return 0.0
+        rank = int(self._bundle.shelf_rank[item])
+        return float(self._bundle.popular_scores[rank]) if rank < len(self._bundle.popular_scores) else 0.0
+
+    def _is_new(self, item: int) -> bool:
+        created = self._catalogue.created_us(item)
+        now = int(self._query.now.timestamp() * 1_000_000)
+        return 0 <= created <= now < created + NEW_US
+
+    def _because(self, code: str, item: int) -> Reason:
+        return reason(code, self._query.lang, self._catalogue.item_id(item), self._catalogue.title(item))

@@ -1,0 +1,1 @@
+"""How good it is: metrics, the table of the backtest, the gate."""

@@ -1,0 +1,1 @@
+"""Parameters by measure: a search inside a budget, which remembers earlier nights."""
