@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,6 +34,8 @@ from portraits.settings import AppSettings
 from portraits.stages import STAGES, Draft
 
 ROW_LEVEL = ("portrait", "everyone")
+EVERYONE = "events"
+"""The grain in which every visitor has a row."""
 ROW_GROUP = 8_192
 """Portraits a row group: `PortraitSet.get` reads one group."""
 FEATURES_FILE = ".features.parquet"
@@ -130,15 +133,16 @@ def past_of(history: Snapshot, settings: AppSettings, as_of: datetime, con: Base
 
 
 def fields(past: Past, wanted: Collection[Feature] = tuple(REGISTRY.values())) -> ir.Table:
-    """The portrait table: user_id and the wanted fields, one row a visitor, in no particular order.
+    """The portrait table: user_id and the wanted fields of the registry, one row a visitor, in no particular order.
 
-    `wanted` (for benchmarks: a part of the registry, in its order) holds what its row-level fields look at; visitors
-    are those of its first grain. Lists of evidence are joined last: they are wide, and row-level fields never look at
-    them.
+    Grains that no wanted field needs are not made. Lists of evidence are joined last: they are wide, and row-level
+    fields never look at them.
     """
-    known = [field for field in wanted if past.real_time or not field.clock]
+    known = [field for field in _needed(wanted, past) if past.real_time or not field.clock]
     grains = [name for name in GRAINS if name not in ROW_LEVEL and any(field.grain == name for field in known)]
     parts = [_aggregate(past, name, [field for field in known if field.grain == name]) for name in grains]
+    if EVERYONE not in grains:
+        parts.insert(0, past.events.select("user_id").distinct())
     portrait = _join([part.drop(_lists(part)) for part in parts])
     empty = {field.name: field.empty for field in known if field.name in portrait.columns and field.empty is not None}
     portrait = portrait.fill_null(empty).cache()
@@ -148,6 +152,17 @@ def fields(past: Past, wanted: Collection[Feature] = tuple(REGISTRY.values())) -
     portrait = _join([portrait, *(part.select("user_id", *_lists(part)) for part in parts if _lists(part))])
     unknown = [field.missing() for field in wanted if field not in known]
     return portrait.mutate(unknown).select("user_id", *(field.name for field in wanted))
+
+
+def _needed(wanted: Collection[Feature], past: Past) -> list[Feature]:
+    """The wanted fields and those that they look at, directly or not, in the order of the registry."""
+    columns = {field.name: field.dtype for field in REGISTRY.values() if not field.is_list}
+    portrait = ibis.table({"user_id": "string", **columns}, name="portrait")
+    names = {field.name for field in wanted}
+    for field in reversed(REGISTRY.values()):  # fields look at those before them
+        if field.name in names and field.grain in ROW_LEVEL:
+            names |= {column.name for column in field.expression(portrait, past.now).op().find(ops.Field)}
+    return [field for field in REGISTRY.values() if field.name in names]
 
 
 def _aggregate(past: Past, grain: str, features: list[Feature]) -> ir.Table:

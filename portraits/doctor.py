@@ -20,12 +20,17 @@ from portraits.people import Links, Persons
 from portraits.settings import AppSettings
 from portraits.storage import TimeKind
 
+FEWEST_USERS = 30
+"""Who came back, as far as events tell: with fewer no model can be judged (`recommender.backtest`)."""
 ENOUGH_USERS = 200
 ENOUGH_DAYS = 28
+FEWEST_BUYERS = 30
+"""Buyers from which on purchases are what is recommended for; before, it is visits, where as many come."""
 RHYTHM_DAYS = 90
 GOOD_SHARE = 0.8
 SOME_SHARE = 0.01
 REPEAT_SHARE = 0.05
+VISITS = ("click", "item_view", "content_view")
 SHOWN = 3
 
 
@@ -102,6 +107,7 @@ def _event_counts(con: Backend, snapshot: Snapshot) -> dict[str, int]:
         "items": events.item_id.nunique(),
         "active_days": events.day.nunique(),
         "buyers": events.user_id.nunique(where=bought),
+        "viewers": events.user_id.nunique(where=events.type.isin(VISITS) & events.item_id.notnull()),
         "purchases": bought.sum(),
         "priced": (bought & events.amount.notnull()).sum(),
         "listed": (bought & (events.list_amount.notnull() | events.discount.notnull())).sum(),
@@ -116,9 +122,13 @@ def _event_counts(con: Backend, snapshot: Snapshot) -> dict[str, int]:
         "clamped": (events.sent_day > events.day).sum(),
         **{f"with_{name}": events[name].notnull().sum() for name in present},
     }
-    users = events.group_by("user_id").agg(items=events.item_id.nunique(), days=events.day.nunique(where=bought))
+    users = events.group_by("user_id").agg(
+        rows=events.count(), items=events.item_id.nunique(), days=events.day.nunique(where=bought)
+    )
     several = users.aggregate(
-        users_of_two_items=(users["items"] >= 2).sum(), buyers_of_two_days=(users["days"] >= 2).sum()
+        users_of_two_events=(users["rows"] >= 2).sum(),
+        users_of_two_items=(users["items"] >= 2).sum(),
+        buyers_of_two_days=(users["days"] >= 2).sum(),
     )
     rows = [*events.aggregate(**counts).to_pyarrow().to_pylist(), *several.to_pyarrow().to_pylist()]
     return {name: int(value or 0) for row in rows for name, value in row.items()}
@@ -172,15 +182,16 @@ def _time(facts: Facts) -> Iterator[Finding]:
 
 
 def _users(facts: Facts) -> Iterator[Finding]:
-    users, several = facts.events["users"], facts.events["users_of_two_items"]
+    users, active, several = (facts.events[name] for name in ("users", "users_of_two_events", "users_of_two_items"))
+    if active < FEWEST_USERS:
+        sentence = f"{users} visitors, {active} of whom did more than one thing: it takes {FEWEST_USERS} who came back "
+        sentence += "to judge a model by; until then popularity is published."
+        yield Finding("visitors", False, sentence)
+        return
     enough = several >= ENOUGH_USERS
-    who = f"{users} visitors, {several} of whom met two items or more"
+    learnt = "enough to learn from each other" if enough else f"few to learn from; about {ENOUGH_USERS} are enough"
     yield Finding(
-        "visitors",
-        enough,
-        f"{who}: enough to learn from each other."
-        if enough
-        else f"{who}: personal models need about {ENOUGH_USERS}; until then popularity is published.",
+        "visitors", True if enough else None, f"{users} visitors, {several} of whom met two items or more: {learnt}."
     )
 
 
@@ -191,7 +202,13 @@ def _purchases(facts: Facts) -> Iterator[Finding]:
             "purchases", None, "Nothing is sold here: purchase portraits are empty, and visits or clicks are the aim."
         )
         return
-    yield Finding("purchases", True, f"{purchases} purchase lines of {buyers} buyers.")
+    few = buyers < FEWEST_BUYERS <= facts.events["viewers"]
+    yield Finding(
+        "purchases",
+        None if few else True,
+        f"{purchases} purchase lines of {buyers} buyers"
+        + (f": visits and clicks are the aim until about {FEWEST_BUYERS} have bought." if few else "."),
+    )
     again = facts.events["buyers_of_two_days"] / buyers
     if facts.time_kind != "real":
         return

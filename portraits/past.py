@@ -2,14 +2,14 @@
 
 `Past` holds the tables (grains) that features aggregate, all made from events before T and catalogue rows true at T,
 without test traffic and without visitors who refused. Tables that several grains read are kept by the engine once
-computed; everything wider than an order line stays a scan of the lake, since scans are cheap and copies are not.
+computed; of a long history everything wider than an order line stays a scan of the lake, since a copy would not fit.
 
 Every visitor's own actions make visits; what merely happens to a visitor (a message sent, an offer expired) does not.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -58,6 +58,13 @@ COLUMNS = (
     "points",
 )
 
+BY_TAG = {"tastes": tags.likes, "aversions": tags.aversions}
+"""Grains that grow with what visitors do and with the tags of items, too large to be made at once."""
+
+COPIED = 5_000_000
+"""Events, at most, of a past that is copied once, at about 0.3 GB a million: it is read twenty times, and each time
+people would be merged and those who refused left out anew."""
+
 AT_ONCE = 20_000_000
 """Events that are sorted, or collected into lists, at one time: about 4 GB."""
 
@@ -83,6 +90,11 @@ class Past:
     size: int = 0
     real_time: bool = True
 
+    def among(self, users: ir.Table, share: float) -> Past:
+        """The past of some visitors, a `share` of all. users: user_id."""
+        events = self.lake_events.semi_join(users, "user_id")
+        return replace(self, lake_events=events, size=round(share * self.size))
+
     @cached_property
     def zone(self) -> Zone:
         return Zone.between(self.settings.time_zone, min(self.first, self.as_of), self.as_of)
@@ -95,8 +107,8 @@ class Past:
 
     def pieces(self, grain: str) -> list[ir.Table]:
         """The grain as tables of disjoint visitors: several where aggregating it at once would outgrow memory."""
-        if grain == "tastes":
-            return [tags.tastes(events, self._tagged, self.now) for events in self._events_by_range]
+        if grain in BY_TAG:
+            return [BY_TAG[grain](events, self._tagged, self.now) for events in self._events_by_range]
         return [getattr(self, grain)]
 
     # -- events ------------------------------------------------------------------------------------------------
@@ -106,8 +118,10 @@ class Past:
         """Events before T of visitors who did not refuse, test traffic still among them."""
         events = self.lake_events.filter(self.lake_events.ts < ibis.literal(self.as_of, "timestamp('UTC')"))
         refused = self.lake_users.filter(self.lake_users.consent == False)  # noqa: E712
+        refused = refused.select("user_id").cache()
         events = events.select(*COLUMNS, ts_us=microseconds(events.ts))
-        return events.anti_join(refused, "user_id")
+        events = events.anti_join(refused, "user_id")
+        return events.cache() if 0 < self.size <= COPIED else events
 
     @cached_property
     def events(self) -> ir.Table:
@@ -115,7 +129,7 @@ class Past:
         before = self.before
         touched = before.filter(scenes.is_test(before.platform, before.scene)).select("user_id").distinct().cache()
         if touched.count().execute() > 0:
-            mixed = before.semi_join(touched, "user_id")
+            mixed = before.semi_join(touched, "user_id").cache()
             before = before.anti_join(touched, "user_id").union(without_test_traffic(mixed).cache())
         return before.mutate(own=before.type.notin(PASSIVE))
 
@@ -146,7 +160,10 @@ class Past:
     def visits(self) -> ir.Table:
         """Sessions with their place on the local clock: user_id, start_us, end_us, events, code (of the channel),
         day, hour, weekday."""
-        found = ibis.union(*(visits_of(events.filter(events.own)).cache() for events in self._events_by_range))
+        columns = ("user_id", "ts_us", "type", "platform", "scene")
+        # A copy of these few, since they are read twice: the engine would copy all columns.
+        narrow = (events.filter(events.own).select(*columns).cache() for events in self._events_by_range)
+        found = ibis.union(*(visits_of(events).cache() for events in narrow))
         entrances = found.select("platform", "scene").distinct().to_pyarrow()
         named = ibis.memtable(scenes.lookup(entrances))
         joined = found.inner_join(named, ["platform", "scene"])

@@ -169,7 +169,7 @@ def _paid_by(lines: ir.Table, payer: str) -> ir.Value:
 
 
 def _unit_price(lines: ir.Table) -> ir.Value:
-    return lines.amount * 10_000 / lines.units_e4.nullif(0)
+    return lines.amount.cast("float64") * 10_000 / lines.units_e4.nullif(0)
 
 
 def _weighed(lines: ir.Table) -> ir.Value:

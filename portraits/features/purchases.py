@@ -249,7 +249,8 @@ def _delivered(lines: ir.Table) -> ir.Value:
 
 
 def _earned(lines: ir.Table) -> ir.Value:
-    return lines.amount - (lines.cost * lines.units_e4 / 10_000).round().cast("int64")
+    cost = lines.cost.cast("float64") * lines.units_e4 / 10_000
+    return lines.amount - cost.round().cast("int64")
 
 
 def fifth(value: ir.Value) -> ir.Value:

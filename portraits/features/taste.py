@@ -14,6 +14,7 @@ AGAINST = (
     "array<struct<tag: string, weight: float64, events: int64, last_ts: timestamp('UTC', 6), confidence: float64, "
     "shown: int64, opened: int64, refunded: int64>>"
 )
+COUNTS = ("shown", "opened", "refunded")
 
 
 @feature("tastes", EVIDENCE, "evidence", minimum=None)
@@ -44,72 +45,41 @@ def price_tastes(tastes: ir.Table) -> ir.Value:
     return _evidence(tastes, "price")
 
 
-@feature("tastes", AGAINST, "evidence", minimum=None)
-def avoided_categories(tastes: ir.Table) -> ir.Value:
+@feature("aversions", AGAINST, "evidence", minimum=None)
+def avoided_categories(aversions: ir.Table) -> ir.Value:
     """Categories the visitor turns down, most evidence first, at most 20: shown 5 times or more and nothing of it ever
     opened, or refunded twice or more and at least half as often as bought. tag: path from the root; weight: 1 if never
     opened, else refunds over purchases; events: times shown or refunded; last_ts: the latest of them; confidence: 0 to
     1, the chance that this visitor, who clicks some share of what is shown, would have opened one had they been
     indifferent, or r / (r + 1) for r refunds; shown, opened and refunded: how often."""
-    return _against(tastes, "category")
+    return _evidence(aversions, "category", *COUNTS)
 
 
-@feature("tastes", AGAINST, "evidence", minimum=None)
-def avoided_brands(tastes: ir.Table) -> ir.Value:
+@feature("aversions", AGAINST, "evidence", minimum=None)
+def avoided_brands(aversions: ir.Table) -> ir.Value:
     """Brands the visitor turns down, most evidence first, at most 20; entries as in avoided_categories."""
-    return _against(tastes, "brand")
+    return _evidence(aversions, "brand", *COUNTS)
 
 
 @feature("tastes", "string", "category", minimum=None)
 def top_category(tastes: ir.Table) -> ir.Value:
     """Root category with most of the visitor's attention."""
-    return tastes.tag.argmin(tastes["rank"], where=_liked(tastes, "category") & (tastes.depth == 1))
+    return tastes.tag.argmin(tastes["rank"], where=(tastes.kind == "category") & (tastes.depth == 1))
 
 
 @feature("tastes", "string", "category", minimum=None)
 def top_subcategory(tastes: ir.Table) -> ir.Value:
     """Category below a root with most of the visitor's attention, as 'food > tea'."""
-    return tastes.tag.argmin(tastes["rank"], where=_liked(tastes, "category") & (tastes.depth > 1))
+    return tastes.tag.argmin(tastes["rank"], where=(tastes.kind == "category") & (tastes.depth > 1))
 
 
 @feature("tastes", "string", "brand", minimum=None)
 def top_brand(tastes: ir.Table) -> ir.Value:
     """Brand with most of the visitor's attention."""
-    return tastes.tag.argmin(tastes["rank"], where=_liked(tastes, "brand"))
+    return tastes.tag.argmin(tastes["rank"], where=tastes.kind == "brand")
 
 
-def _liked(tastes: ir.Table, kind: str) -> ir.Value:
-    return (tastes.kind == kind) & tastes["rank"].notnull()
-
-
-def _evidence(tastes: ir.Table, kind: str) -> ir.Value:
-    entries = ibis.struct(
-        {
-            "rank": tastes["rank"],
-            "tag": tastes.tag,
-            "weight": tastes.weight,
-            "events": tastes.events,
-            "last_ts": tastes.last_ts,
-            "confidence": tastes.confidence,
-        }
-    )
-    ranked = entries.collect(where=_liked(tastes, kind)).sort()
-    return only(ranked, "tag", "weight", "events", "last_ts", "confidence")
-
-
-def _against(tastes: ir.Table, kind: str) -> ir.Value:
-    entries = ibis.struct(
-        {
-            "worst": tastes.worst,
-            "tag": tastes.tag,
-            "weight": tastes.distaste,
-            "events": tastes.shown + tastes.refunded,
-            "last_ts": tastes.last_no,
-            "confidence": tastes.doubt,
-            "shown": tastes.shown,
-            "opened": tastes.opened,
-            "refunded": tastes.refunded,
-        }
-    )
-    ranked = entries.collect(where=(tastes.kind == kind) & tastes.worst.notnull()).sort()
-    return only(ranked, "tag", "weight", "events", "last_ts", "confidence", "shown", "opened", "refunded")
+def _evidence(tags: ir.Table, kind: str, *counts: str) -> ir.Value:
+    names = ("tag", "weight", "events", "last_ts", "confidence", *counts)
+    entries = ibis.struct({name: tags[name] for name in ("rank", *names)})
+    return only(entries.collect(where=tags.kind == kind).sort(), *names)

@@ -18,6 +18,8 @@ def contents(events: ir.Table, trades: ir.Table, catalogue: ir.Table) -> ir.Tabl
     """One row a visitor and content opened or bought by: user_id, content_id, kind (null where unknown), views,
     purchases (order lines led to), spend, last_ts (of views and purchases), rank (from 0: most spend, then most
     views, then by name)."""
+    events = events.filter(events.content_id.notnull())
+    events = events.select("user_id", "ts", "ts_us", "type", "own", "item_id", "content_id").cache()  # few, read thrice
     opened = _opened(events)
     viewed = opened.group_by("user_id", "content_id").aggregate(views=opened.count(), last_ts=opened.ts.max())
     led = _led(_touches(events, catalogue), trades)

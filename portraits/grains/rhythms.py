@@ -35,8 +35,10 @@ def paydays(orders: ir.Table) -> ir.Table:
     person = ibis.window(group_by="user_id")
     whole = found.mutate(n=found.orders.sum().over(person), total=found.spend.sum().over(person))
     q = SPREE_DAYS / MONTH_DAYS
-    more = whole.orders - whole.n * q
-    z2 = more * more / (whole.n * (q * (1 - q)))
+    # As decimals, which whole numbers times a share are to the engine, squares outgrow 38 digits.
+    k, n = whole.orders.cast("float64"), whole.n.cast("float64")
+    more = k - n * q
+    z2 = more * more / (n * (q * (1 - q)))
     return whole.select(
         "user_id",
         "payday",

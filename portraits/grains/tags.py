@@ -47,6 +47,9 @@ OFTEN = 5
 SENT_BACK = 2
 """Refunds that a tag must have had, at least, to count as avoided: who bought it once liked it, and one may happen."""
 
+AVOIDED = ("category", "brand")
+"""Kinds of tags that can be avoided."""
+
 BANDS = ("low", "middle", "high")
 """Price bands: thirds of the items of a root category by price."""
 
@@ -97,69 +100,104 @@ def price_band(level_e9: ir.Value) -> ir.Value:
     return ibis.ifelse(level_e9.notnull(), banded, ibis.null("string"))
 
 
-def tastes(events: ir.Table, tagged: Tagged, now: Now) -> ir.Table:
-    """One row a visitor and tag that is liked, avoided or both, at most KEPT of each kind in either: user_id, kind,
-    depth, tag, rank and worst (places from 0 among the liked and the avoided, null for neither), weight, events,
-    last_ts, confidence, distaste, doubt, shown, opened, refunded, last_no.
+def likes(events: ir.Table, tagged: Tagged, now: Now) -> ir.Table:
+    """One row a visitor and tag that is liked, at most KEPT of each kind: user_id, kind, depth, tag, rank (place from
+    0), weight, events (that speak for it), last_ts (of the events that count), confidence.
 
-    weight: share of the visitor's decayed attention within the kind (tags of one depth sum to at most 1).
-    confidence: s / (s + HALF_SURE) of the tag's decayed strength s: how much there is to go by. distaste and doubt
-    are the weight and the confidence of the avoided: see `_avoided`.
+    weight: share of the visitor's decayed attention within the kind (tags of one depth sum to at most 1). confidence:
+    s / (s + HALF_SURE) of the tag's decayed strength s: how much there is to go by.
     """
-    sums = _sums(events, tagged.of_item, now).inner_join(tagged.names.drop("tag"), "tag_id")
-    of_kind = ibis.window(group_by=["user_id", "kind"])
-    at_root = sums.depth == 1
-    placed = sums.mutate(
-        liked=sums.strength > 0,
-        avoided=_passed_over(sums) | _sent_back(sums),
-        total=ibis.ifelse(at_root & (sums.strength > 0), sums.strength, 0).sum().over(of_kind),
-        all_shown=ibis.ifelse(at_root, sums.shown, 0).sum().over(of_kind),
-        all_clicked=ibis.ifelse(at_root, sums.clicked, 0).sum().over(of_kind),
-    ).filter(ibis._.liked | ibis._.avoided)
-    like = ibis.window(group_by=["user_id", "kind", "liked"], order_by=[placed.strength.desc(), "tag_id"])
-    against = (placed.shown + HALF_SURE * placed.refunded).desc()
-    dislike = ibis.window(group_by=["user_id", "kind", "avoided"], order_by=[against, "tag_id"])
-    ranked = placed.mutate(
-        rank=ibis.ifelse(placed.liked, ibis.row_number().over(like), None),
-        worst=ibis.ifelse(placed.avoided, ibis.row_number().over(dislike), None),
+    said = _said(events, now)
+    by_item = said.group_by("user_id", "item_id").aggregate(
+        strength=said.nano.sum(), n=said.count(where=said.nano > 0), last_ts=said.ts.max()
     )
-    ranked = ranked.mutate(
-        rank=ibis.ifelse(ranked["rank"] < KEPT, ranked["rank"], None),
-        worst=ibis.ifelse(ranked.worst < KEPT, ranked.worst, None),
-    ).filter(ibis._["rank"].notnull() | ibis._.worst.notnull())
-    kept = ranked.inner_join(tagged.names.select("tag_id", "tag"), "tag_id")
+    joined = by_item.inner_join(tagged.of_item, "item_id")
+    sums = joined.group_by("user_id", "tag_id").aggregate(
+        strength=joined.strength.sum(), events=joined.n.sum(), last_ts=joined.last_ts.max()
+    )
+    named = sums.filter(sums.strength > 0).inner_join(tagged.names.drop("tag"), "tag_id")
+    of_kind = ibis.window(group_by=["user_id", "kind"])
+    best_first = ibis.window(group_by=["user_id", "kind"], order_by=[named.strength.desc(), named.tag_id.asc()])
+    ranked = named.mutate(
+        rank=ibis.row_number().over(best_first),
+        total=ibis.ifelse(named.depth == 1, named.strength, 0).sum().over(of_kind),
+    )
+    kept = ranked.filter(ranked["rank"] < KEPT).inner_join(tagged.names.select("tag_id", "tag"), "tag_id")
     return kept.select(
         "user_id",
         "kind",
         "depth",
         "tag",
         "rank",
-        "worst",
+        "events",
+        "last_ts",
+        weight=kept.strength / kept.total.nullif(0),
+        confidence=kept.strength / (kept.strength + HALF_SURE * NANO),
+    )
+
+
+def aversions(events: ir.Table, tagged: Tagged, now: Now) -> ir.Table:
+    """One row a visitor and category or brand that is avoided, at most KEPT of each kind: user_id, kind, tag, rank
+    (place from 0), weight, confidence, shown, opened, refunded (events), events (shown or refunded), last_ts (of
+    them).
+
+    weight: share of what the visitor was offered (1: nothing of it was ever opened) or bought (refunds over purchases)
+    that was turned down. confidence: how far from chance that is: a visitor who clicks a share p of what they are
+    shown passes over so many showings with chance (1 - p) ^ shown, p = (clicked + 1) / (shown + 2) over everything;
+    for refunds r / (r + 1). The greater of the two where both apply.
+    """
+    sums = _turned_down(events, tagged, now)
+    all_of_kind = {
+        f"all_{name}": ibis.ifelse(sums.depth == 1, sums[name], 0).sum().over(group_by=["user_id", "kind"])
+        for name in ("shown", "clicked")
+    }
+    totals = sums.mutate(all_of_kind)
+    avoided = totals.filter(_passed_over(totals) | _sent_back(totals))
+    against = (avoided.shown + HALF_SURE * avoided.refunded).desc()
+    worst_first = ibis.window(group_by=["user_id", "kind"], order_by=[against, avoided.tag_id.asc()])
+    ranked = avoided.mutate(rank=ibis.row_number().over(worst_first))
+    kept = ranked.filter(ranked["rank"] < KEPT).inner_join(tagged.names.select("tag_id", "tag"), "tag_id")
+    clicks = (ibis.least(kept.all_clicked, kept.all_shown) + 1) / (kept.all_shown + 2)
+    passed, back = _passed_over(kept), _sent_back(kept)
+    refunds = ibis.ifelse(back, ibis.least(kept.refunded / ibis.greatest(kept.bought, 1), 1.0), 0.0)
+    unlikely = ibis.ifelse(passed, 1 - (1 - clicks) ** kept.shown, 0.0)
+    return kept.select(
+        "user_id",
+        "kind",
+        "tag",
+        "rank",
         "last_ts",
         "shown",
         "opened",
         "refunded",
-        "last_no",
-        weight=kept.strength / kept.total.nullif(0),
-        events=kept.n,
-        confidence=kept.strength / (kept.strength + HALF_SURE * NANO),
-        **_avoided(kept),
+        events=kept.shown + kept.refunded,
+        weight=ibis.ifelse(passed, 1.0, refunds),
+        confidence=ibis.greatest(unlikely, ibis.ifelse(back, kept.refunded / (kept.refunded + 1), 0.0)),
     )
 
 
-def _avoided(tags: ir.Table) -> dict[str, ir.Value]:
-    """`distaste`: share of what the visitor was offered (1: nothing of it was ever opened) or bought (refunds over
-    purchases) that was turned down. `doubt`: how far from chance that is: a visitor who clicks a share p of what they
-    are shown passes over so many showings with chance (1 - p) ^ shown, p = (clicked + 1) / (shown + 2) over
-    everything; for refunds r / (r + 1). The greater of the two where both apply."""
-    clicks = (ibis.least(tags.all_clicked, tags.all_shown) + 1) / (tags.all_shown + 2)
-    passed, back = _passed_over(tags), _sent_back(tags)
-    refunds = ibis.ifelse(back, ibis.least(tags.refunded / ibis.greatest(tags.bought, 1), 1.0), 0.0)
-    unlikely = ibis.ifelse(passed, 1 - (1 - clicks) ** tags.shown, 0.0)
-    return {
-        "distaste": ibis.ifelse(passed, 1.0, refunds),
-        "doubt": ibis.greatest(unlikely, ibis.ifelse(back, tags.refunded / (tags.refunded + 1), 0.0)),
-    }
+def _turned_down(events: ir.Table, tagged: Tagged, now: Now) -> ir.Table:
+    """One row a visitor and category or brand: user_id, tag_id, kind, depth, n (events that speak for it), shown,
+    clicked, opened, bought, refunded (events), last_ts (when it was last shown or sent back)."""
+    said = _said(events, now, "exposure")
+    by_item = said.group_by("user_id", "item_id").aggregate(
+        n=said.count(where=said.nano > 0),
+        shown=said.count(where=said.type == "exposure"),
+        clicked=said.count(where=said.type == "click"),
+        viewed=said.count(where=said.type == "item_view"),
+        bought=said.count(where=said.type == "purchase"),
+        refunded=said.count(where=said.type == "refund"),
+        last_ts=said.ts.max(where=said.type.isin(("exposure", "refund"))),
+    )
+    names = tagged.names.filter(tagged.names.kind.isin(AVOIDED)).drop("tag")
+    joined = by_item.inner_join(tagged.of_item.semi_join(names, "tag_id"), "item_id")
+    counts = ("n", "shown", "clicked", "bought", "refunded")
+    sums = joined.group_by("user_id", "tag_id").aggregate(
+        *(joined[name].sum().name(name) for name in counts),
+        opened=ibis.greatest(joined.clicked, joined.viewed).sum(),
+        last_ts=joined.last_ts.max(),
+    )
+    return sums.inner_join(names, "tag_id")
 
 
 def _passed_over(tags: ir.Table) -> ir.Value:
@@ -170,37 +208,15 @@ def _sent_back(tags: ir.Table) -> ir.Value:
     return (tags.refunded >= SENT_BACK) & (2 * tags.refunded >= tags.bought)
 
 
-def _sums(events: ir.Table, of_item: ir.Table, now: Now) -> ir.Table:
-    """One row a visitor and tag: user_id, tag_id, strength (whole billionths), n (events that speak for the tag),
-    last_ts (of the events that count), shown, clicked, opened, bought, refunded (events), last_no (when it was last
-    shown or sent back). Events are added up by item first: items have a handful of tags each."""
-    counted = events.type.isin(tuple(STRENGTH))
-    shown = events.type == "exposure"
-    spoken = events.filter((counted | shown) & events.item_id.notnull())
+def _said(events: ir.Table, now: Now, *others: str) -> ir.Table:
+    """Events of items that count, and those of `others`: user_id, item_id, ts, type, nano (their decayed strength in
+    whole billionths). They are to be added up by item first: items have a handful of tags each."""
+    spoken = events.filter(events.type.isin((*STRENGTH, *others)) & events.item_id.notnull())
     strength = spoken.type.cases(*STRENGTH.items(), else_=0).cast("float64")
     if now.half_life_days is not None:
         age = (now.us - spoken.ts_us) / (now.half_life_days * DAY_US)
         strength = strength * ibis.literal(0.5) ** age
-    said = spoken.select("user_id", "item_id", "ts", "type", nano=(strength * NANO).round().cast("int64"))
-    by_item = said.group_by("user_id", "item_id").aggregate(
-        strength=said.nano.sum(),
-        n=said.count(where=said.nano > 0),
-        last_ts=said.ts.max(where=said.type != "exposure"),
-        shown=said.count(where=said.type == "exposure"),
-        clicked=said.count(where=said.type == "click"),
-        viewed=said.count(where=said.type == "item_view"),
-        bought=said.count(where=said.type == "purchase"),
-        refunded=said.count(where=said.type == "refund"),
-        last_no=said.ts.max(where=said.type.isin(("exposure", "refund"))),
-    )
-    joined = by_item.inner_join(of_item, "item_id")
-    counts = ("strength", "n", "shown", "clicked", "bought", "refunded")
-    return joined.group_by("user_id", "tag_id").aggregate(
-        *(joined[name].sum().name(name) for name in counts),
-        opened=ibis.greatest(joined.clicked, joined.viewed).sum(),
-        last_ts=joined.last_ts.max(),
-        last_no=joined.last_no.max(),
-    )
+    return spoken.select("user_id", "item_id", "ts", "type", nano=(strength * NANO).round().cast("int64"))
 
 
 def item_facts(items: ir.Table, trades: ir.Table) -> ir.Table:

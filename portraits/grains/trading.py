@@ -61,7 +61,8 @@ def lines(trades: ir.Table, items: ir.Table, offers: ir.Table) -> ir.Table:
     saved = ibis.coalesce(joined.discount, joined.list_amount - joined.amount)
     within = ibis.least(ibis.greatest(saved, 0), listed)
     told = joined.mutate(listed=listed, saved=ibis.ifelse(listed.notnull(), within, None))
-    return told.mutate(saved_e9=(told.saved * 1_000_000_000 / told.listed.nullif(0)).round().cast("int64"))
+    billionths = told.saved.cast("float64") * 1_000_000_000 / told.listed.nullif(0)
+    return told.mutate(saved_e9=billionths.round().cast("int64"))
 
 
 def orders(trades: ir.Table) -> ir.Table:

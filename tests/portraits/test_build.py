@@ -16,6 +16,7 @@ from portraits.build import build, fields
 from portraits.dictionary import FIELDS
 from portraits.engine import connect
 from portraits.errors import BrokenBundle, InvalidValue
+from portraits.features import REGISTRY
 from portraits.history import CONTENTS, EVENTS, ITEMS, OFFERS, STORES, USERS
 from portraits.lake import Lake
 from portraits.portrait_set import MANIFEST_FILE, TABLE_FILE, PortraitSet
@@ -51,6 +52,21 @@ def test_future_catalogue_rows_move_nothing(portraits: PortraitSet) -> None:
     expected = fields(planted.past(planted.events())).order_by("user_id").to_pyarrow()
     built = portraits.table(connect()).order_by("user_id").select(expected.column_names)
     assert built.to_pyarrow().to_pylist() == expected.to_pylist()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("stage", "brands"),  # row-level fields look at others, which look at others
+        ("home_store",),
+        ("avoided_brands", "rfm", "first_channel"),
+    ],
+)
+def test_a_part_of_the_fields_is_as_in_the_whole(portraits: PortraitSet, names: tuple[str, ...]) -> None:
+    """Of every visitor, whichever grains the part needs."""
+    part = fields(planted.past(planted.events()), [REGISTRY[name] for name in names]).order_by("user_id").to_pyarrow()
+    whole = portraits.table(connect()).order_by("user_id").select("user_id", *names).to_pyarrow()
+    assert part.to_pylist() == whole.to_pylist()
 
 
 def test_the_folder_says_what_it_is(portraits: PortraitSet, lake: Lake) -> None:

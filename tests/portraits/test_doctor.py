@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from portraits.doctor import CHECKS, ENOUGH_USERS, Finding, diagnose
+from portraits.doctor import CHECKS, ENOUGH_USERS, FEWEST_USERS, Finding, diagnose
 from portraits.history import EVENTS
 from portraits.lake import Lake
 from portraits.settings import AppSettings
+from recommender.backtest import FEWEST_JUDGED
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RICH: dict[str, Any] = {
@@ -83,6 +84,37 @@ def test_a_poor_history_is_told_what_it_lacks(tmp_path: Path) -> None:
     }
     assert "under 28 days" in found["time"].sentence
     assert "popularity is published" in found["visitors"].sentence
+
+
+@pytest.mark.parametrize(
+    ("users", "items", "ok", "says"),
+    [
+        (FEWEST_USERS - 1, 2, False, "popularity is published"),
+        (FEWEST_USERS, 1, None, "0 of whom met two items or more: few to learn"),
+        (ENOUGH_USERS - 1, 2, None, "few to learn"),
+        (ENOUGH_USERS, 2, True, "enough to learn"),
+    ],
+)
+def test_popularity_is_announced_only_where_no_model_can_be_judged(
+    tmp_path: Path, users: int, items: int, ok: bool | None, says: str
+) -> None:
+    rows = [
+        {"user_id": f"u{user}", "ts": START + timedelta(days=day), "type": "purchase", "item_id": f"i{day % items}"}
+        for user in range(users)
+        for day in range(2)
+    ]
+    found = findings(tmp_path, rows, {})["visitors"]
+    assert (found.ok, says in found.sentence) == (ok, True)
+    assert ("popularity" in found.sentence) is (ok is False)
+    assert FEWEST_USERS == FEWEST_JUDGED
+
+
+@pytest.mark.parametrize(("buyers", "viewers", "visits"), [(1, 30, True), (1, 29, False), (30, 40, False)])
+def test_a_test_order_is_not_the_aim(tmp_path: Path, buyers: int, viewers: int, visits: bool) -> None:
+    rows = [{"user_id": f"u{n}", "ts": START, "type": "item_view", "item_id": "i"} for n in range(viewers)]
+    rows += [{"user_id": f"u{n}", "ts": START, "type": "purchase", "item_id": "i"} for n in range(buyers)]
+    found = findings(tmp_path, rows, {})["purchases"]
+    assert (found.ok is None, "visits and clicks are the aim" in found.sentence) == (visits, visits)
 
 
 @pytest.mark.parametrize(

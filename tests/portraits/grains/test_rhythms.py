@@ -60,3 +60,13 @@ def test_paydays() -> None:
     assert by_day[10]["orders"] == 3
     assert by_day[10]["share"] == pytest.approx(3 / 4)
     assert by_day[10]["confidence"] == pytest.approx(z2 / (1 + z2))
+
+
+def test_paydays_of_an_id_that_every_guest_of_a_till_has() -> None:
+    """A thousand orders, all of them on the 10th: z^2 = n (1 - q) / q."""
+    rows = [row | {"order_id": str(number)} for number, row in enumerate(bought(*["2025-03-10"] * 1_000))]
+    (found,) = past(rows).paydays.to_pyarrow().to_pylist()
+    q = 3 / 30.4375
+    z2 = 1_000 * (1 - q) / q
+    assert (found["payday"], found["orders"]) == (10, 1_000)
+    assert found["confidence"] == pytest.approx(z2 / (1 + z2), rel=1e-12)

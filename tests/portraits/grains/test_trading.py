@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import planted_history as planted
 import pytest
 
+from portraits.build import fields
+from portraits.features import REGISTRY
 from portraits.past import Past
 
 Row = dict[str, Any]
@@ -72,6 +75,15 @@ def test_a_refund_alone_is_no_order() -> None:
 def test_what_a_line_saved(line: Row, listed: int | None, saved: int | None) -> None:
     found = past(TEA | line).lines.to_pyarrow().to_pylist()[0]
     assert (found["listed"], found["saved"]) == (listed, saved)
+
+
+def test_lines_of_any_price() -> None:
+    """Of a currency whose minor unit is worth next to nothing, a billionth of a line is no 64-bit matter."""
+    dear = TEA | {"amount": 10**16, "discount": 10**16, "quantity": Decimal(2)}
+    shop = planted.past(planted.numbered([dear], "e"), [{"item_id": "tea", "cost": 10**15}], [])
+    assert shop.lines.saved_e9.to_pyarrow().to_pylist() == [500_000_000]
+    (found,) = fields(shop, [REGISTRY["margin"], REGISTRY["unit_price_median"]]).to_pyarrow().to_pylist()
+    assert (found["margin"], found["unit_price_median"]) == (10**16 - 2 * 10**15, 10**16 / 2)
 
 
 def test_the_payer_is_the_offers() -> None:
