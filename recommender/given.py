@@ -1,9 +1,8 @@
 """A split that somebody else made: a file to learn from and a file to be judged by.
 
 The fusion learns at a split of the training file, and what it learns there holds only as far as that split is like
-the one it is judged by. So the given split is looked at first: did the test come after everything (a cut in time),
-after the rest of each user's own (the last of each), or was it drawn at random? Files without times are asked as well:
-where the rows are in an order, what was put aside from their end is closer to a user's last rows than to the first.
+the one it is judged by. So the given split is looked at first (`recommender.judging.split_kinds`), and the training
+file is split alike.
 """
 
 from __future__ import annotations
@@ -14,33 +13,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-import scipy.sparse as sp
 
-from portraits.errors import NothingThere
+from portraits.errors import UnreadableFile
 from recommender.backtest import Way, first_enough, replay
-from recommender.candidates.sequences import moments
 from recommender.history.dataset import KINDS, Dataset, Int64
-from recommender.history.pair_files import Pairs, Vocabularies, microseconds, read_pairs
-from recommender.history.split import Split, by_time, given, last_moments, last_of_each, leave_out
+from recommender.history.pair_files import Pairs, Vocabularies, read_pairs
+from recommender.history.pair_times import on_one_clock
+from recommender.history.split import (
+    OFTEN_REPEATED,
+    Split,
+    by_time,
+    given,
+    last_moments,
+    last_of_each,
+    leave_out,
+    repeated,
+)
 from recommender.judging.evaluate import UNKNOWN, Judged, K, Table
+from recommender.judging.split_kinds import KINDS_OF_SPLIT, LATER, comes_after, comes_later, kind_of
 from recommender.plan import MOST_JUDGED, Plan
 from recommender.tuning.tune import NO_TRIALS, Budget
 
 MOSTLY = 0.95
-OFTEN_REPEATED = 0.02
-PROBED = 3_000
-PROBED_TIES = 20_000_000
-FEWEST_PROBED = 100
-LIKELY = 3.0
-KINDS_OF_SPLIT = {
-    "time": "the test is later than all of the training",
-    "baskets": "the test is each user's last basket",
-    "last": "the test is the last of each user",
-    "drawn": "the test is a random share",
-}
+MOST_NAMED = 8
+FORMS = {"header": "", "places": ", no header line: user and item come first", "lists": ", a line a user"}
+"""What is said of each form of file."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,12 @@ LISTS = pa.schema([("user", pa.string()), ("rank", pa.int32()), ("item_id", pa.s
 @dataclass(frozen=True)
 class Given:
     """A given split, understood. train: with the time that fits its kind. ways: how to split the training file alike,
-    the best first. about: what the files hold, in figures and words."""
+    the best first. again: see `Plan`. about: what the files hold, in figures and words."""
 
     split: Split
     kind: str
     ways: Sequence[Way]
+    again: float | None
     about: Mapping[str, Any]
 
 
@@ -80,17 +80,17 @@ def judge_files(
     """How good every source, the baselines and the served pipeline are on a given split. judged: the most users, None
     for all. budget: what may be spent on parameters, which are found on the training file alone.
 
-    Raises UnreadableFile when a file or a column cannot be read, NothingThere when nobody is in both files.
+    Where nobody is in both files, what strangers are answered is judged alone. Raises UnreadableFile when a file or a
+    column cannot be read, or holds nothing, or the times of the two cannot belong together.
     """
     found = understand(train, test, seed)
-    if not len(found.split.users):
-        raise NothingThere("user", "in both files", "the test file must hold users of the training file")
     most = len(found.split.users) if judged is None else judged
-    plan = Plan(seed, judged=most, every_source=True, ks=tuple(ks), budget=budget)
+    plan = Plan(seed, judged=most, every_source=True, ks=tuple(ks), budget=budget, again=found.again)
     outer = found.split.sample(most, seed)
     done = replay(first_enough(found.ways, outer.train, plan), outer, plan)
     about = {**found.about, "users judged": len(outer.users)}
-    return Judgement(replace(done.table, about=about), outer, done.ours)
+    rows, by_segment = ([row for row in some if row.users] for some in (done.table.rows, done.table.segments))
+    return Judgement(replace(done.table, rows=rows, segments=by_segment, about=about), outer, done.ours)
 
 
 def write_lists(found: Judgement, out: Path) -> None:
@@ -116,9 +116,12 @@ def write_lists(found: Judgement, out: Path) -> None:
 
 
 def understand(train: Path, test: Path, seed: int = 0) -> Given:
-    """Read both files and tell how the one was split from the other."""
+    """Read both files and tell how the one was split from the other. Raises UnreadableFile."""
     vocabularies, (past, future) = read_pairs(train, test)
-    time_kind, (past_us, future_us) = microseconds(past.ts, future.ts)
+    for path, pairs in ((train, past), (test, future)):
+        if not len(pairs.user):
+            raise UnreadableFile(str(path), "it holds no row with a user and an item")
+    time_kind, (past_us, future_us) = on_one_clock([past.clock, future.clock])
     if past_us is None:
         time_kind, future_us = "none", None
     learnt = _dataset(vocabularies, past, past_us, time_kind)
@@ -127,84 +130,36 @@ def understand(train: Path, test: Path, seed: int = 0) -> Given:
     later = _dataset(vocabularies, future, future_us, "none" if future_us is None else "real")
     if time_kind == "none":
         in_rows = _dataset(vocabularies, past, np.arange(len(past.user)), "order")
-        repeated = 1 - learnt.orders.nnz / max(len(past.user), 1) > OFTEN_REPEATED
-        if repeated or comes_after(in_rows, later, seed):
+        if comes_after(in_rows, later, seed):
             learnt = in_rows
-    kind = _kind(learnt, later, future_us is not None, seed)
+    kind = kind_of(learnt, later, future_us is not None, seed)
     if kind in ("last", "baskets"):
         learnt = learnt.in_turns()
     outer = given(learnt, later)
+    repeats = _repeats(learnt, later)
+    ways = _ways(kind, learnt, later, whole=repeats < 1 - MOSTLY)
+    if kind == "drawn" and comes_later(outer, ways[0](learnt, seed + 1), seed):
+        kind = LATER
     about = {**_about(past, future, learnt, later, outer), "kind of split": KINDS_OF_SPLIT[kind]}
-    return Given(outer, kind, _ways(kind, learnt, later), about)
+    untaught = repeats >= 1 - MOSTLY and repeated(learnt) <= OFTEN_REPEATED
+    if untaught:
+        about["repeats"] = f"{repeats:.0%} of the test's rows are in the training, which itself repeats nothing"
+    return Given(outer, kind, ways, repeats if untaught or kind == LATER else None, about)
 
 
-def comes_after(train: Dataset, test: Dataset, seed: int) -> bool:
-    """Whether what users took in `test` goes better with their last than with their first moment in `train`, beyond
-    chance: then the rows of `train` are in an order, and `test` comes after them."""
-    found = moments(train)
-    length = np.bincount(found.user, minlength=train.shape[0])
-    chosen = np.flatnonzero(length[test.user] >= 3)
-    if len(chosen) < FEWEST_PROBED:
-        return False
-    a_pair = found.sizes.mean() * float((train.popularity**2).sum() / train.popularity.sum())
-    probed = int(np.clip(PROBED_TIES / a_pair, FEWEST_PROBED, PROBED))
-    chosen = np.random.default_rng(seed).permutation(chosen)[:probed]
-    user, item = test.user[chosen], test.item[chosen]
-    ends = np.cumsum(length)
-    near = _cosine(train, found.items[ends[user] - 1], item) - _cosine(
-        train, found.items[ends[user] - length[user]], item
-    )
-    error = float(near.std()) / np.sqrt(len(near))
-    return bool(near.mean() > max(LIKELY * error, 0.0))
+def _repeats(train: Dataset, test: Dataset) -> float:
+    """Share of the test's rows, of users of the training, whose item the user has there."""
+    known = np.isin(test.user, train.user)
+    return float(train.bought[test.user[known], test.item[known]].mean()) if known.any() else 0.0
 
 
-def _cosine(train: Dataset, taken: sp.csr_matrix, item: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    """float64[N]: the largest cosine, by their takers, between an item of each row of `taken` ([N, I]) and `item`."""
-    takers = train.bought.T.tocsr().astype(np.float64)
-    row = np.repeat(np.arange(len(item)), np.diff(taken.indptr))
-    count = np.maximum(np.diff(takers.indptr), 1).astype(np.float64)
-    first, second = taken.indices, item[row]
-    both = np.asarray(takers[first].multiply(takers[second]).sum(axis=1)).ravel()
-    cosine = np.where(first == second, 0.0, both / np.sqrt(count[first] * count[second]))
-    largest = np.zeros(len(item))
-    np.maximum.at(largest, row, cosine)
-    return largest
-
-
-def _kind(train: Dataset, test: Dataset, test_has_time: bool, seed: int) -> str:
-    """Which of KINDS_OF_SPLIT."""
-    if train.time_kind == "none" or not len(train.user) or not len(test.user):
-        return "drawn"
-    if test_has_time:
-        return _kind_by_time(train, test)
-    if train.time_kind == "turns" or comes_after(train.in_turns(), test, seed):
-        users = np.unique(test.user)
-        everybody = len(users) >= 0.8 * len(np.unique(train.user))
-        return "last" if everybody or train.time_kind == "turns" else "time"
-    return "drawn"
-
-
-def _kind_by_time(train: Dataset, test: Dataset) -> str:
-    end = np.full(train.shape[0], np.iinfo(np.int64).max)
-    end[train.user] = train.ts_us  # in order of time, so that the last one stays
-    if np.mean(test.ts_us >= train.ts_us[-1]) >= MOSTLY:
-        return "time"
-    known = end[test.user] < np.iinfo(np.int64).max
-    if not known.any() or np.mean(test.ts_us[known] >= end[test.user[known]]) < MOSTLY:
-        return "drawn"
-    people = len(np.unique(test.user))
-    apart = np.mean(test.ts_us[known] > end[test.user[known]]) >= MOSTLY
-    one_moment = apart and len(moments(test).user) <= people / MOSTLY
-    return "baskets" if one_moment and moments(train).sizes.mean() > 1 / MOSTLY else "last"
-
-
-def _ways(kind: str, train: Dataset, test: Dataset) -> list[Way]:
+def _ways(kind: str, train: Dataset, test: Dataset, *, whole: bool) -> list[Way]:
+    """How to split the training as the test was split from it, the best first. whole: pairs are drawn, not events."""
     known = np.isin(test.user, train.user)
     share = float(known.sum()) / max(len(train.user) + int(known.sum()), 1)
-    repeats = train.bought[test.user[known], test.item[known]].mean() if known.any() else 0.0
 
     def draw(past: Dataset, seed: int) -> Split:
-        return leave_out(past, seed, share, whole=repeats < 1 - MOSTLY)
+        return leave_out(past, seed, share, whole=whole)
 
     def last(past: Dataset, seed: int) -> Split:
         return last_of_each(past, _as_many(past, train, test), seed)
@@ -266,6 +221,9 @@ def _about(past: Pairs, future: Pairs, train: Dataset, test: Dataset, outer: Spl
     unknown = 0 if outer.strangers is None else len(outer.strangers.users)
     if unknown:
         about["test users not in train"] = f"{unknown:,}, answered as strangers (part unknown)"
+    if unread := list(dict.fromkeys([*past.unread, *future.unread])):
+        shown = ", ".join(unread[:MOST_NAMED]) + (", ..." if len(unread) > MOST_NAMED else "")
+        about["columns not read"] = f"{shown}; every row is one interaction, whatever they say (a rating, too)"
     unseen = int(np.sum(~seen[np.unique(test.item)]))
     if unseen:
         about["test items not in train"] = f"{unseen:,}, which nobody can recommend"
@@ -274,5 +232,5 @@ def _about(past: Pairs, future: Pairs, train: Dataset, test: Dataset, outer: Spl
 
 def _counts(pairs: Pairs, dataset: Dataset) -> str:
     people, things = len(np.unique(dataset.user)), len(np.unique(dataset.item))
-    words = f"{len(pairs.user):,} rows, {people:,} users, {things:,} items"
+    words = f"{len(pairs.user):,} rows, {people:,} users, {things:,} items, {pairs.clock.span()}{FORMS[pairs.form]}"
     return words + "".join(f", {count:,} {why} left out" for why, count in pairs.dropped.items() if count)

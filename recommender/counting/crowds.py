@@ -22,6 +22,7 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from portraits.local import DAY_US, hour_of_day
 from portraits.past import Past
@@ -29,6 +30,7 @@ from portraits.sessions import SILENCE_US
 from recommender.answers.occasions import DEFAULT_PLATFORM, Listed
 from recommender.history.dataset import KINDS as ACTS
 from recommender.history.dataset import Dataset, Ids, as_ids
+from recommender.history.taken_back import TAKEN_BACK, with_backs
 
 KINDS = ("store", "scene", "hour", "readers")
 WINDOW_DAYS = 120
@@ -66,7 +68,10 @@ def takings(past: Past, strength: Mapping[str, float], until_us: int) -> ir.Tabl
     events = past.events
     since = until_us - WINDOW_DAYS * DAY_US
     lately = events.filter((events.ts_us >= since) & (events.ts_us < until_us))
+    undone = with_backs(events, tuple(TAKEN_BACK))
+    undone = undone.filter(undone.back_us.notnull())
     acts = lately.filter(lately.own & lately.item_id.notnull() & lately.type.isin(list(strength)))
+    acts = acts.anti_join(undone, ["user_id", "item_id", "ts_us", "type"])
     decay = ibis.literal(0.5) ** ((until_us - acts.ts_us) / (HALF_LIFE_DAYS * DAY_US))
     worth = acts.type.cases(*strength.items(), else_=0.0)
     acts = acts.select(
@@ -78,13 +83,11 @@ def takings(past: Past, strength: Mapping[str, float], until_us: int) -> ir.Tabl
         platform=acts.platform.fill_null(DEFAULT_PLATFORM),
         hour=hour_of_day(past.zone.local_us(acts.ts_us)),
         nano=(worth * decay * NANO).round().cast("int64"),
-    )
-    keyed = ibis.union(*_keyed(acts, _read(lately)))
-    strongest = keyed.group_by("key", "user_id", "item_id").aggregate(nano=keyed.nano.max())
+    ).cache()
     people = acts.select("user_id").distinct()
-    people = people.select(person="user_id", half=ibis.row_number().over(order_by=people.user_id) % 2)
-    halved = strongest.inner_join(people, strongest.user_id == people.person)
-    return halved.group_by("key", "item_id", "half").aggregate(visitors=halved.count(), nano=halved.nano.sum())
+    people = people.select(person="user_id", number=ibis.row_number().over(order_by=people.user_id))
+    acts = acts.inner_join(people, acts.user_id == people.person).drop("person")
+    return ibis.union(*(_halved(prefix, keyed) for prefix, keyed in _keyed(acts, _read(lately))))
 
 
 def _read(events: ir.Table) -> ir.Table:
@@ -93,21 +96,29 @@ def _read(events: ir.Table) -> ir.Table:
     return opened.select(reader="user_id", content_id="content_id", read_us="ts_us").distinct()
 
 
-def _keyed(acts: ir.Table, read: ir.Table) -> Iterator[ir.Table]:
-    """The acts under the key of everybody, and under each key that they belong to. An hour takes in its neighbours."""
-    columns = ("user_id", "item_id", "nano")
+def _keyed(acts: ir.Table, read: ir.Table) -> Iterator[tuple[str, ir.Table]]:
+    """The acts (key, number, item_id, nano) of everybody, and of each kind of list that they belong to, with what
+    their keys begin with. An hour takes in its neighbours."""
+    columns = ("number", "item_id", "nano")
     within = [acts.user_id == read.reader, acts.ts_us > read.read_us, acts.ts_us <= read.read_us + SILENCE_US]
-    after = acts.inner_join(read, within)
-    yield after.select(*columns, key=ibis.literal("readers:") + after.content_id)
-    by = ("user_id", "item_id", "store_id", "platform", "scene", "hour")
+    yield "readers:", acts.inner_join(read, within).select(*columns, key="content_id")
+    by = ("number", "item_id", "store_id", "platform", "scene", "hour")
     acts = acts.group_by(*by).aggregate(nano=acts.nano.max()).cache()  # read six times
-    yield acts.select(*columns, key=ibis.literal(EVERYBODY))
-    stores = acts.filter(acts.store_id.notnull())
-    yield stores.select(*columns, key=ibis.literal("store:") + stores.store_id)
+    yield EVERYBODY, acts.select(*columns, key=ibis.literal(""))
+    yield "store:", acts.filter(acts.store_id.notnull()).select(*columns, key="store_id")
     scenes = acts.filter(acts.scene.notnull())
-    yield scenes.select(*columns, key=ibis.literal("scene:") + scenes.platform + ":" + scenes.scene)
-    for shift in (23, 0, 1):
-        yield acts.select(*columns, key=ibis.literal("hour:") + ((acts.hour + shift) % 24).cast("string"))
+    yield "scene:", scenes.select(*columns, key=scenes.platform + ":" + scenes.scene)
+    yield "hour:", ibis.union(*(acts.select(*columns, key=(acts.hour + shift) % 24) for shift in (23, 0, 1)))
+
+
+def _halved(prefix: str, keyed: ir.Table) -> ir.Table:
+    """Each visitor's strongest act with an item under a key, added up: see `takings`."""
+    strongest = keyed.group_by("key", "number", "item_id").aggregate(nano=keyed.nano.max())
+    half = (strongest.number % 2).cast("int64")  # engines count rows in types of their own
+    halved = strongest.group_by("key", "item_id", half=half).aggregate(
+        visitors=strongest.count(), nano=strongest.nano.sum()
+    )
+    return halved.mutate(key=ibis.literal(prefix) + halved.key.cast("string"))
 
 
 def crowds(past: Past, dataset: Dataset) -> list[Listed]:
@@ -115,10 +126,12 @@ def crowds(past: Past, dataset: Dataset) -> list[Listed]:
     if not past.real_time or not len(dataset.user):
         return []
     strength = dict(zip(ACTS, dataset.strength.tolist(), strict=True))
-    rows = takings(past, strength, dataset.until_us).order_by("key", "item_id", "half").to_pyarrow().to_pydict()
-    key, item = as_ids(rows["key"]), np.searchsorted(dataset.items, as_ids(rows["item_id"]))
-    weight, half = np.array(rows["nano"], float) / NANO, np.array(rows["half"], np.intp)
-    visitors = np.array(rows["visitors"], np.int64)
+    rows = takings(past, strength, dataset.until_us).to_pyarrow()
+    (keys, list_of), (ids, id_of) = (_coded(rows[name]) for name in ("key", "item_id"))
+    order = np.lexsort((rows["half"].to_numpy(), id_of, list_of))
+    key, item = keys[list_of[order]], np.searchsorted(dataset.items, ids)[id_of[order]]
+    half, weight, visitors = (rows[name].to_numpy()[order] for name in ("half", "nano", "visitors"))
+    weight = weight / NANO
     items = len(dataset.items)
     everybody = np.zeros((2, items))
     here = key == EVERYBODY.encode()
@@ -129,6 +142,13 @@ def crowds(past: Past, dataset: Dataset) -> list[Listed]:
         counts = _counts(key[here], item[here], half[here], weight[here], visitors[here])
         found += lists(counts, everybody, dataset.rankable)
     return found
+
+
+def _coded(words: pa.ChunkedArray) -> tuple[Ids, npt.NDArray[np.intp]]:
+    """The different words in order, and the place of each word given among them."""
+    coded = words.combine_chunks().dictionary_encode()
+    names, places = np.unique(as_ids(coded.dictionary.to_pylist()), return_inverse=True)
+    return names, places[coded.indices.to_numpy()]
 
 
 def lists(counts: Counts, everybody: Float64, rankable: npt.NDArray[np.bool_]) -> list[Listed]:

@@ -13,9 +13,10 @@ import scipy.sparse as sp
 from portraits.local import DAY_US
 from portraits.past import Past
 from recommender.history.dataset import TARGETS
-from recommender.history.exposures import MOST_PLACES, Exposures, Shown, exposures_of
+from recommender.history.exposures import MOST_PLACES, Exposures, Looks, Shown, exposures_of
 from recommender.history.worth import Earned
 
+MOST_LOOKS = 1_000_000
 MOST_IN_GROUP = 50
 """A group of more is a crowd: its members need not know each other, and its pairs are many."""
 
@@ -30,7 +31,7 @@ def read_friends(past: Past, users: ir.Table, total: int) -> sp.csr_matrix | Non
     events = past.events.filter(past.events.own)
     brought = events.filter(events.referrer_user_id.notnull() & (events.referrer_user_id != events.user_id))
     brought = brought.select(one=brought.user_id, other=brought.referrer_user_id, at=brought.ts_us.cast("string"))
-    members = events.filter(events.group_id.notnull()).select("user_id", "group_id").distinct()
+    members = events.filter(events.group_id.notnull()).select("user_id", "group_id").distinct().cache()
     size = members.group_by("group_id").aggregate(size=members.count())
     small = members.semi_join(size.filter((size["size"] > 1) & (size["size"] <= MOST_IN_GROUP)), "group_id")
     with_others = small.inner_join(small.view(), ["group_id"], rname="{name}_other")
@@ -77,22 +78,7 @@ def read_exposures(
     A click belongs to the last exposure of the item to the visitor before it, in the same decision where both name
     one. None where no event names a position.
     """
-    events = past.events.filter(past.events.item_id.notnull())
-    shown = events.filter((events.type == "exposure") & (events.position >= 1))
-    keys = {"user_id": shown.user_id, "item_id": shown.item_id, "decision": shown.decision_id.fill_null("")}
-    shown = shown.select(**keys, ts_us=shown.ts_us, position=shown.position).distinct().cache()
-    clicked = events.filter(events.type == "click")
-    clicked = clicked.select(
-        "user_id", "item_id", decision=clicked.decision_id.fill_null(""), click_us="ts_us"
-    ).distinct()
-    both = shown.inner_join(clicked, ["user_id", "item_id", "decision"])
-    both = both.filter((both.ts_us <= both.click_us) & (both.click_us < both.ts_us + DAY_US))
-    led = ibis.window(
-        group_by=["user_id", "item_id", "decision", "click_us"], order_by=[both.ts_us.desc(), both.position]
-    )
-    ranked = both.mutate(turn=ibis.row_number().over(led))
-    opened = ranked.filter(ranked.turn == 0).select("user_id", "item_id", "decision", "ts_us", "position").distinct()
-    joined = shown.left_join(opened.mutate(opened=1), ["user_id", "item_id", "decision", "ts_us", "position"])
+    joined = _opened(past)
     counted = joined.select("user_id", "item_id", "position", "opened", late=joined.ts_us >= late_us)
     counted = counted.group_by("user_id", "item_id", "position", "late").aggregate(
         shown=counted.count(), opened=counted.opened.sum().fill_null(0)
@@ -115,3 +101,38 @@ def read_exposures(
         late=rows["late"].to_numpy(zero_copy_only=False),
     )
     return exposures_of(counts, shape)
+
+
+def read_looks(past: Past, users: ir.Table, items: ir.Table, since_us: int) -> Looks:
+    """What was shown from a moment on, the latest MOST_LOOKS, and whether a click opened it: see `read_exposures`."""
+    joined = _opened(past, since_us)
+    joined = joined.join(users.select(user_id="id", user="row"), "user_id")
+    joined = joined.join(items.select(item_id="id", item="row"), "item_id")
+    chosen = joined.select("ts_us", "user", "item", "position", opened=joined.opened.notnull())
+    latest = chosen.order_by([ibis.desc("ts_us"), "user", "item", "position", "opened"]).limit(MOST_LOOKS).to_pyarrow()
+    return Looks(
+        user=latest["user"].to_numpy().astype(np.int32),
+        item=latest["item"].to_numpy().astype(np.int32),
+        place=np.minimum(latest["position"].to_numpy(), MOST_PLACES).astype(np.int32) - 1,
+        opened=latest["opened"].to_numpy(zero_copy_only=False),
+    )
+
+
+def _opened(past: Past, since_us: int = 0) -> ir.Table:
+    """What was shown from a moment on (user_id, item_id, decision, ts_us, position), each once; opened: 1, or null."""
+    events = past.events.filter(past.events.item_id.notnull() & (past.events.ts_us >= since_us))
+    shown = events.filter((events.type == "exposure") & (events.position >= 1))
+    keys = {"user_id": shown.user_id, "item_id": shown.item_id, "decision": shown.decision_id.fill_null("")}
+    shown = shown.select(**keys, ts_us=shown.ts_us, position=shown.position).distinct().cache()
+    clicked = events.filter(events.type == "click")
+    clicked = clicked.select(
+        "user_id", "item_id", decision=clicked.decision_id.fill_null(""), click_us="ts_us"
+    ).distinct()
+    both = shown.inner_join(clicked, ["user_id", "item_id", "decision"])
+    both = both.filter((both.ts_us <= both.click_us) & (both.click_us < both.ts_us + DAY_US))
+    led = ibis.window(
+        group_by=["user_id", "item_id", "decision", "click_us"], order_by=[both.ts_us.desc(), both.position]
+    )
+    ranked = both.mutate(turn=ibis.row_number().over(led))
+    opened = ranked.filter(ranked.turn == 0).select("user_id", "item_id", "decision", "ts_us", "position").distinct()
+    return shown.left_join(opened.mutate(opened=1), ["user_id", "item_id", "decision", "ts_us", "position"])

@@ -22,6 +22,7 @@ import scipy.sparse as sp
 from portraits.errors import InvalidValue
 from recommender.history.exposures import Exposures
 from recommender.history.facts import Facts
+from recommender.history.undone import NEVER, Undone
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -53,6 +54,8 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
     "clicks": ("click", "item_view", "content_view"),
 }
 """What an app wants more of, by its objective."""
+FEWEST_LEARNERS = 30
+"""Visitors who must have what is to be learnt: as many as a backtest must judge."""
 
 
 class Beside(NamedTuple):
@@ -83,8 +86,10 @@ class Dataset:
     `time_kind`); kind: uint8[N] index into KINDS. Sorted by (ts, user, item, kind), without repeats: the same line
     twice in one order counts once.
     time_kind: "real"; "order" = numbers that order all events; "turns" = only the order within each user is known, and
-    everybody's last moment is numbered `until_us` - 1, the one before it `until_us` - 2; "none".
-    target: kinds that count as success. facts, user_features, friends, worth, exposures: see `Beside`.
+    everybody's last moment is numbered `until_us` - 1, the one before it `until_us` - 2; "none": `ts_us` only tells
+    apart the rows that say the same, so that what was taken again is counted, and says nothing of when.
+    target: kinds that count as success. facts, user_features, friends, worth, exposures: see `Beside`. undone: what was
+    taken back since, and is none of the interactions any more; None where that is nothing, or cannot be told.
     """
 
     users: Ids
@@ -101,6 +106,7 @@ class Dataset:
     friends: sp.csr_matrix | None = None
     worth: npt.NDArray[np.float64] | None = None
     exposures: Exposures | None = None
+    undone: Undone | None = None
 
     def __post_init__(self) -> None:
         if self.time_kind not in TIME_KINDS:
@@ -159,19 +165,24 @@ class Dataset:
         kind: npt.NDArray[np.uint8],
         until_us: int | None = None,
         objective: str = "auto",
+        back_us: Int64 | None = None,
         time_kind: str = "real",
         beside: Beside = NOTHING_BESIDE,
     ) -> Dataset:
-        """A dataset from coded columns: sorts them, drops repeats and what is not before `until_us`.
+        """A dataset from coded columns: sorts them, drops repeats, what is not before `until_us` and what was taken
+        back (`back_us`: when; NEVER for what was not).
 
         An order whose rows lie together by user (a file sorted by user) says nothing across users: it becomes "turns".
         """
         end = int(ts_us.max()) + 1 if until_us is None and len(ts_us) else int(until_us or 0)
-        keep = np.flatnonzero(ts_us < end)
-        keep = keep[np.lexsort((kind[keep], item[keep], user[keep], ts_us[keep]))]
-        if len(keep):
-            fresh = [column[keep][1:] != column[keep][:-1] for column in (ts_us, user, item, kind)]
-            keep = keep[np.concatenate([[True], np.any(fresh, axis=0)])]
+        stands = ts_us < end if back_us is None else (ts_us < end) & (back_us == NEVER)
+        undone = None
+        if back_us is not None and (back_us != NEVER).any():
+            undone = Undone(user, item, ts_us, kind, back_us).where(back_us != NEVER)
+        if time_kind == "none":
+            ts_us = end - 1 - _seen_before((user, item, kind), stands)
+        keep = np.flatnonzero(stands)
+        keep = keep[_in_order(ts_us[keep], user[keep], item[keep], kind[keep])]
         kind = kind[keep]
         found = cls(
             users,
@@ -180,11 +191,12 @@ class Dataset:
             item[keep],
             ts_us[keep],
             kind,
-            choose_target(kind, objective),
+            choose_target(user[keep], kind, objective),
             end,
             time_kind,
             beside.facts or Facts.none(len(items)),
             *beside[1:],
+            undone,
         )
         sorted_by_user = time_kind == "order" and _lies_together(found.user)
         return found.in_turns() if sorted_by_user or time_kind == "turns" else found
@@ -193,18 +205,31 @@ class Dataset:
         """The dataset as known at `moment_us`.
 
         What stands beside the interactions is kept only when given as of that moment: today's would tell the future.
-        Category and brand of the present facts are kept, as a product does not change what it is.
+        Category and brand of the present facts are kept, as a product does not change what it is. What was taken back
+        only later is there.
         """
-        return self.subset(
-            self.ts_us < moment_us, moment_us, beside._replace(facts=beside.facts or self.facts.timeless())
-        )
+        known, undone = self, self.undone
+        if undone is not None:
+            yet = undone.back_us >= moment_us
+            known, undone = self._with(undone.where(yet & (undone.ts_us < moment_us))), undone.where(~yet)
+        then = beside._replace(facts=beside.facts or self.facts.timeless())
+        return replace(known.subset(known.ts_us < moment_us, moment_us, then), undone=undone)
+
+    def _with(self, more: Undone) -> Dataset:
+        """The dataset with these interactions among the others."""
+        both: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(more, name)])
+            for name in ("ts_us", "user", "item", "kind")
+        }
+        rows = _in_order(**both)
+        return replace(self, **{name: column[rows] for name, column in both.items()})
 
     def subset(self, keep: Mask, until_us: int, beside: Beside = NOTHING_BESIDE) -> Dataset:
         """The dataset with only the interactions where `keep`, known until `until_us`. Without `beside` only the facts
         of the catalogue stay: the rest was made from all interactions."""
         columns = {name: getattr(self, name)[keep] for name in ("user", "item", "ts_us", "kind")}
         known = beside._replace(facts=beside.facts or self.facts)
-        return replace(self, until_us=until_us, **known._asdict(), **columns)
+        return replace(self, until_us=until_us, undone=None, **known._asdict(), **columns)
 
     def in_turns(self) -> Dataset:
         """The same with only the order within each user left, everybody's last moment at the end: see `time_kind`."""
@@ -219,7 +244,7 @@ class Dataset:
         turn[rows] = self.until_us - 1 - (last[user] - moment)
         order = np.lexsort((self.kind, self.item, self.user, turn))
         columns = {name: getattr(self, name)[order] for name in ("user", "item", "kind")}
-        return replace(self, ts_us=turn[order], time_kind="turns", **columns)
+        return replace(self, ts_us=turn[order], time_kind="turns", undone=None, **columns)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -232,11 +257,13 @@ class Dataset:
 
     @cached_property
     def recent_us(self) -> int:
-        """How far back "recently" reaches: 30 days, or a quarter of a shorter (or timeless) history; in turns, half of
-        a user's usual number of moments."""
+        """How far back "recently" reaches: 30 days, or a quarter of a shorter history; in turns, half of a user's usual
+        number of moments; without time, over everything."""
         if self.time_kind == "turns":
             earliest = self.ts_us[np.unique(self.user, return_index=True)[1]]
             return max(round(float(np.mean(self.until_us - earliest)) / 2), 1) if len(earliest) else 1
+        if self.time_kind == "none":
+            return max(self.span_us, 1)
         quarter = max(self.span_us // 4, 1)
         return min(30 * DAY_US, quarter) if self.time_kind == "real" else quarter
 
@@ -310,18 +337,48 @@ def as_ids(values: Sequence[Any] | npt.NDArray[Any]) -> Ids:
     return np.char.encode(np.asarray(values).astype(str), "utf-8")
 
 
-def choose_target(kind: npt.NDArray[np.uint8], objective: str) -> tuple[str, ...]:
-    """What counts as success: what the objective says, purchases where nothing is said; clicks and views where none of
-    that ever happened: whoever sells nothing earns by visits."""
-    wanted = TARGETS["revenue" if objective == "auto" else objective]
+def choose_target(user: Int32, kind: npt.NDArray[np.uint8], objective: str) -> tuple[str, ...]:
+    """What counts as success: what the objective says, purchases where nothing is said. Clicks and views where none of
+    that ever happened, since whoever sells nothing earns by visits; and where too few visitors have it for anything to
+    be learnt while enough have those: one test order makes no shop."""
+    wanted, visits = TARGETS["revenue" if objective == "auto" else objective], TARGETS["clicks"]
+    if _learners(user, kind, wanted) >= FEWEST_LEARNERS:
+        return wanted
     happened = np.isin(kind, [KINDS.index(name) for name in wanted]).any()
-    return wanted if happened else TARGETS["clicks"]
+    return wanted if happened and _learners(user, kind, visits) < FEWEST_LEARNERS else visits
+
+
+def _learners(user: Int32, kind: npt.NDArray[np.uint8], target: tuple[str, ...]) -> int:
+    """Visitors with an event of these kinds and something else beside it to foretell it from."""
+    several = np.bincount(user) > 1
+    taking = np.unique(user[np.isin(kind, [KINDS.index(name) for name in target])])
+    return int(several[taking].sum())
+
+
+def _in_order(ts_us: Int64, user: Int32, item: Int32, kind: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+    """The rows in the order of a dataset, of rows that say the same only one."""
+    rows: npt.NDArray[np.intp] = np.lexsort((kind, item, user, ts_us))
+    fresh = np.ones(len(rows), bool)
+    fresh[1:] = np.any([column[rows][1:] != column[rows][:-1] for column in (ts_us, user, item, kind)], axis=0)
+    return rows[fresh]
 
 
 def _lies_together(user: Int32) -> bool:
     """Whether the rows of each user follow one another, and somebody has more than one."""
     people = len(np.unique(user))
     return 1 < people < len(user) and int(np.sum(np.diff(user) != 0)) == people - 1
+
+
+def _seen_before(columns: Sequence[npt.NDArray[np.integer[Any]]], chosen: Mask) -> Int64:
+    """int64[N]: how many rows before each, among the `chosen`, say the same; 0 where not chosen."""
+    rows = np.flatnonzero(chosen)
+    rows = rows[np.lexsort([column[rows] for column in columns])]  # stable: of equals the first stands first
+    fresh = np.ones(len(rows), bool)
+    fresh[1:] = np.any([column[rows][1:] != column[rows][:-1] for column in columns], axis=0)
+    place = np.arange(len(rows))
+    before = np.zeros(len(chosen), np.int64)
+    before[rows] = place - np.maximum.accumulate(np.where(fresh, place, 0)) if len(rows) else 0
+    return before
 
 
 def _count_moments(user: Int32, item: Int32, ts_us: Int64, shape: tuple[int, int]) -> sp.csr_matrix:

@@ -60,6 +60,25 @@ class Shown(NamedTuple):
     late: npt.NDArray[np.bool_]
 
 
+class Looks(NamedTuple):
+    """What was shown in a stretch of time: int32[N] user, item and place (from 0), bool[N] opened."""
+
+    user: npt.NDArray[np.int32]
+    item: npt.NDArray[np.int32]
+    place: npt.NDArray[np.int32]
+    opened: npt.NDArray[np.bool_]
+
+    @classmethod
+    def none(cls) -> Looks:
+        """Nothing was shown."""
+        nothing = np.empty(0, np.int32)
+        return cls(nothing, nothing, nothing, np.empty(0, bool))
+
+    def some(self, chosen: npt.NDArray[np.bool_]) -> Looks:
+        """Those where `chosen`."""
+        return Looks(self.user[chosen], self.item[chosen], self.place[chosen], self.opened[chosen])
+
+
 def exposures_of(counts: Shown, shape: tuple[int, int]) -> Exposures | None:
     """What counts of `shape` (users, items) tell; None where nothing was opened."""
     user, item, place, shown, opened, late = counts

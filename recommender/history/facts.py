@@ -75,6 +75,13 @@ class Facts:
         return features.astype(np.float32) if features.nnz else None
 
 
+def leaf_codes(facts: Facts) -> npt.NDArray[np.int32]:
+    """int32[I]: the deepest category of each item, -1 = none."""
+    depth = np.sum(facts.category >= 0, axis=1)
+    leaf: npt.NDArray[np.int32] = facts.category[np.arange(len(facts.category)), np.maximum(depth - 1, 0)]
+    return leaf
+
+
 def _one_hot(codes: npt.NDArray[np.int32], size: int) -> sp.csr_matrix:
     rows = np.flatnonzero(codes >= 0)
     shape = (len(codes), size)

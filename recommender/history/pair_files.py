@@ -1,8 +1,8 @@
-"""Files of user-item pairs that somebody else made: CSV, TSV, JSONL or Parquet (gzip too), as numbers.
+"""Files of user-item pairs that somebody else made, as numbers.
 
-Columns are found by their usual names, whatever the case; a type behind a colon ("user_id:token") is not part of the
-name. A time is a number (Unix time in seconds, milliseconds, microseconds or nanoseconds, or any number that orders the
-rows) or a date. Everything is read by Arrow's own readers: no row becomes a Python object.
+Columns are found by their usual names, whatever the case, blanks and underlines; a type behind a colon
+("user_id:token") is not part of the name. Without a header line user and item stand first, and the time is the first
+column after them that holds Unix times or dates. Every row counts as an interaction: a rating is not looked at.
 """
 
 from __future__ import annotations
@@ -10,44 +10,45 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
 
 from portraits.errors import UnreadableFile
-from recommender.history.dataset import Ids, Int32, Int64
+from recommender.history.dataset import Ids, Int32
+from recommender.history.pair_times import Clock, holds_times, is_date, read_times
+from recommender.history.table_files import TableFile, first_line, open_tables
 
 NAMES: Mapping[str, tuple[str, ...]] = {
-    "user": ("user", "user_id", "userid", "uid", "visitor_id", "visitorid", "customer_id", "customer", "session_id"),
-    "item": ("item", "item_id", "itemid", "iid", "product_id", "product", "sku", "movie_id", "article_id"),
-    "ts": ("ts", "timestamp", "time", "datetime", "date", "ts_us", "unixtime"),
+    "user": (
+        *("user", "userid", "uid", "visitorid", "visitor", "customerid", "customer", "reviewerid", "reviewer"),
+        *("memberid", "member", "householdid", "householdkey", "accountid", "sessionid"),
+    ),
+    "item": (
+        *("item", "itemid", "iid", "productid", "product", "sku", "parentasin", "asin", "goodsid", "articleid"),
+        *("movieid", "movie", "videoid", "trackid", "songid", "artistid", "bookid", "isbn", "businessid", "venueid"),
+        *("poi", "poiid", "locationid", "location", "placeid", "newsid", "gameid", "appid", "recipeid", "stockcode"),
+    ),
+    "ts": (
+        *("ts", "timestamp", "tsus", "unixtime", "unixreviewtime", "datetime", "time", "date", "eventtime"),
+        *("createdat", "checkintime", "reviewtime", "tdat", "orderdate", "invoicedate"),
+    ),
 }
-"""What each column may be called; the first name that a file has is taken."""
-
-DELIMITERS = {"csv": ",", "txt": ",", "tsv": "\t", "tab": "\t", "inter": "\t"}
-JSON_LINES = ("jsonl", "ndjson", "json")
-FIRST_UNIX = 1e8
-"""Smaller numbers are an order, not a time: 1973 in seconds."""
-UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (np.inf, 1e-3))
-"""Below which number a Unix time is in which unit: microseconds in one (seconds, milli-, micro-, nanoseconds)."""
-NO_TIME = ("", "na", "n/a", "nan", "nat", "null", "none")
-"""How files say that a row has no time, whatever the case."""
+"""What each column may be called, without blanks, underlines, hyphens and capitals; the first that a file has."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Rows of one file, in its order. user, item: int32[N] rows of vocabularies; ts: float64[N] as the file has it
-    (dates as microseconds since 1970), None without such a column. dropped: rows that were left out, by reason."""
+    """Rows of one file, in its order. user, item: int32[N] rows of vocabularies; clock: when. dropped: rows that were
+    left out, by reason. form: see `TableFile`. unread: names of the columns that were not looked at."""
 
     user: Int32
     item: Int32
-    ts: np.ndarray[Any, np.dtype[np.float64]] | None
+    clock: Clock
     dropped: Mapping[str, int]
+    form: str
+    unread: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -58,138 +59,121 @@ class Vocabularies:
     items: Ids
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """What was taken of a file: text, text, times."""
+
+    user: pa.ChunkedArray
+    item: pa.ChunkedArray
+    clock: Clock
+    dropped: Mapping[str, int]
+    form: str
+    unread: Sequence[str]
+
+
 def read_pairs(*paths: Path) -> tuple[Vocabularies, list[Pairs]]:
     """The rows of several files in common numbers.
 
     Raises UnreadableFile naming the file: not what its name says, no column for user or item, a time that is none.
     """
-    tables = [_columns(path) for path in paths]
-    users, user_codes = _coded([table["user"] for table, _ in tables])
-    items, item_codes = _coded([table["item"] for table, _ in tables])
+    tables = [_columns(table) for table in open_tables(paths, lambda names: {"user", "item"} <= _roles(names).keys())]
+    users, user_codes = _coded([table.user for table in tables])
+    items, item_codes = _coded([table.item for table in tables])
     found = [
-        Pairs(user, item, table["ts"].to_numpy() if "ts" in table.column_names else None, dropped)
-        for user, item, (table, dropped) in zip(user_codes, item_codes, tables, strict=True)
+        Pairs(user, item, table.clock, table.dropped, table.form, table.unread)
+        for user, item, table in zip(user_codes, item_codes, tables, strict=True)
     ]
     return Vocabularies(users, items), found
 
 
-def microseconds(*columns: np.ndarray[Any, np.dtype[np.float64]] | None) -> tuple[str, list[Int64 | None]]:
-    """The kind of time ("real", "order", "none") and the columns in its numbers: Unix times as microseconds, whatever
-    else orders rows by its rank among all. All columns must be of the same unit."""
-    given = [column for column in columns if column is not None and len(column)]
-    if not given:
-        return "none", [None] * len(columns)
-    together = np.concatenate(given)
-    middle = float(np.median(together))
-    if middle < FIRST_UNIX:
-        ranks = np.unique(together)
-        return "order", [None if one is None else np.searchsorted(ranks, one).astype(np.int64) for one in columns]
-    factor = next(factor for below, factor in UNITS if middle < below)
-    return "real", [None if one is None else np.round(one * factor).astype(np.int64) for one in columns]
+def read_users(path: Path) -> pa.StringArray:
+    """The different user ids of a file with a header line, in its order: trimmed text, numbers as they are written.
+
+    Raises UnreadableFile when it cannot be read or has no column of users.
+    """
+    (table,) = open_tables([path], lambda names: "user" in _roles(names))
+    place = _taken(table, ["user"])["user"]
+    ids = pc.unique(_ids(path, table.names[place], table.read([place])[0]))
+    return ids.filter(pc.not_equal(ids, ""))
 
 
-def _columns(path: Path) -> tuple[pa.Table, Mapping[str, int]]:
-    """Columns user and item as text, ts as float64 where there is one; rows without an id or a time left out and
-    counted."""
-    try:
-        whole = _read(path)
-    except (OSError, pa.ArrowException) as problem:
-        raise UnreadableFile(str(path), _first_line(problem)) from None
-    names = [name.partition(":")[0].strip().lstrip("\ufeff").lower() for name in whole.column_names]
-    taken = {role: next((known for known in NAMES[role] if known in names), None) for role in NAMES}
-    twice = [name for name in taken.values() if name is not None and names.count(name) > 1]
+def _roles(names: Sequence[str]) -> dict[str, int]:
+    """Where each column stands that has one of its usual names."""
+    plain = [_plain_name(name) for name in names]
+    known = {role: next((name for name in NAMES[role] if name in plain), None) for role in NAMES}
+    return {role: plain.index(name) for role, name in known.items() if name is not None}
+
+
+def _plain_name(name: str) -> str:
+    words = name.partition(":")[0].lstrip("\ufeff").lower()
+    return "".join(letter for letter in words if letter not in "_- \t\"'")
+
+
+def _taken(table: TableFile, needed: Sequence[str]) -> dict[str, int]:
+    """The place of each column of a file with names."""
+    places = _roles(table.names) if table.form != "places" else {}
+    plain = [_plain_name(name) for name in table.names]
+    twice = [table.names[place] for place in places.values() if plain.count(plain[place]) > 1]
     if twice:
-        raise UnreadableFile(str(path), f"more than one column is named {' and '.join(twice)}: leave one of each")
-    missing = [role for role in ("user", "item") if taken[role] is None]
+        raise UnreadableFile(str(table.path), f"more than one column is named {' and '.join(twice)}: leave one of each")
+    missing = [role for role in needed if role not in places]
     if missing:
-        way_out = f"its columns are {', '.join(whole.column_names)}; wanted are user, item and perhaps ts"
-        raise UnreadableFile(str(path), f"no column {' and '.join(missing)}: {way_out}")
-    columns = {role: whole.column(names.index(name)) for role, name in taken.items() if name is not None}
-    ids = {role: _ids(path, taken[role], columns[role]) for role in ("user", "item")}
+        has = "it has no header line" if table.form == "places" else f"its columns are {', '.join(table.names)}"
+        wanted = "user, item and perhaps ts" if "item" in needed else "user_id"
+        raise UnreadableFile(str(table.path), f"no column {' and '.join(missing)}: {has}; wanted are {wanted}")
+    return places
+
+
+def _columns(table: TableFile) -> _Columns:
+    """Columns user and item as text, and times where there are any; rows without an id or a time left out and
+    counted."""
+    places = _by_place(table) if table.form == "places" else _taken(table, ["user", "item"])
+    columns = dict(zip(places, table.read(list(places.values())), strict=True))
+    ids = {role: _ids(table.path, table.names[places[role]], columns[role]) for role in ("user", "item")}
     has_id = pc.and_(*(pc.greater(pc.binary_length(column), 0) for column in ids.values()))
-    dropped = {"rows without an id": len(whole) - int(pc.sum(has_id).as_py() or 0)}
-    kept = {role: column.filter(has_id) for role, column in ids.items()}
-    if "ts" not in columns:
-        return pa.table(kept), dropped
-    times = _times(path, taken["ts"], columns["ts"].filter(has_id))
-    if len(times) and times.null_count == len(times):
-        raise UnreadableFile(str(path), f"column {taken['ts']} holds no time in any row: mend it or leave it out")
-    timed = pc.is_valid(times)
-    dropped["rows without a time"] = int(times.null_count)
-    return pa.table({**kept, "ts": times}).filter(timed), dropped
+    dropped = {"rows without an id": len(has_id) - int(pc.sum(has_id).as_py() or 0)}
+    user, item = (ids[role].filter(has_id) for role in ("user", "item"))
+    clock = Clock(table.path)
+    if "ts" in places:
+        kind, times = read_times(table.path, table.names[places["ts"]], columns["ts"].filter(has_id))
+        timed = pc.is_valid(times)
+        dropped["rows without a time"] = int(times.null_count)
+        user, item = user.filter(timed), item.filter(timed)
+        clock = Clock(table.path, kind, times.filter(timed).to_numpy())
+    unread = [name for place, name in enumerate(table.names) if place not in places.values()]
+    return _Columns(user, item, clock, dropped, table.form, unread)
 
 
-def _read(path: Path) -> pa.Table:
-    words = path.name.lower().removesuffix(".gz").removesuffix(".gzip").rsplit(".", 1)
-    kind = words[-1] if len(words) > 1 else ""
-    if kind in ("parquet", "pq"):
-        return pa.parquet.read_table(path)
-    if kind in JSON_LINES:
-        return pa.json.read_json(pa.input_stream(path, "detect"))
-    if kind not in DELIMITERS:
-        raise pa.ArrowInvalid("the name must end in .csv, .tsv, .jsonl or .parquet (.gz after it for gzip)")
-    parse = pa.csv.ParseOptions(delimiter=DELIMITERS[kind])
-    with pa.csv.open_csv(pa.input_stream(path, "detect"), parse_options=parse) as first:
-        names = first.schema.names
-    # As text: an id "007" is not the number 7, and "NA" is an id.
-    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
-    return pa.csv.read_csv(pa.input_stream(path, "detect"), parse_options=parse, convert_options=convert)
+def _by_place(table: TableFile) -> dict[str, int]:
+    """Places in a file without a header line."""
+    if len(table.names) < 2:
+        raise UnreadableFile(str(table.path), "one column and no header line: wanted are user, item and perhaps ts")
+    columns = table.read(range(len(table.names)))
+    if is_date(columns[1]):
+        way_out = "write a header line such as user,ts,item"
+        raise UnreadableFile(str(table.path), f"no header line, and a time where the item is looked for: {way_out}")
+    ts = next((place for place in range(2, len(columns)) if holds_times(columns[place])), None)
+    return {"user": 0, "item": 1} | ({} if ts is None else {"ts": ts})
 
 
-def _ids(path: Path, name: str | None, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _ids(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Ids as text, "" where there is none."""
     try:
         return _text(column)
     except pa.ArrowException as problem:
-        wanted = f"column {name} holds {column.type}, wanted is one text or number a row ({_first_line(problem)})"
+        wanted = f"column {name} holds {column.type}, wanted is one text or number a row ({first_line(problem)})"
         raise UnreadableFile(str(path), wanted) from None
 
 
 def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Values as text, "" where there is none; a number that a gap made a float is written as the integer it was."""
-    column = _plain(column)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     if pa.types.is_floating(column.type):
-        column = _finite(column)
+        column = pc.if_else(pc.is_finite(column), column, None)
         if pc.all(pc.equal(column, pc.floor(column))).as_py():
             column = column.cast(pa.int64())
     return pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))
-
-
-def _times(path: Path, name: str | None, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """float64: numbers as they are, dates as microseconds; null where a row has none, or one that is not finite."""
-    try:
-        return _finite(_numbers(_plain(column)))
-    except pa.ArrowException as problem:
-        wanted = f"column {name} holds {column.type}, neither a number nor a date ({_first_line(problem)})"
-        raise UnreadableFile(str(path), f"{wanted}; write times like 1700000000 or 2023-11-14 22:13:20") from None
-
-
-def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        return column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).cast(pa.float64())
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return column.cast(pa.float64())
-    words = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    words = pc.if_else(pc.is_in(pc.utf8_lower(words), pa.array(NO_TIME)), None, words)
-    try:
-        return words.cast(pa.float64())
-    except pa.ArrowInvalid:
-        dates = pc.replace_substring_regex(words, r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3")
-    try:
-        read = dates.cast(pa.timestamp("us", "UTC"))
-    except pa.ArrowInvalid:
-        read = dates.cast(pa.timestamp("us"))
-    return read.cast(pa.int64()).cast(pa.float64())
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Without a dictionary."""
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
-def _finite(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Numbers, null for NaN and the infinities."""
-    return pc.if_else(pc.is_finite(column), column, None)
 
 
 def _coded(columns: Sequence[pa.ChunkedArray]) -> tuple[Ids, list[Int32]]:
@@ -200,7 +184,3 @@ def _coded(columns: Sequence[pa.ChunkedArray]) -> tuple[Ids, list[Int32]]:
     codes = [pc.index_in(column.cast(pa.binary()), words).to_numpy().astype(np.int32) for column in columns]
     values = words.to_pylist()
     return (np.array(values, np.bytes_) if values else np.empty(0, "S1")), codes
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0]

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import ibis
 import ibis.expr.types as ir
@@ -22,15 +21,18 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 from ibis.backends import BaseBackend
 
-from portraits.build import build, past_of
-from portraits.dictionary import FIELDS
+from portraits.build import fields, past_of
+from portraits.features import REGISTRY
 from portraits.lake import Snapshot
 from portraits.past import Past
 from portraits.portrait_set import TABLE_FILE
 from portraits.settings import AppSettings
-from recommender.history.beside import read_earned, read_exposures, read_friends
+from recommender.history.beside import read_earned, read_exposures, read_friends, read_looks
 from recommender.history.dataset import KINDS, NOTHING_BESIDE, Beside, Dataset, Ids
+from recommender.history.exposures import Looks
 from recommender.history.facts import CATEGORY_DEPTH, Facts
+from recommender.history.taken_back import with_backs
+from recommender.history.undone import NEVER
 from recommender.history.worth import worth_of
 
 FEWEST_SHARING = 10
@@ -38,8 +40,8 @@ FEWEST_SHARING = 10
 MOST_VALUES = 500
 """Values of one field that become features: the most common."""
 TASTES = ("categories", "brands", "styles", "price_tastes")
-SECOND_HAND = ("taste", "personas", "predictions")
-"""Families whose words are made of other fields; of `taste` the lists themselves are read."""
+WORDS = tuple(name for name, field in REGISTRY.items() if field.dtype == "string" and field.family != "taste")
+"""Words of portraits that are made of events. Those of `taste` say what its lists say, which are read themselves."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,11 +53,16 @@ class History:
         self.settings = settings
         self.until = until
         self.con = con
+        self._visitors = 0
 
     @cached_property
     def past(self) -> Past:
         """What may be learnt from: everything before `until`."""
         return past_of(self.snapshot, self.settings, self.until, self.con)
+
+    def release(self) -> None:
+        """Lets go of what the engine keeps of the past: it is read anew where it is asked for again."""
+        self.__dict__.pop("past", None)
 
     def dataset(self, portraits: Path | None = None) -> Dataset:
         """The dataset of everything before `until`; user features from the portraits folder, where given.
@@ -69,8 +76,9 @@ class History:
         chosen = events.filter(events.type.isin(KINDS) & events.item_id.notnull())
         in_catalogue = past.lake_items.select(id=past.lake_items.item_id)
         items = _numbered(chosen.select(id=chosen.item_id).union(in_catalogue).distinct()).cache()
-        rows = _coded(chosen, users, items).to_pyarrow()
+        rows = _coded(with_backs(events, KINDS), users, items).to_pyarrow()
         user_ids = _ids(users)
+        self._visitors = len(user_ids)
         ts = rows["ts_us"].to_numpy()
         end = min(_microseconds(self.until), int(ts.max()) + 1 if len(ts) else 0)
         dataset = Dataset.from_codes(
@@ -80,31 +88,44 @@ class History:
             item=rows["item"].to_numpy(),
             ts_us=ts,
             kind=rows["kind"].to_numpy().view(np.uint8),
+            back_us=pc.fill_null(rows["back_us"], NEVER).to_numpy(),
             until_us=end,
             objective=self.settings.objective,
             time_kind=self.snapshot.time_kind(),
         )
-        features = portrait_features(portraits / TABLE_FILE, user_ids) if portraits else None
+        features = portrait_features(_told(portraits / TABLE_FILE), user_ids) if portraits else None
         return replace(dataset, **self._beside(past, dataset, users, items, features)._asdict())
 
     def at(self, dataset: Dataset, moment_us: int) -> Beside:
         """What was known beside the interactions as it was at a past moment, in the row numbers of `dataset`.
 
-        The portraits of that moment are built for it: today's would tell the ranker what people did afterwards.
-        Without real time nothing is known of the past but the order of events.
+        What portraits of that moment tell is made for it: today's would tell the ranker what people did afterwards.
+        Without real time nothing is known of the past but the order of events. Of a dataset of some visitors only their
+        own events are looked at.
         """
         if dataset.time_kind != "real":
             return NOTHING_BESIDE
-        moment = EPOCH + timedelta(microseconds=moment_us)
-        past = past_of(self.snapshot, self.settings, moment, self.con)
         users, items = (self._table(ids) for ids in (dataset.users, dataset.items))
+        past = self._before(moment_us, users, len(dataset.users))
         features = None
         if dataset.user_features is not None:
-            with TemporaryDirectory(prefix="huaxiang-portraits-") as folder:
-                place = Path(folder) / "portraits"
-                build(self.snapshot, self.settings, moment, place, self.con)
-                features = portrait_features(place / TABLE_FILE, dataset.users)
+            told = fields(past, [REGISTRY[name] for name in (*WORDS, *TASTES)])
+            features = portrait_features(told.to_pyarrow(), dataset.users)
         return self._beside(past, dataset.before(moment_us), users, items, features)
+
+    def looks(self, dataset: Dataset, since_us: int, until_us: int) -> Looks:
+        """What was shown from one moment to another, in the row numbers of `dataset`."""
+        if dataset.time_kind != "real":
+            return Looks.none()
+        users, items = (self._table(ids) for ids in (dataset.users, dataset.items))
+        return read_looks(self._before(until_us, users, len(dataset.users)), users, items, since_us)
+
+    def _before(self, moment_us: int, users: ir.Table, count: int) -> Past:
+        """The past as of a moment, of so many `users` alone (id) where these are not all."""
+        past = past_of(self.snapshot, self.settings, EPOCH + timedelta(microseconds=moment_us), self.con)
+        if count >= self._visitors:
+            return past
+        return past.among(users.select(user_id=users.id), count / self._visitors)
 
     def _beside(
         self, past: Past, dataset: Dataset, users: ir.Table, items: ir.Table, features: sp.csr_matrix | None
@@ -159,36 +180,36 @@ def read_facts(rows: pa.Table, items: Ids) -> Facts:
     )
 
 
-def portrait_features(table: Path, users: Ids) -> sp.csr_matrix | None:
-    """[U, F] one column for each value, shared by enough visitors, of the portrait's words and tastes: 1 for a word,
+def portrait_features(portraits: pa.Table, users: Ids) -> sp.csr_matrix | None:
+    """[U, F] one column for each value, shared by enough visitors, of the portraits' words and tastes: 1 for a word,
     the share of attention for a taste (categories, brands, styles, price bands).
 
     None when there is no such field. Users without a portrait have an empty row. What is made of other fields
     (personas, predictions, the strongest taste as a word) would say the same twice and is left out; so are numbers:
     cut into bins they foretold nothing beside the tastes.
     """
-    schema = pq.read_schema(table)
-    words = [field.name for field in schema if pa.types.is_string(field.type) and _is_told_once(field.name)]
-    tastes = [name for name in TASTES if name in schema.names]
-    rows, at = _placed(pq.read_table(table, columns=["user_id", *words, *tastes]), "user_id", users)
+    rows, at = _placed(portraits, "user_id", users)
     parts = []
-    for name in words:
+    for name in (name for name in WORDS if name in rows.column_names):
         values, codes, where = _coded_words(rows[name], at)
         parts.append(_shared(_flags(where, codes, (len(users), len(values)))))
-    for name in tastes:
+    for name in (name for name in TASTES if name in rows.column_names):
         lists = rows[name].combine_chunks()
         entries, where = pc.list_flatten(lists), at[pc.list_parent_indices(lists).to_numpy()]
         tags, columns = np.unique(_bytes(pc.struct_field(entries, "tag")), return_inverse=True)
-        weights = pc.struct_field(entries, "weight").to_numpy(zero_copy_only=False)
-        parts.append(_shared(sp.csr_matrix((weights, (where, columns)), shape=(len(users), len(tags)))))
+        weights = pc.fill_null(pc.struct_field(entries, "weight"), 0).to_numpy()
+        shares = sp.csr_matrix((weights, (where, columns)), shape=(len(users), len(tags)))
+        shares.eliminate_zeros()  # a tag that has no share: the one above it was turned down
+        parts.append(_shared(shares))
     if not any(part.shape[1] for part in parts):
         return None
     return sp.hstack(parts, format="csr", dtype=np.float32)
 
 
-def _is_told_once(name: str) -> bool:
-    """Whether a portrait's field is made of events, and not of other fields."""
-    return name in FIELDS and FIELDS[name].family not in SECOND_HAND
+def _told(table: Path) -> pa.Table:
+    """What the portraits of a file tell that becomes features."""
+    known = set(pq.read_schema(table).names)
+    return pq.read_table(table, columns=["user_id", *(name for name in (*WORDS, *TASTES) if name in known)])
 
 
 def _shared(values: sp.csr_matrix) -> sp.csr_matrix:
@@ -204,12 +225,13 @@ def _numbered(ids: ir.Table) -> ir.Table:
 
 
 def _coded(events: ir.Table, users: ir.Table, items: ir.Table) -> ir.Table:
-    """Distinct user, item (int32), kind (int8) and ts_us."""
+    """Distinct user, item (int32), kind (int8), ts_us and back_us."""
     kind = events.type.cases(*((name, code) for code, name in enumerate(KINDS)), else_=len(KINDS))
-    rows = events.select("user_id", "item_id", "ts_us", kind=kind).distinct()
+    rows = events.select("user_id", "item_id", "ts_us", "back_us", kind=kind).distinct()
     rows = rows.join(users.select(user_id="id", user="row"), "user_id")
     rows = rows.join(items.select(item_id="id", item="row"), "item_id")
-    return rows.select("ts_us", user=rows.user.cast("int32"), item=rows.item.cast("int32"), kind=rows.kind.cast("int8"))
+    codes = {"user": rows.user.cast("int32"), "item": rows.item.cast("int32"), "kind": rows.kind.cast("int8")}
+    return rows.select("ts_us", "back_us", **codes)
 
 
 def _ids(numbered: ir.Table) -> Ids:

@@ -19,6 +19,8 @@ from recommender.history.dataset import NOTHING_BESIDE, Beside, Dataset, Int32, 
 
 HORIZON_SHARE = 0.2
 HELD_OUT_SHARE = 0.2
+OFTEN_REPEATED = 0.02
+"""Share of repeats from which on they can be learnt."""
 MOST_STRANGERS = 2_000
 """All of them are shown the same list: so many tell how good it is."""
 
@@ -112,9 +114,12 @@ def last_moments(dataset: Dataset) -> Int64:
     return np.where(first < last, size, 0)
 
 
-def leave_out(dataset: Dataset, seed: int, share: float = HELD_OUT_SHARE, whole: bool = True) -> Split:
+def leave_out(dataset: Dataset, seed: int, share: float = HELD_OUT_SHARE, whole: bool | None = None) -> Split:
     """A share of the user-item pairs (all their events), or of the single events where not `whole`, of users who have
-    two or more, drawn by `seed`. What is taken again can stand on both sides only where events are drawn."""
+    two or more, drawn by `seed`. What is taken again can stand on both sides, and teach that it is taken again, only
+    where events are drawn: by default where there is no time and more than OFTEN_REPEATED of the events are repeats."""
+    if whole is None:
+        whole = dataset.time_kind != "none" or repeated(dataset) <= OFTEN_REPEATED
     rng = np.random.default_rng(seed)
     pair = dataset.user.astype(np.int64) * dataset.shape[1] + dataset.item
     key = pair if whole else np.arange(len(pair))
@@ -122,6 +127,11 @@ def leave_out(dataset: Dataset, seed: int, share: float = HELD_OUT_SHARE, whole:
     draw = rng.random(len(units))
     aside = ((draw < share) & ~_largest_of_each(dataset.user[first], draw))[position]
     return between(dataset, dataset.subset(~aside, dataset.until_us), aside)
+
+
+def repeated(dataset: Dataset) -> float:
+    """Share of the target events that repeat an earlier one of the same user and item."""
+    return 1.0 - float(dataset.orders.nnz) / max(int(dataset.is_target.sum()), 1)
 
 
 def between(dataset: Dataset, train: Dataset, future: Mask) -> Split:

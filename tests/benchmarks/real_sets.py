@@ -49,11 +49,16 @@ def complete_journey_rows(data: Path) -> pd.DataFrame:
 
 def beibei(data: Path) -> Task:
     """Group buying without time: train on `tune` (initiators and friends), test on the initiators of `test`."""
-    past = _groups(data / "beibei_groupbuy" / "tune.tsv.gz", friends=True)
+    past = beibei_rows(data)
     future = _groups(data / "beibei_groupbuy" / "test.tsv.gz", friends=False)
     train = Dataset.from_arrays(past.user, past.item, extra_users=future.user, extra_items=future.item)
     test = Dataset.from_arrays(future.user, future.item, extra_users=past.user, extra_items=past.item)
     return Task(train, split.given(train, test))
+
+
+def beibei_rows(data: Path) -> pd.DataFrame:
+    """Columns user (initiators and friends) and item, without time."""
+    return _groups(data / "beibei_groupbuy" / "tune.tsv.gz", friends=True)
 
 
 def _rows(user: pd.Series, item: pd.Series, moment: pd.Series) -> pd.DataFrame:

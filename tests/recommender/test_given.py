@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from planted_baskets import baskets
 from planted_blocks import checkerboard
 
-from portraits.errors import NothingThere
+from portraits.errors import UnreadableFile
 from recommender.candidates import SOURCES
 from recommender.given import Given, Judgement, judge_files, understand, write_lists
 from recommender.history.split import leave_out
@@ -95,6 +96,32 @@ def test_a_drawn_test_is_learnt_at_a_draw(tmp_path: Path) -> None:
         assert inner.truth.nnz / found.split.train.bought.nnz == pytest.approx(0.25, abs=0.06)
 
 
+def test_a_next_basket_without_any_order_is_no_draw(tmp_path: Path) -> None:
+    """What is taken every time is counted, and stands first in the order of that count."""
+    people = baskets(users=200)
+    rows = [(*row, 0) for own in people for basket in own[:-1] for row in basket]
+    train = [rows[at] for at in np.random.default_rng(0).permutation(len(rows))]
+    test = [(*row, 0) for own in people for row in own[-1]]
+    found = _read(tmp_path, train, test, timed=False)
+    assert (found.kind, found.split.train.time_kind) == ("later", "none")
+    assert found.split.train.orders.max() == 3
+    served = judge_files(tmp_path / "train.csv", tmp_path / "test.csv", judged=50).served
+    assert np.all(served.values["all"]["ndcg"] > 0.4)  # two of six, in the first two places
+
+
+def test_what_repeats_a_training_without_repeats_is_served_first(tmp_path: Path) -> None:
+    """Each item once a user: no split of it can teach that the next basket holds what the user has."""
+    people = baskets(users=120, each=2)
+    train = [(*row, 0) for own in people for row in sorted({row for basket in own[:-1] for row in basket})]
+    test = [(*row, 0) for own in people for row in own[-1] if row[1].startswith("own")]
+    found = _read(tmp_path, train, test, timed=False)
+    assert found.again == 1.0
+    assert found.about["repeats"].startswith("100% of the test's rows")
+    judged = judge_files(tmp_path / "train.csv", tmp_path / "test.csv", judged=50)
+    values = {row.name: row.estimates["ndcg"].mean for row in judged.table.rows if row.part == "all"}
+    assert values["served"] >= values["again"] > 2 * values["popular"]
+
+
 def test_what_is_left_out_or_out_of_reach_is_said(tmp_path: Path) -> None:
     train, test = last(walks())
     found = _read(tmp_path, [*train, ("", "i01", LONG_AGO)], [*test, ("zoe", "i99", LONG_AGO * 2)])
@@ -153,8 +180,54 @@ def test_the_lists_served_can_be_judged_by_others(judged: Judgement, tmp_path: P
     assert [row["rank"] for row in rows if row["user"] == "zoe"] == list(range(1, 11))
 
 
-def test_files_without_a_common_user_are_refused(tmp_path: Path) -> None:
-    first = _write(tmp_path / "a.csv", [("ann", "tea", 0)], timed=False)
-    second = _write(tmp_path / "b.csv", [("bob", "tea", 0)], timed=False)
-    with pytest.raises(NothingThere, match="both files"):
-        judge_files(first, second)
+def test_strangers_alone_are_judged(tmp_path: Path) -> None:
+    board = checkerboard()
+    pairs = zip(board.users[board.user], board.items[board.item], strict=True)
+    first = _write(tmp_path / "a.csv", [(user.decode(), item.decode(), 0) for user, item in pairs], timed=False)
+    second = _write(tmp_path / "b.csv", [("zoe", "i00", 0)], timed=False)
+    found = judge_files(first, second)
+    assert {(row.part, row.users) for row in found.table.rows} == {("unknown", 1)}
+    assert "served" in found.table.as_text()
+    assert (found.table.about["users judged"], found.table.segments) == (0, [])
+    write_lists(found, tmp_path / "lists.parquet")
+    assert {row["part"] for row in pq.read_table(tmp_path / "lists.parquet").to_pylist()} == {"unknown"}
+
+
+@pytest.mark.parametrize("empty", ["train", "test"])
+def test_an_empty_file_is_named(empty: str, tmp_path: Path) -> None:
+    rows: dict[str, list[Row]] = {"train": [("ann", "tea", 0)], "test": [("ann", "tea", 0)], empty: []}
+    files = [_write(tmp_path / f"{name}.csv", some) for name, some in rows.items()]
+    with pytest.raises(UnreadableFile, match=f"{empty}.csv: it holds no row with a user and an item"):
+        understand(*files)
+
+
+@pytest.mark.parametrize(("train_unit", "test_unit"), [(1, 1_000), (1_000_000, 1), (1_000_000_000, 1_000)])
+def test_units_do_not_change_the_kind_of_split(train_unit: int, test_unit: int, tmp_path: Path) -> None:
+    rows = sorted(walks(), key=lambda row: row[2])
+    train = [(user, item, ts * train_unit) for user, item, ts in rows[:1200]]
+    found = _read(tmp_path, train, [(user, item, ts * test_unit) for user, item, ts in rows[1200:]])
+    assert found.kind == "time"
+    assert found.about["test"].endswith(", from 2025-08-18 to 2026-12-30")
+    assert found.split.train.until_us == rows[1199][2] * 1_000_000 + 1
+
+
+def test_lists_of_items_are_split_and_said(tmp_path: Path) -> None:
+    board, files = checkerboard(), []
+    halves = (np.arange(len(board.user)) % 4 > 0), (np.arange(len(board.user)) % 4 == 0)
+    for name, half in zip(("train.txt", "test.txt"), halves, strict=True):
+        taken = [(user, board.item[half & (board.user == user)]) for user in range(len(board.users))]
+        lines = (" ".join(map(str, [user, *items])) + "\n" for user, items in taken)
+        files.append(tmp_path / name)
+        files[-1].write_text("".join(lines))
+    found = understand(*files)
+    assert found.about["train"].endswith(", without times, a line a user")
+    assert found.split.train.bought.nnz == int(halves[0].sum())
+    assert found.split.truth.nnz == int(halves[1].sum())
+
+
+def test_what_is_not_looked_at_is_said(tmp_path: Path) -> None:
+    for name in ("train.csv", "test.csv"):
+        (tmp_path / name).write_text("userId,movieId,rating\n1,2,0.5\n1,3,5\n")
+    about = understand(tmp_path / "train.csv", tmp_path / "test.csv").about
+    assert about["columns not read"] == "rating; every row is one interaction, whatever they say (a rating, too)"
+    assert not any("19" in str(words) for words in about.values())  # no time is no year, not 1970

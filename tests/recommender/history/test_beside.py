@@ -3,6 +3,7 @@ moment nothing that came after it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,30 @@ def test_what_was_shown_and_passed_over(past: Dataset) -> None:
     assert not shown.looked[row["eve"]].nnz
     assert np.isnan(shown.appeal[column["never"]])
     assert shown.appeal[column["tea"]] > shown.appeal[column["pot"]]
+
+
+def test_looks_from_one_moment_to_another(tmp_path: Path) -> None:
+    """Two slates of ann's and one of bob's, with the clicks that came before the end; eve's is of an earlier day."""
+    whole = history(tmp_path, PAST + FUTURE)
+    dataset = whole.dataset()
+    since, until = ((START + timedelta(days=day) - EPOCH) // timedelta(microseconds=1) for day in (2, 30))
+    looks = whole.looks(dataset, since, until)
+    names = [
+        (dataset.users[user].decode(), dataset.items[item].decode()) for user, item in zip(*looks[:2], strict=True)
+    ]
+    told = sorted(zip(names, looks.place.tolist(), looks.opened.tolist(), strict=True))
+    assert told == [
+        (("ann", "cup"), 1, False),
+        (("ann", "cup"), 1, True),
+        (("ann", "pot"), 2, False),
+        (("ann", "pot"), 2, False),
+        (("ann", "tea"), 0, False),
+        (("ann", "tea"), 0, False),
+        (("bob", "cup"), 1, False),
+        (("bob", "pot"), 2, False),
+        (("bob", "tea"), 0, True),
+    ]
+    assert not len(whole.looks(replace(dataset, time_kind="order"), since, until).user)
 
 
 @pytest.mark.law

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portraits.errors import InvalidValue
-from recommender.history.dataset import DAY_US, STRENGTH, Dataset, as_ids
+from recommender.history.dataset import DAY_US, FEWEST_LEARNERS, STRENGTH, Dataset, as_ids
 
 DAYS = np.array([1, 1, 2, 5]) * DAY_US
 
@@ -31,6 +31,26 @@ def test_what_sells_has_purchases_for_a_target() -> None:
     assert Dataset.from_arrays(["ann"], ["tea"], [1], ["purchase"], objective="clicks").target[0] == "click"
     assert Dataset.from_arrays(["ann"], ["tea"], [1], ["purchase"], objective="margin").target == ("purchase",)
     assert Dataset.from_arrays(["ann"], ["tea"], [1], ["item_view"], objective="revenue").target[0] == "click"
+
+
+@pytest.mark.parametrize("buyers", [0, 1, FEWEST_LEARNERS - 1, FEWEST_LEARNERS])
+def test_a_few_test_orders_do_not_make_a_shop(buyers: int) -> None:
+    """Everybody looks at two things, so that their orders can be foretold; some buy. A target takes enough of them."""
+    people = [f"u{number:02}" for number in range(FEWEST_LEARNERS + 5)]
+    lines = [(user, item, "item_view") for user in people for item in "ab"]
+    lines += [(user, "c", "purchase") for user in people[:buyers]]
+    users, items, kinds = zip(*lines, strict=True)
+    found = Dataset.from_arrays(users, items, kinds=kinds)
+    assert ("purchase" in found.target) is (buyers >= FEWEST_LEARNERS)
+
+
+def test_a_single_order_teaches_nothing() -> None:
+    """Many who bought one thing and are not known by anything else, beside many who look around."""
+    once = [(f"once{number}", "c", "purchase") for number in range(99)]
+    browsing = [(f"u{number}", item, "item_view") for number in range(FEWEST_LEARNERS) for item in "ab"]
+    users, items, kinds = zip(*once, *browsing, strict=True)
+    assert "item_view" in Dataset.from_arrays(users, items, kinds=kinds).target
+    assert Dataset.from_arrays(users[:99], items[:99], kinds=kinds[:99]).target == ("purchase",)
 
 
 def test_a_tie_is_as_strong_as_its_strongest_event_of_that_age() -> None:
@@ -58,6 +78,14 @@ def test_without_time_nothing_is_old() -> None:
     dataset = Dataset.from_arrays(["ann", "bob"], ["tea", "pot"])
     assert dataset.time_kind == "none"
     assert dataset.age(1.0).tolist() == [1.0, 1.0]
+
+
+def test_without_time_what_was_taken_again_is_counted() -> None:
+    dataset = Dataset.from_arrays(["ann", "bob", "ann", "ann"], ["tea", "tea", "pot", "tea"])
+    assert dataset.items.tolist() == [b"pot", b"tea"]
+    assert dataset.orders.toarray().tolist() == [[1.0, 2.0], [0.0, 1.0]]
+    assert dataset.bought.toarray().tolist() == [[1.0, 1.0], [0.0, 1.0]]
+    assert dataset.recent_popularity.tolist() == dataset.popularity.tolist() == [1.0, 2.0]
 
 
 def test_recently_is_thirty_days_or_a_quarter_of_a_short_history() -> None:

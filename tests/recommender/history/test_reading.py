@@ -19,6 +19,7 @@ from portraits.settings import AppSettings
 from recommender.bundles.bundle import Bundle
 from recommender.history.dataset import KINDS
 from recommender.history.reading import EPOCH, FEWEST_SHARING, History, portrait_features
+from recommender.history.sample import of_visitors
 from recommender.train import train
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -90,6 +91,29 @@ def test_now_is_the_end_of_the_history(history: History) -> None:
     assert end == START + timedelta(days=20, microseconds=1)
 
 
+@pytest.mark.law
+def test_what_was_sent_back_was_bought_until_then(tmp_path: Path) -> None:
+    """An order is cancelled on day 12, a cart emptied on day 15: no interactions now, and interactions before that."""
+    lake = Lake(tmp_path)
+    told = [
+        event("ann", "purchase", "cup", 1, order_id="o", amount=5),
+        event("ann", "purchase", "pot", 2, order_id="p", amount=5),
+        event("bob", "cart", "cup", 3),
+        event("ann", "order_cancel", None, 12, order_id="o"),
+        event("bob", "cart_remove", "cup", 15),
+    ]
+    rows(lake, told)
+    snapshot, con = lake.snapshot("shop"), connect()
+    now = History(snapshot, SETTINGS, AS_OF, con).dataset()
+    assert [now.items[item] for item in now.item] == [b"pot"]
+    for day in (10, 13, 20):
+        then = START + timedelta(days=day)
+        known = History(snapshot, SETTINGS, then, con).dataset()
+        back = now.before((then - EPOCH) // timedelta(microseconds=1))
+        np.testing.assert_array_equal(back.ts_us, known.ts_us)
+        np.testing.assert_array_equal(back.users[back.user], known.users[known.user])
+
+
 def test_facts_of_the_catalogue(history: History) -> None:
     dataset = history.dataset()
     facts = dataset.facts
@@ -115,8 +139,9 @@ def test_the_past_has_its_own_catalogue(history: History) -> None:
     assert then_known.user_features is None
 
 
-def test_features_of_portraits(tmp_path: Path) -> None:
-    """A word is a 1, a taste its share; what few share, what another field tells already and numbers are left out."""
+def test_features_of_portraits() -> None:
+    """A word is a 1, a taste its share (nothing where it has none, below a category that was turned down); what few
+    share, what another field tells already and numbers are left out."""
     taste = pa.list_(pa.struct([("tag", pa.string()), ("weight", pa.float64())]))
     both = [{"tag": "acme", "weight": 0.75}, {"tag": "odd", "weight": 0.25}]
     users = [f"u{number:02d}" for number in range(2 * FEWEST_SHARING)]
@@ -129,15 +154,76 @@ def test_features_of_portraits(tmp_path: Path) -> None:
             "persona": ["p1"] * len(users),
             "orders": [1] * len(users),
             "brands": pa.array([both, *[[{"tag": "acme", "weight": 1.0}]] * (half - 1), *[None] * half], taste),
+            "categories": pa.array([[{"tag": "food > tea", "weight": None}]] * len(users), taste),
         }
     )
-    pq.write_table(portraits, tmp_path / "portraits.parquet")
-    features = portrait_features(tmp_path / "portraits.parquet", np.array([*users, "who"], "S"))
+    features = portrait_features(portraits, np.array([*users, "who"], "S"))
     assert features is not None
     expected = np.zeros((len(users) + 1, 2))
     expected[:half] = 1
     expected[0, 1] = 0.75
     np.testing.assert_array_equal(features.toarray(), expected)
+
+
+@pytest.mark.law
+def test_features_of_the_past_are_those_of_its_portraits(tmp_path: Path) -> None:
+    """As if the portraits of that moment had been built: not a visit and not a price of later."""
+    rng = np.random.default_rng(1)
+    lake = Lake(tmp_path / "lake")
+    seen = [
+        event(f"u{n % 70:02d}", kind, f"i{item}", float(day), store_id=f"s{n % 3}", platform="wechat", scene="1011")
+        for n, (kind, item, day) in enumerate(
+            zip(rng.choice(["item_view", "cart"], 600), rng.integers(0, 9, 600), rng.uniform(0, 59, 600), strict=True)
+        )
+    ]
+    rows(lake, [*seen, *(event(f"u{n:02d}", "purchase", "i1", 10 + n / 2, amount=n) for n in range(70))])
+    catalogue = [{"item_id": f"i{n}", "category": ["a", f"b{n % 3}"], "brand": f"b{n % 2}"} for n in range(9)]
+    lake.upsert("shop", "items", pa.Table.from_pylist(catalogue, ITEMS.arrow_schema()), START)
+    snapshot, moment = lake.snapshot("shop"), START + timedelta(days=30)
+    history = History(snapshot, SETTINGS, AS_OF, connect())
+    dataset = history.dataset(build(snapshot, SETTINGS, AS_OF, tmp_path / "now").path)
+    found = history.at(dataset, (moment - EPOCH) // timedelta(microseconds=1)).user_features
+    then = build(snapshot, SETTINGS, moment, tmp_path / "then").path
+    expected = portrait_features(pq.read_table(then / "portraits.parquet"), dataset.users)
+    assert found is not None
+    assert expected is not None
+    assert found.shape[1] > 10
+    np.testing.assert_array_equal(found.toarray(), expected.toarray())
+
+
+def test_the_past_of_some_visitors_is_theirs_alone(tmp_path: Path) -> None:
+    """As if nobody else had ever come: not a visit, not a friend, not a look of others."""
+    lake, alone = Lake(tmp_path / "lake"), Lake(tmp_path / "alone")
+    seen = [event(f"u{n % 60:02d}", "item_view", f"i{n % 7}", n / 20, platform="wechat") for n in range(900)]
+    shown = [event(f"u{n % 60:02d}", "exposure", f"i{n % 7}", n / 20 - 0.01, position=1 + n % 3) for n in range(900)]
+    opened = [event(f"u{n % 60:02d}", "click", f"i{n % 7}", n / 20, position=1 + n % 3) for n in range(0, 900, 4)]
+    met = [event(f"u{n:02d}", "share_open", None, 9, referrer_user_id=f"u{n // 2:02d}") for n in range(1, 60)]
+    everything = [*seen, *shown, *opened, *met]
+    rows(lake, everything)
+    rows(alone, [one for one in everything if one["user_id"] < "u30"])
+    history, only = (History(one.snapshot("shop"), SETTINGS, AS_OF, connect()) for one in (lake, alone))
+    folder = build(lake.snapshot("shop"), SETTINGS, AS_OF, tmp_path / "now").path
+    dataset = history.dataset(folder)
+    some = of_visitors(dataset, np.flatnonzero(dataset.users < b"u30").astype(np.int32))
+    only.dataset()
+    moment = (START + timedelta(days=30) - EPOCH) // timedelta(microseconds=1)
+    found, expected = history.at(some, moment), only.at(some, moment)
+    for one, other in ((found.user_features, expected.user_features), (found.friends, expected.friends)):
+        assert one is not None
+        assert other is not None
+        np.testing.assert_array_equal(one.toarray(), other.toarray())
+    assert found.exposures is not None
+    assert expected.exposures is not None
+    np.testing.assert_array_equal(found.exposures.looked.toarray(), expected.exposures.looked.toarray())
+    for one, other in zip(history.looks(some, 0, moment), only.looks(some, 0, moment), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_was_let_go_is_read_anew(lake: Lake) -> None:
+    history = History(lake.snapshot("shop"), SETTINGS, AS_OF, connect())
+    before = history.dataset()
+    history.release()
+    np.testing.assert_array_equal(history.dataset().ts_us, before.ts_us)
 
 
 def test_an_empty_app_publishes_an_empty_shelf(lake: Lake, tmp_path: Path) -> None:

@@ -140,3 +140,11 @@ def test_a_draw_of_events_leaves_repeats_in_the_past() -> None:
     assert pairs.new_truth.nnz == pairs.truth.nnz
     assert events.truth.nnz > 50
     assert events.new_truth.nnz == 0
+
+
+def test_without_time_repeats_are_drawn_as_events_where_there_are_any() -> None:
+    rows = [(f"u{user:02d}", item) for user in range(30) for item in "ab" for _ in range(10)]
+    again, once = (split.leave_out(Dataset.from_arrays(*zip(*some, strict=True)), seed=0) for some in (rows, set(rows)))
+    assert again.truth.nnz > 50
+    assert again.new_truth.nnz == 0
+    assert once.new_truth.nnz == once.truth.nnz > 0
