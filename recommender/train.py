@@ -75,17 +75,20 @@ def train(
     con = con or connect()
     history = History(snapshot, settings, as_of, con)
     dataset = history.dataset(portraits)
+    counts = counted(history, dataset)
+    history.release()
     plan = Plan(
         seed=settings.seed,
         repeat=settings.repeat,
         active=active_manifest,
         manifest={"app_id": settings.app_id, "version": version, "as_of": as_of.isoformat()},
-        moment=lambda moment_us: history.at(dataset, moment_us),
+        moment=history.at,
+        looks=history.looks,
         on_step=step,
         budget=Budget(settings.tuning_trials, settings.tuning_minutes),
         memory=memory,
         fit=fitted_by(con, out.absolute() / "spark"),
-        counted=counted(history, dataset),
+        counted=counts,
     )
     return train_dataset(dataset, out, plan)
 
@@ -111,6 +114,7 @@ def train_dataset(dataset: Dataset, out: Path, plan: Plan) -> Trained:
         "recipe": found.recipe.as_json(),
         "tuning": found.tuning,
         "session": found.session,
+        "response": found.response,
         "census": tonight.as_json(),
     }
     if decision.verdict == "popular":
@@ -118,7 +122,8 @@ def train_dataset(dataset: Dataset, out: Path, plan: Plan) -> Trained:
     plan.on_step("refit", 0.6)
     fitted = refit(dataset, found, plan)
     plan.on_step("write", 0.8)
-    arrays = bundle_arrays(fitted, _everyone(dataset)) | session_arrays(found.session, fitted.pooler.sources)
+    arrays = bundle_arrays(fitted, _everyone(dataset))
+    arrays |= session_arrays(found.session, fitted.pooler.sources, arrays)
     manifest = served_manifest(arrays, dataset, fitted.recipe, found, plan)
     _write(out / "bundle", {**arrays, **plan.counted}, manifest, report)
     plan.on_step("done", 1.0)

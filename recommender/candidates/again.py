@@ -62,8 +62,10 @@ class Again(Source):
     def _worth(self, found: Moments, dataset: Dataset) -> npt.NDArray[np.float64]:
         """float64[M]: what each order counts."""
         worth = np.ones(len(found.user))
+        if dataset.time_kind == "none":
+            return worth
         if self.baskets:
             worth *= np.exp2(-found.back / self.baskets)
-        if self.half_life_share and dataset.time_kind != "none":
+        if self.half_life_share:
             worth *= np.exp2((found.ts_us - dataset.until_us) / (self.half_life_share * dataset.recent_us))
         return worth

@@ -23,8 +23,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import scipy.sparse as sp
 
-from recommender.candidates.opinions import ABOVE_ZERO, Opinions, top
-from recommender.candidates.protocol import Source, block_rows, blocks
+from recommender.candidates.largest import largest
+from recommender.candidates.opinions import Opinions
+from recommender.candidates.protocol import Source
 from recommender.candidates.similar import of_product
 from recommender.history.dataset import Dataset, Int32
 
@@ -85,20 +86,16 @@ class Alike(Source):
         return people
 
     def opinions(self, users: Int32) -> Opinions:
-        rows = block_rows(self.near_.shape[1], 2)
-        found = [self._of_neighbours(block) for block in blocks(users, rows)]
-        return of_product((sp.vstack([*found, self.own_[:0]], format="csr") + self.own_[users]).tocsr())
+        return of_product((self._of_neighbours(users) + self.own_[users]).tocsr())
 
     def _of_neighbours(self, users: Int32) -> sp.csr_matrix:
         """[B, I]: mean tie of the nearest neighbours of each of `users`."""
-        likeness = (self.telling_[users] @ self.near_).toarray()
-        asked = np.flatnonzero(self.place_[users] >= 0)
-        likeness[asked, self.place_[users[asked]]] = 0.0
-        who, how = top(likeness, self.neighbours, ABOVE_ZERO)
-        row, place = np.nonzero(who >= 0)
-        total = np.where(who >= 0, how, 0.0).sum(axis=1)
-        weights = (how[row, place] / total[row]).astype(np.float32)
-        return sp.csr_matrix((weights, (row, who[row, place])), shape=likeness.shape) @ self.taken_
+        likeness = (self.telling_[users] @ self.near_).tocsr()
+        row = np.repeat(np.arange(len(users)), np.diff(likeness.indptr))
+        likeness.data[likeness.indices == self.place_[users][row]] = 0.0  # nobody is their own neighbour
+        nearest = largest(likeness, self.neighbours)
+        total = np.asarray(nearest.sum(axis=1)).ravel()
+        return scaled_rows(nearest, 1.0 / np.where(total > 0, total, 1.0)) @ self.taken_
 
 
 def faded(dataset: Dataset, half_life_us: float) -> sp.csr_matrix:

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from recommender.candidates.largest import largest
 from recommender.candidates.opinions import DenseOpinions
 from recommender.candidates.popular import tie_break
 from recommender.candidates.protocol import Source
@@ -104,10 +105,7 @@ def precisions(features: sp.csr_matrix, bought: sp.csr_matrix, seed: int) -> Flo
 
 def most_taken(counts: sp.csr_matrix, most: int) -> sp.csr_matrix:
     """`counts` with the `most` largest of each row, ties by the smaller column; float64."""
-    row = rows_of(counts)
-    order = np.lexsort((counts.indices, -counts.data, row))
-    kept = np.sort(order[np.arange(len(order)) - counts.indptr[row[order]] < most])
-    return sp.csr_matrix((counts.data[kept].astype(np.float64), (row[kept], counts.indices[kept])), shape=counts.shape)
+    return largest(counts.astype(np.float64), most)
 
 
 def rows_of(matrix: sp.csr_matrix) -> npt.NDArray[np.intp]:

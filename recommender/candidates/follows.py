@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from recommender.candidates.largest import largest
 from recommender.candidates.opinions import ABOVE_ZERO, DenseOpinions, Opinions, SparseOpinions
 from recommender.candidates.protocol import Source
 from recommender.candidates.sequences import Moments, moments
@@ -89,7 +90,7 @@ class Follows(Source):
             other = near.row + start != near.col
             row, column, weight = near.row[other], near.col[other], near.data[other]
             weight = weight / np.sqrt(takers[row + start]) / takers[column] ** np.float32(self.damping)
-            parts.append(_largest(sp.csr_matrix((weight, (row, column)), shape=near.shape), kept))
+            parts.append(largest(sp.csr_matrix((weight, (row, column)), shape=near.shape), kept))
         return sp.vstack(parts, format="csr", dtype=np.float32) if parts else sp.csr_matrix((items, items))
 
     def _around(self, taken: sp.csr_matrix, user: Int32) -> sp.csr_matrix:
@@ -112,15 +113,3 @@ def _row_blocks(pairs: npt.NDArray[np.float64]) -> Iterator[tuple[int, int]]:
     number = (np.cumsum(pairs) // PAIRS_AT_ONCE).astype(np.int64)
     edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(pairs)]
     return ((start, end) for start, end in pairwise(edges) if end > start)
-
-
-def _largest(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
-    """Each row's k largest entries, ties by the smaller column."""
-    matrix.sort_indices()
-    sizes = np.diff(matrix.indptr)
-    if sizes.max(initial=0) <= k:
-        return matrix
-    row = np.repeat(np.arange(matrix.shape[0]), sizes)
-    order = np.lexsort((-matrix.data, row))
-    kept = np.sort(order[np.arange(len(row)) - matrix.indptr[row] < k])
-    return sp.csr_matrix((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape)

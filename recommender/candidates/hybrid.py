@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from lightfm import LightFM
 
-from recommender.candidates.factors import FactorSource, scaled_factors
+from recommender.candidates.factors import FactorSource, in_company, scaled_factors
 from recommender.history.dataset import Dataset, Mask
 
 FEATURE_WEIGHT = 0.5
@@ -54,7 +54,8 @@ class Hybrid(FactorSource):
         """Learn from users x items ties and the features beside them."""
         met_users, met_items = np.diff(matrix.indptr) > 0, matrix.getnnz(axis=0) > 0
         users, items = with_identity(met_users, user_features), with_identity(met_items, item_features)
-        self.known_users_ = np.diff(users.indptr) > 0
+        told = user_features is not None or item_features is not None
+        self.known_users_ = np.diff(users.indptr) > 0 if told else in_company(matrix)
         self.known_items_ = np.diff(items.indptr) > 0
         model = self.model(matrix.nnz, seed)
         if matrix.nnz:

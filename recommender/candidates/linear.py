@@ -22,10 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.linalg import lapack, solve_triangular
-from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
-from recommender.candidates.factors import bounded_rank
+from recommender.candidates.factors import in_company, item_directions
 from recommender.candidates.opinions import DenseOpinions, top
 from recommender.candidates.protocol import Source, blocks
 from recommender.history.dataset import Dataset, Float32, Int32
@@ -62,7 +61,7 @@ class Linear(Source):
 
     def fit_matrix(self, matrix: sp.csr_matrix, seed: int) -> Self:
         """Learn from users x items ties."""
-        self.known_users_ = np.diff(matrix.indptr) > 0
+        self.known_users_ = in_company(matrix)
         self.known_items_ = matrix.getnnz(axis=0) > 0
         self.kept_: Int32 = np.flatnonzero(self.known_items_).astype(np.int32)
         self.ties_: sp.csr_matrix = matrix
@@ -126,16 +125,16 @@ def full_weights(shares: sp.csr_matrix, ridge: float) -> Float32:
     gram[np.diag_indices_from(gram)] += ridge
     factor, _ = lapack.dpotrf(gram, lower=True, overwrite_a=True, clean=False)
     inverse, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    weights: Float32 = (inverse / -np.diag(inverse)).astype(np.float32)
-    np.fill_diagonal(weights, 0.0)
+    # Only the lower triangle was made; columns are divided by the diagonal.
+    lower = np.tril(inverse.astype(np.float32), -1)
+    weights: Float32 = lower + lower.T
+    weights /= -np.diag(inverse).astype(np.float32)
     return weights
 
 
 def thin_weights(shares: sp.csr_matrix, ridge: float, rank: int, seed: int) -> tuple[Float32, Float32]:
     """float32[I, rank] twice: B = left right' off the diagonal. ridge: each entry of L."""
-    rank = bounded_rank(rank, shares.shape)
-    _, singular, vectors = randomized_svd(shares.astype(np.float32), rank, n_iter=3, random_state=seed)
+    singular, vectors = item_directions(shares, rank, seed)
     sound = singular > singular[0] * 1e-4
     energy, basis = singular[sound].astype(np.float64) ** 2, vectors[sound].astype(np.float64)
     size = np.bincount(shares.indices, shares.data**2, minlength=shares.shape[1])

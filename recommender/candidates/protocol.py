@@ -20,6 +20,8 @@ from recommender.history.dataset import Dataset, Float32, Int32, Mask
 
 BLOCK_BYTES = 128_000_000
 MOST_ROWS = 1_024
+AGEING = frozenset({"half_life_share", "baskets"})
+"""Parameters that say how ties and orders fade: without time they say nothing."""
 
 
 class Source(ABC):

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
-from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
-from recommender.candidates.factors import bounded_rank
+from recommender.candidates.factors import in_company, item_directions
 from recommender.candidates.opinions import DenseOpinions
 from recommender.candidates.protocol import Source
 from recommender.candidates.similar import Similar
@@ -52,18 +52,23 @@ class Spectral(Source):
 
     def fit(self, dataset: Dataset, seed: int) -> Self:
         matrix = dataset.matrix(dataset.recent_us * self.half_life_share)
-        self.known_users_ = np.diff(matrix.indptr) > 0
+        self.known_users_ = in_company(matrix)
         self.known_items_ = matrix.getnnz(axis=0) > 0
         linear = Similar("walk", self.damping, SHRINKAGE, neighbours=self.neighbours)
         self.linear_ = linear.fit_matrix(matrix, dataset.matrix())
         self.left_, self.right_ = smooth(matrix, self.rank, self.lift, seed)
+        items = max(len(self.right_), 1)
+        centred = self.right_ - self.right_.sum(axis=0) / items
+        self.spread_: Float32 = centred.T @ centred / np.float32(items)
         return self
 
     def opinions(self, users: Int32) -> DenseOpinions:
-        near = self.linear_.opinions(users).dense()
-        near[~np.isfinite(near)] = 0.0
-        far: Float32 = (self.linear_.ties_[users] @ self.left_) @ self.right_.T
-        scores = over_deviation(near) + np.float32(self.share) * over_deviation(far)
+        ties = self.linear_.ties_[users]
+        short, near = ties @ self.left_, ties @ self.linear_.factor_
+        # Divided while it is short: its variance over the items is a form in the spread of the directions.
+        short *= self.share / _root(np.einsum("ij,ij->i", short @ self.spread_, short))
+        scores: Float32 = short.astype(np.float32) @ self.right_.T
+        _add_over_deviation(scores, near)
         scores[~self.known_users_[users]] = -np.inf
         return DenseOpinions(scores, known=self.known_items_)
 
@@ -73,21 +78,28 @@ def smooth(matrix: sp.csr_matrix, rank: int, lift: float, seed: int) -> tuple[Fl
     size = np.bincount(matrix.indices, matrix.data, minlength=matrix.shape[1]) + SHRINKAGE
     total = np.asarray(matrix.sum(axis=1)).ravel()
     total[total == 0] = 1.0
-    rank = min(bounded_rank(rank, matrix.shape), *(side // 4 for side in matrix.shape))
+    rank = min(rank, *(side // 4 for side in matrix.shape))
     if rank < 1 or matrix.nnz == 0:
         nothing = np.zeros((matrix.shape[1], 1), np.float32)
         return nothing, nothing
     even = sp.diags_array(total**-0.5) @ matrix @ sp.diags_array(size**-0.5)
     with threadpool_limits(1, "blas"):
-        _, _, vectors = randomized_svd(even.tocsr().astype(np.float32), rank, n_iter=3, random_state=seed)
-    return tuple((vectors * size**power).T.astype(np.float32) for power in (-0.5, lift))
+        _, vectors = item_directions(even.tocsr(), rank, seed)
+    left, right = ((vectors * size**power).T.astype(np.float32) for power in (-0.5, lift))
+    return left, right
 
 
-def over_deviation(scores: Float32) -> Float32:
-    """Each row divided by its standard deviation (left as it is where that is 0)."""
-    if not scores.size:
-        return scores
-    spread: Float32 = scores.std(axis=1, keepdims=True)
-    spread[spread == 0] = 1.0
-    divided: Float32 = scores / spread
-    return divided
+def _add_over_deviation(scores: Float32, part: sp.csr_matrix | Float32) -> None:
+    """Add `part` to `scores` (both [B, I]), each row divided by its standard deviation."""
+    if isinstance(part, np.ndarray):
+        scores += part / _root(part.var(axis=1))
+        return
+    items = part.shape[1]
+    row = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+    mean, square = (np.bincount(row, part.data.astype(np.float64) ** power, len(scores)) / items for power in (1, 2))
+    scores[row, part.indices] += part.data / _root(square - mean**2)[row, 0]
+
+
+def _root(variance: npt.NDArray[np.floating]) -> Float32:
+    """float32[B, 1]: the root of each variance; 1 where there is none."""
+    return np.sqrt(np.where(variance > 0, variance, 1.0)).astype(np.float32)[:, None]

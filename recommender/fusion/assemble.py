@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
+from recommender.bundles.layout import NOTHING_OWN
+from recommender.candidates.largest import listed
 from recommender.candidates.popular import tie_break
 from recommender.candidates.similar import Similar
 from recommender.candidates.text import Text
@@ -18,7 +24,8 @@ from recommender.counting.newcomers import newcomers
 from recommender.fusion.evidence import Evidence
 from recommender.fusion.pool import Pool, Pooler
 from recommender.fusion.ranker import Ranker, features_of
-from recommender.fusion.recipe import Recipe, likelihood, scores
+from recommender.fusion.recipe import Recipe, likelihood, scores, weighed
+from recommender.fusion.response import Responding
 from recommender.history.dataset import Dataset, Float32, Int32
 from recommender.history.facts import Facts
 from recommender.plan import Plan
@@ -29,30 +36,62 @@ TABLE_ENTRIES = 100_000_000
 MOST_CANDIDATES = 200
 FEWEST_CANDIDATES = 50
 NEIGHBOURS = 50
+NOBODY = np.uint8(255)
+"""In place of a source: no cause is asked for."""
+WORKERS = 2
+"""Blocks of users that are ranked at the same time, each with its memory. What takes long leaves the interpreter."""
+FEWEST_TAKERS = 3
+"""Visitors who took an item before it is said to be popular."""
 WELL_KNOWN = 20
 """Events of an item at which what visitors did with it says as much as its words."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Sources fitted on one dataset (inside the pooler), and how their candidates become a list."""
+    """Sources fitted on one dataset (inside the pooler), and how their candidates become a list. responding: what
+    showing them leads to; None where that is not known, and the recipe orders them."""
 
     pooler: Pooler
     recipe: Recipe
     ranker: Ranker | None
+    responding: Responding | None = None
 
     def scores(self, pool: Pool) -> Float32:
         """float32[B, C]: the final score of each candidate, -inf for padding."""
+        worth = self.pooler.dataset.worth
+        if self.responding is not None:
+            return weighed(pool, self.responding.likely(pool), self.recipe, worth).astype(np.float32)
         likely = None
         if self.ranker is not None:
             likely = likelihood(pool, features_of(self.pooler, pool, self.recipe.blends), self.ranker)
-        return scores(pool, self.recipe, likely, self.pooler.dataset.worth)
+        return scores(pool, self.recipe, likely, worth)
+
+    def credited(self, pool: Pool) -> npt.NDArray[np.uint8]:
+        """uint8[B, C]: the source that put each candidate where it is, see `Recipe.credited`."""
+        return self.recipe.credited(pool) if self.responding is None else pool.source
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """Which of a visitor's own items may be named as a cause."""
+        return Evidence(self.pooler.sources)
+
+    @cached_property
+    def strangers(self) -> npt.NDArray[np.bool_]:
+        """bool[U]: users who did nothing with any item; what they are shown cannot come from what they like."""
+        idle = np.ones(self.pooler.dataset.shape[0], bool)
+        idle[self.pooler.dataset.user] = False
+        return idle
+
+    @cached_property
+    def neighbours(self) -> tuple[Int32, Float32]:
+        """What is near each item, see `neighbour_table`."""
+        return neighbour_table(_similarity(self))
 
 
 def bundle_arrays(fitted: Fitted, users: Int32) -> Arrays:
     """All arrays of a bundle that knows `users` (ascending rows of the dataset) and every item."""
     dataset = fitted.pooler.dataset
-    neighbours, similarity = neighbour_table(_similarity(fitted))
+    neighbours, similarity = fitted.neighbours
     return {
         "users": dataset.users[users],
         **candidate_table(fitted, users),
@@ -84,12 +123,18 @@ def common_arrays(dataset: Dataset, users: Int32) -> Arrays:
 
 
 def popular_shelf(dataset: Dataset) -> Arrays:
-    """Rankable items by recent popularity, then by popularity ever; scores are shares of the first one's."""
+    """Rankable items by recent popularity, then by popularity ever, then by interest of any kind. Scores are shares of
+    the first one's; those that fewer than FEWEST_TAKERS ever took come last and have none: they are not popular."""
+    taken = dataset.popularity >= FEWEST_TAKERS
     strength = dataset.recent_popularity + tie_break(dataset.popularity)
-    items = np.flatnonzero(dataset.rankable & (strength > 0))
-    order = items[np.argsort(-strength[items], kind="stable")]
-    best = strength[order[0]] if len(order) else 1.0
-    return {"popular_items": order.astype(np.int32), "popular_scores": (strength[order] / best).astype(np.float32)}
+    interest = np.asarray(dataset.matrix().sum(axis=0), np.float64).ravel()
+    items = np.flatnonzero(dataset.rankable & (interest > 0))
+    order = items[np.lexsort((-interest[items], -strength[items], ~taken[items]))]
+    scores = np.where(taken, strength, 0.0)[order]
+    return {
+        "popular_items": order.astype(np.int32),
+        "popular_scores": (scores / max(scores.max(initial=0.0), 1e-9)).astype(np.float32),
+    }
 
 
 def candidate_table(fitted: Fitted, users: Int32) -> Arrays:
@@ -101,47 +146,46 @@ def candidate_table(fitted: Fitted, users: Int32) -> Arrays:
         "candidate_sources": np.zeros((len(users), width), np.uint8),
         "candidate_evidence": np.full((len(users), width), -1, np.int32),
     }
-    evidence = Evidence(fitted.pooler.sources)
-    row = 0
-    for pool in fitted.pooler.pools(users):
-        final = fitted.scores(pool)
-        credited = fitted.recipe.credited(pool)
-        order = _best(pool, final, width)
-        block = slice(row, row + len(pool.users))
-        here = np.s_[block, : order.shape[1]]
-        items = np.take_along_axis(np.where(np.isfinite(final), pool.items, -1), order, axis=1)
-        table["candidate_items"][here] = items
-        table["candidate_scores"][here] = np.where(items >= 0, np.take_along_axis(final, order, axis=1), 0.0)
-        table["candidate_sources"][here] = np.where(items >= 0, np.take_along_axis(credited, order, axis=1), 0)
-        causes = np.take_along_axis(evidence.of(pool, credited), order, axis=1)
-        table["candidate_evidence"][here] = np.where(items >= 0, causes, -1)
-        row += len(pool.users)
+
+    def fill(start: int) -> None:
+        rows = slice(start, start + fitted.pooler.rows)
+        for name, values in _best_of(fitted, fitted.pooler.draw(users[rows]), width).items():
+            table[name][rows, : values.shape[1]] = values
+
+    # Blocks fill rows of their own, and each is computed by one thread: whoever comes first, the table is the same.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(WORKERS) as workers:
+        deque(workers.map(fill, range(0, len(users), fitted.pooler.rows)), maxlen=0)
     return table
 
 
+def _best_of(fitted: Fitted, pool: Pool, width: int) -> Arrays:
+    """The rows of the candidate table of the users of a pool."""
+    final, credited = fitted.scores(pool), fitted.credited(pool)
+    order = _best(pool, final, width)
+    shown = np.zeros(pool.items.shape, bool)
+    np.put_along_axis(shown, order, True, axis=1)
+    causes = fitted.evidence.of(pool, np.where(shown, credited, NOBODY))
+    causes[fitted.strangers[pool.users]] = NOTHING_OWN
+    items = np.take_along_axis(np.where(np.isfinite(final), pool.items, -1), order, axis=1)
+    found: Arrays = {"candidate_items": items}
+    for name, values, none in (("scores", final, 0.0), ("sources", credited, 0), ("evidence", causes, -1)):
+        found[f"candidate_{name}"] = np.where(items >= 0, np.take_along_axis(values, order, axis=1), none)
+    return found
+
+
 def _best(pool: Pool, final: Float32, width: int) -> npt.NDArray[np.intp]:
-    """Columns of the pool in the order of the table's row."""
-    kept = final.copy()
-    repeats = np.where(pool.repeat, final, -np.inf)
+    """Columns of the pool in the order of the table's row; repeats that are left out lose their score in `final`."""
+    many = np.flatnonzero(pool.repeat.sum(axis=1) > width // 2)
+    repeats = np.where(pool.repeat[many], final[many], -np.inf)
     place = np.argsort(np.argsort(-repeats, axis=1, kind="stable"), axis=1)
-    kept[pool.repeat & (place >= width // 2)] = -np.inf
-    order = np.argsort(-kept, axis=1, kind="stable")[:, :width]
-    final[~np.isfinite(kept)] = -np.inf
-    return order
+    final[many] = np.where(pool.repeat[many] & (place >= width // 2), -np.inf, final[many])
+    return np.argsort(-final, axis=1, kind="stable")[:, :width]
 
 
 def neighbour_table(similarity: sp.csr_matrix) -> tuple[Int32, Float32]:
     """The most similar items of each item, best first: int32[I, M] padded with -1, float32[I, M] in [0, 1]."""
-    items = similarity.shape[0]
-    row = np.repeat(np.arange(items), np.diff(similarity.indptr))
-    order = np.lexsort((similarity.indices, -similarity.data, row))
-    place = np.arange(len(row)) - similarity.indptr[row]
-    kept = (place < NEIGHBOURS) & (similarity.data[order] > 0)
-    found = np.full((items, NEIGHBOURS), -1, np.int32)
-    values = np.zeros((items, NEIGHBOURS), np.float32)
-    found[row[kept], place[kept]] = similarity.indices[order][kept]
-    values[row[kept], place[kept]] = np.minimum(similarity.data[order][kept], 1.0)
-    return found, values
+    near, values = listed(similarity, NEIGHBOURS)
+    return near, np.minimum(values, 1.0)
 
 
 def session_weight(arrays: Mapping[str, npt.NDArray[Any]]) -> float:
@@ -154,9 +198,15 @@ def session_weight(arrays: Mapping[str, npt.NDArray[Any]]) -> float:
 
 def exchange(candidates: Float32, near: Float32) -> float:
     """The mean best score of a table of candidates beside that of a table of neighbours ([.., ..], best first)."""
-    best, nearest = candidates[:, :1], near[:, :1]
-    best, nearest = best[best > 0], nearest[nearest > 0]
-    return float(best.mean() / nearest.mean()) if len(best) and len(nearest) else 0.5
+    best, nearest = mean_best(candidates), mean_best(near)
+    return best / nearest if best and nearest else 0.5
+
+
+def mean_best(table: Float32) -> float:
+    """The mean best score of the rows ([.., ..], best first) that have any; 0 where none has."""
+    best = table[:, :1]
+    best = best[best > 0]
+    return float(best.mean()) if len(best) else 0.0
 
 
 def manifest_of(arrays: Arrays, dataset: Dataset, recipe: Recipe, plan: Plan) -> dict[str, Any]:
@@ -169,6 +219,7 @@ def manifest_of(arrays: Arrays, dataset: Dataset, recipe: Recipe, plan: Plan) ->
         "repeat": recipe.keep_repeats,
         "session_weight": session_weight(arrays) if model else 0.5,
         "page_weight": exchange(arrays["candidate_scores"], arrays["neighbour_scores"]) if model else 0.5,
+        "popular_weight": mean_best(arrays["candidate_scores"]) if model else 0.5,
         "recipe": recipe.as_json() if model else None,
         "seed": plan.seed,
     }

@@ -38,6 +38,9 @@ from recommender.judging.metrics import VALUE, Values, paired_bootstrap, per_use
 from recommender.plan import Plan
 
 METRIC = "ndcg"
+OWN_FIRST = ("again", "repeats_first")
+"""Order of the repeats and mix where nothing about them can be learnt, but people take OFTEN_AGAIN what they have."""
+OFTEN_AGAIN = 0.2
 WORTHS = (0.0, 0.25, 0.5)
 """Exponents that are tried instead of 1."""
 Scored = tuple[Pool, Likelihood | None]
@@ -60,21 +63,25 @@ def choose(split: Split, judged: Sequence[Scored], learnt: Recipe, earlier: Alon
 
     learnt: sources, their parameters and blends. earlier: what the sources were worth alone to the other visitors.
     """
-    fused = judged[0][1] is not None if judged else False
+    fused = plan.again is None and bool(judged) and judged[0][1] is not None
     here = alone([pool for pool, _ in judged], learnt.sources, split)
     recipe = replace(learnt, mix="calibrated" if fused else "repeats_first")
     for part in (NEW, REPEAT):
         both = {name: np.concatenate([values, earlier[part][name]]) for name, values in here[part].items()}
         recipe = recipe.ordered(part, max(both, key=lambda name: _mean(both[name])))
-    recipe = _best_whole(split, judged, recipe, fused)
-    learned = plan.repeat == "auto"
-    keeps = _keeps(split, judged, recipe, plan.seed) if learned else plan.repeat == "yes"
+    settled = OWN_FIRST if plan.again is not None and plan.again >= OFTEN_AGAIN else None
+    recipe = _best_whole(split, judged, recipe, fused, settled)
+    learned = plan.repeat == "auto" and settled is None
+    keeps = _keeps(split, judged, recipe, plan.seed) if learned else plan.repeat != "no"
     return _weighed(split, judged, replace(recipe, keep_repeats=keeps), plan.seed)
 
 
-def _best_whole(split: Split, judged: Sequence[Scored], recipe: Recipe, fused: bool) -> Recipe:
+def _best_whole(
+    split: Split, judged: Sequence[Scored], recipe: Recipe, fused: bool, repeats: tuple[str, str] | None
+) -> Recipe:
     """The orders of both parts and how they are mixed, judged together: over all items and over the new ones, each
-    relative to the best there. Of equals the simplest, which stands first.
+    relative to the best there. Of equals the simplest, which stands first. repeats: the order of the repeats and the
+    mix, where they are settled.
 
     Together, because probabilities compare repeats with new items only where both orders leave them in place.
     """
@@ -83,6 +90,8 @@ def _best_whole(split: Split, judged: Sequence[Scored], recipe: Recipe, fused: b
         for part in (NEW, REPEAT)
     }
     mixes = ["repeats_first", *(["jointly"] if recipe.blends.get(ALL) else []), *(["calibrated"] if fused else [])]
+    if repeats is not None:
+        steps[REPEAT], mixes = [repeats[0]], [repeats[1]]
     wholes = [replace(recipe, new=new, repeat=repeat, mix=mix) for new, repeat, mix in product(*steps.values(), mixes)]
     of_new = {new: _mean(_values(judged, recipe.ordered(NEW, new), split, NEW)) for new in steps[NEW]}
     of_all = [_mean(_values(judged, one, split, ALL)) for one in wholes]

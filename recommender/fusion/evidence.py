@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from recommender.candidates.largest import listed
 from recommender.candidates.protocol import Source
 from recommender.fusion.pool import Pool
 from recommender.history.dataset import Int32
@@ -30,39 +31,27 @@ class Evidence:
         for at, source in enumerate(sources):
             similarity, ties = getattr(source, "similarity_", None), getattr(source, "ties_", None)
             if similarity is not None and ties is not None:
-                self._known.append((at, ties, _speakers(similarity)))
+                # Of each item (column) those that say most about it, the first most.
+                self._known.append((at, ties, listed(similarity.T.tocsr(), EXPLAINING)[0]))
 
     def of(self, pool: Pool, credited: npt.NDArray[np.uint8]) -> Int32:
         """int32[B, C]: the user's own item that says most about each candidate in the source `credited` with it
         (uint8[B, C]); -1 where that one knows none, or has no opinion."""
         cause = np.full(pool.items.shape, -1, np.int32)
         for at, ties, speakers in self._known:
-            asked = (credited == at) & np.isfinite(pool.scores[:, :, at])
-            if asked.any():
-                cause[asked] = _loudest(ties[pool.users], pool.items, speakers)[asked]
+            row, column = np.nonzero((credited == at) & np.isfinite(pool.scores[:, :, at]) & pool.real)
+            cause[row, column] = _loudest(ties[pool.users], row, speakers[pool.items[row, column]])
         return cause
 
 
-def _speakers(similarity: sp.csr_matrix) -> Int32:
-    """int32[I, EXPLAINING]: the items that say most about each item (column), the first most, -1 pads."""
-    by_item = similarity.T.tocsr()
-    row = np.repeat(np.arange(by_item.shape[0]), np.diff(by_item.indptr))
-    order = np.lexsort((by_item.indices, -by_item.data, row))
-    place = np.arange(len(row)) - by_item.indptr[row]
-    kept = (place < EXPLAINING) & (by_item.data[order] > 0)
-    found = np.full((by_item.shape[0], EXPLAINING), -1, np.int32)
-    found[row[kept], place[kept]] = by_item.indices[order][kept]
-    return found
-
-
-def _loudest(ties: sp.csr_matrix, items: Int32, speakers: Int32) -> Int32:
-    """int32[B, C]: of the users' own items (ties [B, I]) the first among the speakers of each candidate, else -1."""
+def _loudest(ties: sp.csr_matrix, row: npt.NDArray[np.intp], near: Int32) -> Int32:
+    """int32[N]: of the own items of users (ties [B, I]; row: int[N], whose) the first among `near` (int32[N, M], -1
+    pads), else -1."""
     own = np.zeros((ties.shape[0], ties.shape[1] + 1), bool)  # the last column stands for the padding
     own[_rows(ties), ties.indices] = ties.data > 0
-    near = speakers[np.maximum(items, 0)]
-    found = own[np.arange(len(items))[:, None, None], near]
-    first = np.take_along_axis(near, found.argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
-    return np.where(found.any(axis=2) & (items >= 0), first, -1).astype(np.int32)
+    found = own[row[:, None], near]
+    first = np.take_along_axis(near, found.argmax(axis=1)[:, None], axis=1)[:, 0]
+    return np.where(found.any(axis=1), first, -1).astype(np.int32)
 
 
 def _rows(matrix: sp.csr_matrix) -> npt.NDArray[Any]:

@@ -18,10 +18,11 @@ from recommender.candidates import SOURCES, Params, Source, make
 from recommender.candidates.protocol import Fit, fit_here
 from recommender.fusion.blend import Blend, learn_blend
 from recommender.fusion.choose import Scored, alone, choose, truth_of
+from recommender.fusion.encounters import Encounters, Order, Pairs, encounters_of
 from recommender.fusion.pool import Pool, Pooler
 from recommender.fusion.ranker import TREES, Examples, Ranker, examples_of, feature_names, features_of
 from recommender.fusion.recipe import ALL, NEW, REPEATS, Blends, Recipe, likelihood, lists, scores
-from recommender.history.dataset import Dataset
+from recommender.history.dataset import Dataset, Float32
 from recommender.history.split import Split
 from recommender.judging.evaluate import K, joined
 from recommender.judging.metrics import Values, paired_bootstrap, per_user
@@ -41,7 +42,8 @@ METRIC = "ndcg"
 class Learnt:
     """recipe: what is to be served. ranker: None where there was too little to learn from. pools, split: what was
     learnt from; examples: the same for the ranker. tuning: for the report. active: the active recipe and its ranker,
-    learnt at the same moment; None where there is none.
+    learnt at the same moment; None where there is none. encounters: what followed the moment where it is known what was
+    shown, else None.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class Learnt:
     examples: Examples
     tuning: Mapping[str, Any] = field(default_factory=dict)
     active: tuple[Recipe, Ranker | None] | None = None
+    encounters: Encounters | None = None
 
 
 def fit_sources(
@@ -85,14 +88,18 @@ def learn(inner: Split, plan: Plan) -> Learnt:
     recipe = chosen(pooler, lesson, Recipe(pooler.names, params=params), plan)
     recipe = replace(recipe, blends={**recipe.blends, **blends})
     examples = examples_from(pooler, lesson.pools, lesson.split, recipe.blends)
+    ranker = ranked(pooler, examples, plan.seed)
     return Learnt(
         recipe=recipe,
-        ranker=ranked(pooler, examples, plan.seed),
+        ranker=ranker,
         pools=lesson.pools,
         split=lesson.split,
         examples=examples,
         tuning=tuned.record,
         active=_active(inner, every, plan),
+        encounters=encounters_of(
+            Pairs(pooler, recipe.blends), inner, plan.looks, ordering(pooler, recipe, ranker), plan.seed
+        ),
     )
 
 
@@ -146,6 +153,16 @@ def judged_by(pooler: Pooler, pools: Iterable[Pool], ranker: Ranker | None, blen
         (pool, None if ranker is None else likelihood(pool, features_of(pooler, pool, blends), ranker))
         for pool in pools
     ]
+
+
+def ordering(pooler: Pooler, recipe: Recipe, ranker: Ranker | None) -> Order:
+    """By what a recipe orders pools, whatever items are worth."""
+
+    def order(pool: Pool) -> Float32:
+        (_, likely) = judged_by(pooler, [pool], ranker if recipe.needs_ranker else None, recipe.blends)[0]
+        return scores(pool, recipe, likely)
+
+    return order
 
 
 class Lesson(NamedTuple):

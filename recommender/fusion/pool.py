@@ -89,9 +89,12 @@ class Pooler:
 
     def pools(self, users: Int32) -> Iterator[Pool]:
         """Pools of `users` in consecutive blocks that keep the memory bounded."""
-        rows = min(MOST_ROWS, MORE_ROWS * block_rows(self.dataset.shape[1], max(len(self.sources), 1)))
-        for block in blocks(users, rows):
-            yield self.draw(block)
+        return map(self.draw, blocks(users, self.rows))
+
+    @property
+    def rows(self) -> int:
+        """Users of a block."""
+        return min(MOST_ROWS, MORE_ROWS * block_rows(self.dataset.shape[1], max(len(self.sources), 1)))
 
     def draw(self, users: Int32) -> Pool:
         """The pool of `users`, all at once."""
@@ -112,11 +115,23 @@ class Pooler:
         repeat = np.zeros(items.shape, bool)
         row, place = np.nonzero(old_slots >= 0)
         repeat[row, old_slots[row, place]] = True
-        of_each = zip(opinions, np.moveaxis(scores, 2, 0), moments, strict=True)
-        z = np.stack([_standard(*each) for each in of_each], axis=2)
+        z = _standards(opinions, scores, moments)
         z[items < 0] = 0.0
         source = np.where(np.isnan(ranks), np.inf, ranks).argmin(axis=2).astype(np.uint8)
         return Pool(users, items, repeat, scores, z, ranks, source)
+
+    def of(self, users: Int32, items: Int32) -> Pool:
+        """The pool of given items (int32[B, C], -1 pads) instead of those the sources propose: ranks are not known."""
+        opinions = [source.opinions(users) for source in self.sources]
+        moments = [one.moments() for one in opinions]
+        at = np.maximum(items, 0)
+        scores = np.stack([one.at(at) for one in opinions], axis=2)
+        scores[items < 0] = -np.inf
+        z = _standards(opinions, scores, moments)
+        z[items < 0] = 0.0
+        known = np.take_along_axis(self.dataset.bought[users].toarray() > 0, at, axis=1) & (items >= 0)
+        unknown = np.full(scores.shape, np.nan, np.float32)
+        return Pool(users, items, known, scores, z, unknown, np.zeros(items.shape, np.uint8))
 
     def _repeats(self, users: Int32) -> Int32:
         """int32[B, R]: rankable items that each user took, those taken most often first, -1 pads."""
@@ -163,6 +178,12 @@ def _rank_repeats(ranks: Float32, scores: Float32, slots: Int32) -> None:
     places[~np.isfinite(inside)] = np.nan
     row, place = np.nonzero(slots >= 0)
     ranks[row, slots[row, place]] = places[row, place]
+
+
+def _standards(opinions: Sequence[Opinions], scores: Float32, moments: Sequence[tuple[Float32, Float32]]) -> Float32:
+    """float32[B, C, S]: what each source says, in standard deviations."""
+    of_each = zip(opinions, np.moveaxis(scores, 2, 0), moments, strict=True)
+    return np.stack([_standard(*each) for each in of_each], axis=2)
 
 
 def _standard(opinions: Opinions, scores: Float32, moments: tuple[Float32, Float32]) -> Float32:

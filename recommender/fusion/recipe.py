@@ -127,11 +127,17 @@ def scores(pool: Pool, recipe: Recipe, likely: Likelihood | None, worth: Worth |
         if order != FUSED or recipe.mix == "jointly":
             wanted = _wanted(pool, recipe, part, order, likely)
             final = _reorder(final, pool.part(REPEATS[part]), wanted, known or recipe.mix == "jointly")
-    if worth is not None and recipe.worth:
-        final = final * relative(worth)[np.maximum(pool.items, 0)] ** recipe.worth
+    final = weighed(pool, final, recipe, worth)
     if recipe.mix == "repeats_first":
         final = np.where(pool.repeat, 0.5 + final / 2, final / 2)
     return final.astype(np.float32)
+
+
+def weighed(pool: Pool, final: Likelihood, recipe: Recipe, worth: Worth | None) -> Likelihood:
+    """float64[B, C]: scores times what the items are worth, where the recipe says so."""
+    if worth is None or not recipe.worth:
+        return final
+    return final * relative(worth)[np.maximum(pool.items, 0)] ** recipe.worth
 
 
 def relative(worth: Worth) -> Worth:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from recommender.history.dataset import Dataset, Float32, Int32, Mask
+from recommender.history.facts import Facts, leaf_codes
 
 PAIR_SIGNALS = (
     "times_taken",
@@ -71,6 +72,7 @@ class Signals:
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
         self.unit = float(dataset.recent_us)
+        self.now = np.nan if dataset.time_kind == "none" else float(dataset.until_us)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,7 +93,7 @@ class Signals:
         """float64[B, C] each, in the order of PAIR_SIGNALS."""
         count, first, last, _ = self._taken.lookup(users, items)
         _, _, touched_last, touched = self._touched.lookup(users, items)
-        now = self.dataset.until_us
+        now = self.now
         with np.errstate(divide="ignore", invalid="ignore"):
             # An item taken every g days and last taken g days ago has waited its whole gap: 1.
             waiting = np.where(count > 1, (now - last) * (count - 1) / (last - first), np.nan)
@@ -141,22 +143,11 @@ class Signals:
 
     @cached_property
     def _price_level(self) -> Floats:
-        """float64[I]: log of the price over the mean log of its leaf category (of all, without one); NaN = no price."""
-        price = self.dataset.facts.price
-        priced = np.flatnonzero(price > 0)
-        group = self._leaf[priced] + 1
-        level, of_priced = np.full(len(price), np.nan), np.log(price[priced])
-        each = np.maximum(np.bincount(group), 1)
-        level[priced] = of_priced - (np.bincount(group, of_priced) / each)[group]
-        return level
+        return price_levels(self.dataset.facts)
 
     @cached_property
     def _leaf(self) -> Int32:
-        """int32[I]: the deepest category of each item, -1 = none."""
-        category = self.dataset.facts.category
-        depth = np.sum(category >= 0, axis=1)
-        leaf: Int32 = category[np.arange(len(category)), np.maximum(depth - 1, 0)]
-        return leaf
+        return leaf_codes(self.dataset.facts)
 
     def _table(self, chosen: Mask, weight: Floats) -> PairTable:
         data = self.dataset
@@ -185,7 +176,7 @@ class Signals:
                 np.log1p(ever),
                 np.log1p(lately),
                 (lately + 5 * share) / (share * ever + 5 * share) if share > 0 else np.full(len(ever), np.nan),
-                (data.until_us - first) / self.unit,
+                (self.now - first) / self.unit,
                 (again + 1) / (ever + 10),
                 np.full(len(ever), np.nan) if data.exposures is None else data.exposures.appeal,
             ]
@@ -206,11 +197,21 @@ class Signals:
         row = np.repeat(np.arange(total), np.diff(data.orders.indptr))
         again = np.bincount(row, data.orders.data > 1, minlength=total)
         lines = np.bincount(row, data.orders.data, minlength=total)
-        now = data.until_us
+        now = self.now
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.column_stack(
                 [orders, items, (now - last) / self.unit, (now - first) / self.unit, again / items, lines / orders]
             )
+
+
+def price_levels(facts: Facts) -> Floats:
+    """float64[I]: log of the price over the mean log of its leaf category (of all, without one); NaN = no price."""
+    priced = np.flatnonzero(facts.price > 0)
+    group = leaf_codes(facts)[priced] + 1
+    level, of_priced = np.full(len(facts.price), np.nan), np.log(facts.price[priced])
+    each = np.maximum(np.bincount(group), 1)
+    level[priced] = of_priced - (np.bincount(group, of_priced) / each)[group]
+    return level
 
 
 def _stored(matrix: sp.csr_matrix, users: Int32, items: Int32) -> Floats:

@@ -83,18 +83,31 @@ def undecided(reason: str, findings: Sequence[Finding], *, first_night: bool) ->
     return Decision("hold", (), f"the active model stays: {sentence}", findings)
 
 
-def _compared(ours: Judged, popular: Judged, active: Judged | None, *, first_night: bool, seed: int) -> Decision:
-    """The verdict of the comparisons alone."""
-    rivals = [popular] if active is None else [popular, active]
-    comparisons = [
+def loses(ours: Judged, rivals: Sequence[Judged], seed: int) -> bool:
+    """Whether `decide` would find `ours` worse than one of the rivals."""
+    return bool(_lost(_comparisons(ours, rivals, seed)))
+
+
+def _comparisons(ours: Judged, rivals: Sequence[Judged], seed: int) -> list[Comparison]:
+    return [
         Comparison(rival.name, part, paired_bootstrap(ours.values[part][one], rival.values[part][one], seed), one)
         for rival in rivals
         for part in PARTS
         for one in (METRIC, VALUE)
         if one in ours.values[part]
     ]
+
+
+def _lost(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons that count as lost: not those of NDCG where value was gained."""
     earned = {(one.rival, one.part) for one in comparisons if one.metric == VALUE and one.difference.mean > 0}
-    lost = [one for one in comparisons if one.lost and (one.metric == VALUE or (one.rival, one.part) not in earned)]
+    return [one for one in comparisons if one.lost and (one.metric == VALUE or (one.rival, one.part) not in earned)]
+
+
+def _compared(ours: Judged, popular: Judged, active: Judged | None, *, first_night: bool, seed: int) -> Decision:
+    """The verdict of the comparisons alone."""
+    comparisons = _comparisons(ours, [popular] if active is None else [popular, active], seed)
+    lost = _lost(comparisons)
     if not lost:
         return Decision("publish", comparisons, "the new model is not worse than its rivals beyond noise")
     worst = next((one for one in lost if one.metric == VALUE), min(lost, key=lambda one: one.difference.mean))

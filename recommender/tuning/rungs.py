@@ -25,6 +25,7 @@ KEPT_OF = 3
 FEWEST_JUDGED = 200
 FEWEST_INTERACTIONS = 50_000
 MOST_JUDGED = 2_000
+SELDOM_AGAIN = 0.05
 MOST_INTERACTIONS = 1_000_000
 
 Values = npt.NDArray[np.float64]
@@ -65,12 +66,18 @@ def _share_of(split: Split, share: float, judges: int, seed: int) -> Split:
 
 
 def ndcg(source: Source, split: Split) -> dict[str, Values]:
-    """NDCG@10 of the source alone: float64[E] for each part, NaN for whom there is nothing to find."""
+    """NDCG@10 of the source alone: float64[E] for each part, NaN for whom there is nothing to find.
+
+    Where hardly anything is taken again, what visitors have is left out of all lists: it will not be shown, and a
+    source would look the better the less it says about it.
+    """
     train = split.train
+    again = split.new_truth.nnz < (1 - SELDOM_AGAIN) * split.truth.nnz
     found: dict[str, list[Int32]] = {part: [] for part in PARTS}
     for users in blocks(split.users, block_rows(train.shape[1], 2)):
         opinions = source.opinions(users)
-        taken = {"all": sp.csr_matrix((len(users), train.shape[1])), "new": train.bought[users]}
+        own = train.bought[users]
+        taken = {"all": sp.csr_matrix(own.shape) if again else own, "new": own}
         for part in PARTS:
             found[part].append(opinions.best(K, train.rankable, taken[part]))
     values = {}

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from recommender.candidates import SOURCES, Params, Source
-from recommender.candidates.protocol import Fit, fit_here
+from recommender.candidates.protocol import AGEING, Fit, fit_here
 from recommender.history.split import Split
 from recommender.judging.evaluate import PARTS
 from recommender.memory import MOST_TRIALS, NOTHING_REMEMBERED, Memory, Trial, key_of
@@ -99,7 +99,9 @@ def tune(
     search = _Search(split, seed, time.monotonic() + 60.0 * budget.minutes, open_to, fit)
     stopped = ""
     try:
-        search.run(budget.trials, {name: _queue(source, memory, seed) for name, source in open_to.items()}, winners)
+        timeless = split.train.time_kind == "none"
+        queues = {name: _queue(source, memory, seed, timeless) for name, source in open_to.items()}
+        search.run(budget.trials, queues, winners)
     except _TimeIsOver:
         tried = sum(1 for one in search.trials if one.params)
         stopped = f"the {budget.minutes:g} minutes were over after {tried} trials"
@@ -227,12 +229,14 @@ def _deal(queues: Mapping[str, Sequence[Point]], trials: int) -> dict[str, list[
     return drawn
 
 
-def _queue(source: type[Source], memory: Memory, seed: int) -> list[Point]:
+def _queue(source: type[Source], memory: Memory, seed: int, timeless: bool) -> list[Point]:
     """All points but the defaults and the last winner: those not tried lately in an order of the seed's, then those
-    tried longest ago."""
+    tried longest ago. timeless: nothing ages, so that what differs in that alone is the same point."""
     tried = memory.tried()
     winner = key_of(source.name, _known(source, memory.winner(source.name)))
     points = [point for point in _points(source) if point and key_of(source.name, point) != winner]
+    if timeless:
+        points = [point for point in points if not AGEING & point.keys()]
     order = np.random.default_rng([seed, *source.name.encode()]).permutation(len(points))
     age = [tried.get(key_of(source.name, points[number]), MOST_TRIALS) for number in order]
     return [points[order[place]] for place in np.argsort(np.negative(age), kind="stable")]

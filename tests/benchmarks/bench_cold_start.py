@@ -26,6 +26,7 @@ import argparse
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -58,7 +59,7 @@ FEWEST_BUYERS = 5
 CONTEXT = 10
 EXPLORED = 0.1
 REWARDS = ("clicks", "purchases", "margin")
-KNOWN_BY = ((1, 1), (2, 2), (3, 5), (6, 10), (11, 20), (21, 10_000))
+KNOWN_BY = ((0, 0), (1, 1), (2, 2), (3, 5), (6, 10), (11, 20), (21, 10_000))
 
 
 @dataclass
@@ -108,7 +109,7 @@ def prepare(given: argparse.Namespace, folder: Path) -> Shop:
     histories: dict[str, list[tuple[Recent, str]]] = {}
     left: dict[str, list[str]] = {}
     buyers: dict[str, set[str]] = {}
-    known: dict[str, int] = {}
+    doers: dict[str, str] = {}
     for e in rows:
         who, item = person(e["user_id"]), e["item_id"]
         if item is None or e["type"] == "exposure":
@@ -118,7 +119,7 @@ def prepare(given: argparse.Namespace, folder: Path) -> Shop:
             histories.setdefault(who, []).append((event, e["session_id"] or ""))
             continue
         left.setdefault(item, []).append(e["event_id"])
-        known[e["user_id"]] = known.get(e["user_id"], 0) + 1
+        doers[e["event_id"]] = e["user_id"]
         if e["type"] == "purchase":
             buyers.setdefault(item, set()).add(who)
     groups = grouped(buyers, rng)
@@ -129,6 +130,8 @@ def prepare(given: argparse.Namespace, folder: Path) -> Shop:
         for item in items
         for one in left[item][: len(left[item]) - kept]
     }
+    known = Counter(user for event, user in doers.items() if event not in gone)
+    known.update(dict.fromkeys(doers.values(), 0))
     cold = frozenset().union(*(items for kept, items in groups.items() if kept is not None))
     rewrite(past, folder / "past", held, gone, cold)
     app = App.imported(

@@ -5,8 +5,8 @@
 Protocol: full catalogue, time split (or the split that comes with the set), Recall / NDCG / Hit @10 with 95% bootstrap
 intervals over the same users, over all items and over items new to the user. Baselines are plain library calls; each
 gets the same number of trials, drawn by seed from the spaces below and judged on a split of the past alone; the best
-for each question is fitted again on the whole past. The pipeline gets no trials: it is the night as it runs, asked
-through the day's own `recommend`. Differences are paired by user.
+for each question is fitted again on the whole past. The pipeline is the night as it runs, with as many trials for each
+of its sources, asked through the day's own `recommend`. Differences are paired by user.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from recommender.backtest import refit, replay, splits
 from recommender.bundles.bundle import Bundle, write_bundle
+from recommender.candidates import SOURCES
 from recommender.candidates.opinions import top
 from recommender.candidates.protocol import block_rows, blocks
 from recommender.candidates.similar import unit_columns
@@ -41,6 +42,7 @@ from recommender.judging import evaluate
 from recommender.judging.evaluate import Judged
 from recommender.judging.metrics import paired_bootstrap
 from recommender.plan import Plan
+from recommender.tuning.tune import Budget
 
 Score = Callable[[Int32], Float32]
 LARGEST_FULL_GRAM = 6_000
@@ -177,9 +179,14 @@ def tuned(name: str, baseline: Baseline, tuning: Split, split: Split, trials: in
     return Judged(name, values, lists)
 
 
-def served(task: Task, split: Split) -> tuple[Judged, list[Judged], Split, str]:
+def budget_of(trials: int) -> Budget:
+    """So many trials for each source that has parameters."""
+    return Budget(trials * sum(1 for source in SOURCES.values() if source.space))
+
+
+def served(task: Task, split: Split, trials: int) -> tuple[Judged, list[Judged], Split, str]:
     """The night on the past, then the day's answers to the judged users; sources alone; the split it tuned on."""
-    plan = Plan()
+    plan = Plan(budget=budget_of(trials))
     found = splits(task.past, plan)
     if found is None:
         raise SystemExit("too little history")
@@ -201,7 +208,7 @@ def run(name: str, task: Task, trials: int, users: int) -> None:
     shape = "{:,} users x {:,} items".format(*task.past.shape)
     print(f"\n== {name}: {shape}, {len(task.past.user):,} events, {len(split.users):,} users judged, {trials} trials")
     start = time.perf_counter()
-    ours, alone, tuning, words = served(task, split)
+    ours, alone, tuning, words = served(task, split, trials)
     print(f"recipe: {words} ({time.perf_counter() - start:.0f} s)", flush=True)
     fitting = {one: baseline for one, baseline in BASELINES.items() if one != "EASE" or _ease_fits(task.past)}
     rivals = [tuned(one, baseline, tuning, split, trials) for one, baseline in fitting.items()]

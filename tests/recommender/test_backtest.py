@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from recommender.bundles.bundle import Bundle, write_bundle
 from recommender.candidates import SOURCES
 from recommender.fusion.assemble import manifest_of, popular_arrays
 from recommender.fusion.recipe import Recipe
-from recommender.history.dataset import DAY_US, Dataset
-from recommender.judging import evaluate
+from recommender.history.dataset import DAY_US, NOTHING_BESIDE, Dataset
+from recommender.judging import evaluate, gate
 from recommender.plan import Plan
 
 
@@ -85,6 +86,21 @@ def test_without_time_a_draw_is_all_there_is() -> None:
     found = splits(Dataset.from_arrays(board.users[board.user], board.items[board.item]), Plan())
     assert found is not None
     assert all(len(split.users) > 30 for split in found)
+
+
+def test_worth_does_not_cost_the_night() -> None:
+    """Prices by chance: to weigh them loses hits and earns nothing, so the gate would hold back every night."""
+    plain = shop(users=120)
+    active = replay(*(splits(plain, Plan()) or pytest.fail("nothing to judge")), Plan()).recipe
+    worth = np.exp(0.7 * np.random.default_rng(1).normal(size=plain.shape[1]))
+    plan = Plan(
+        moment=lambda _dataset, _us: NOTHING_BESIDE._replace(worth=worth),
+        active={"recipe": active.as_json(), "sources": list(active.sources)},
+    )
+    found = replay(*(splits(replace(plain, worth=worth), plan) or pytest.fail("nothing to judge")), plan)
+    assert found.recipe.worth == found.final.worth == 0.0
+    assert found.active is not None
+    assert not gate.loses(found.ours, [found.popular, found.active], 0)
 
 
 def test_lists_of_several_lengths_are_judged() -> None:

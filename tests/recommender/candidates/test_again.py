@@ -37,6 +37,12 @@ def test_a_new_habit_beats_an_old_one() -> None:
     assert dataset.items[[long, short]].tolist() == [b"tea", b"pot"]
 
 
+def test_without_time_an_order_counts_whenever_it_was() -> None:
+    dataset = Dataset.from_arrays(["ann"] * 15, ["tea"] * 10 + ["pot"] * 5)
+    source = Again(baskets=2.0, half_life_share=1.0, crowd=0.0).fit(dataset, 0)
+    assert source.scores_.toarray().tolist() == [[5.0, 10.0]]
+
+
 def test_what_was_taken_long_ago_is_still_an_opinion() -> None:
     dataset = Dataset.from_arrays(["ann", "ann", "bob"], ["tea", "pot", "cup"], np.array([0, 5_000, 5_000]) * DAY_US)
     items, _ = Again(half_life_share=1.0).fit(dataset, 0).recommend(ANN, 3)

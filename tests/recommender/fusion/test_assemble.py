@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -17,6 +18,7 @@ from recommender.candidates import make
 from recommender.fusion.assemble import (
     NEIGHBOURS,
     Fitted,
+    bundle_arrays,
     candidate_table,
     fact_arrays,
     manifest_of,
@@ -43,15 +45,26 @@ def test_neighbours_are_the_most_similar_first() -> None:
 
 
 def test_the_shelf_is_what_was_bought_of_late() -> None:
-    """b has one buyer yesterday, a two long ago, c none, d is hidden."""
+    """b has three buyers yesterday, a four long ago, c none, d is hidden."""
+    people = ["ann", "bob", "cat", "dan"]
     dataset = Dataset.from_arrays(
-        ["ann", "bob", "ann", "bob"], list("aabd"), np.array([1, 2, 99, 99]) * DAY_US, extra_items=["c"]
+        [*people, *people[:3], "bob"], list("aaaabbbd"), np.array([1] * 4 + [99] * 4) * DAY_US, extra_items=["c"]
     )
     dataset.facts.hidden[:] = dataset.items == b"d"
     shelf = popular_shelf(dataset)
     assert [dataset.items[item] for item in shelf["popular_items"]] == [b"b", b"a"]
     assert shelf["popular_scores"][0] == 1
     assert 0 < shelf["popular_scores"][1] < 1
+
+
+def test_what_few_took_is_on_the_shelf_and_popular_with_nobody() -> None:
+    """a was looked at once, e three times, c has one buyer, b three."""
+    lines = [("x", "c", "purchase"), *((user, "b", "purchase") for user in "xyz"), ("x", "a", "item_view")]
+    lines += [(user, "e", "item_view") for user in "xyz"]
+    users, items, kinds = zip(*lines, strict=True)
+    shelf = popular_shelf(Dataset.from_arrays(users, items, kinds=kinds, extra_items=["d"]))
+    assert [list("abcde")[item] for item in shelf["popular_items"]] == ["b", "c", "e", "a"]
+    assert shelf["popular_scores"].tolist() == [1.0, 0.0, 0.0, 0.0]
 
 
 def test_what_nobody_has_met_is_hidden_until_the_day_tells_of_it() -> None:
@@ -113,6 +126,32 @@ def test_a_similarity_is_worth_what_the_best_neighbour_is_beside_the_best_candid
     }
     assert session_weight(arrays) == pytest.approx(((0.3 + 0.1) / 2) / ((0.5 + 0.3) / 2))
     assert session_weight({name: array[:0] for name, array in arrays.items()}) == 0.5
+
+
+def test_what_few_have_met_is_near_what_is_described_alike() -> None:
+    """Everybody who took a tea took a cup too; the new tea, which nobody took, is called as the teas are."""
+    users = [f"u{number:03}" for number in range(600)]
+    kind = [number % 3 for number in range(600)]
+    teas, cups = (f"tea{one}" for one in kind), (f"cup{one}" for one in kind)
+    dataset = Dataset.from_arrays(
+        users * 2, [*teas, *cups], np.arange(1200) * DAY_US // 40, extra_items=["tea9"], until_us=40 * DAY_US
+    )
+    titles = [f"{'green tea' if item.startswith(b'tea') else 'white cup'} {item.decode()}" for item in dataset.items]
+    facts = replace(dataset.facts, titles=tuple(titles), known=np.ones(7, bool))
+    dataset = replace(dataset, facts=facts)
+    pooler = Pooler(dataset, [make(["similar"])[0].fit(dataset, 0)], depth=20, repeats=5)
+    arrays = bundle_arrays(
+        Fitted(pooler, Recipe(pooler.names, "similar", "similar"), None), np.arange(600, dtype=np.int32)
+    )
+
+    def near(item: bytes) -> list[str]:
+        found = arrays["neighbour_items"][np.searchsorted(dataset.items, item)]
+        return [dataset.items[one].decode() for one in found if one >= 0]
+
+    assert set(near(b"tea1")[:2]) == {"cup1", "tea9"}
+    assert set(near(b"tea9")[:3]) == {"tea0", "tea1", "tea2"}
+    assert near(b"cup1")[0] == "tea1"
+    assert arrays["neighbour_scores"].max() <= 1
 
 
 def test_titles_and_lists_are_packed() -> None:

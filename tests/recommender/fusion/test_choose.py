@@ -63,6 +63,19 @@ def chosen(
     return choose(split, [(candidates, told)], learnt, earlier, Plan(repeat=repeat))
 
 
+def test_own_comes_first_where_what_follows_is_not_like_what_taught() -> None:
+    """Ranker and another source have better orders, and the new item would better stand before the repeats."""
+    split, names = future([5, 8], [5, 6]), ("again", "right")
+    told = np.tile([0.1, 0.2, 0.3, 0.4], (USERS, 1))
+    earlier = alone([TWO_AND_TWO], names, split)
+    plan = Plan(again=0.5)
+    recipe = choose(split, [(TWO_AND_TWO, told)], Recipe(names), earlier, plan)
+    assert (recipe.new, recipe.repeat, recipe.mix) == ("right", "again", "repeats_first")
+    assert recipe.keep_repeats
+    never = choose(split, [(TWO_AND_TWO, told)], Recipe(names), earlier, replace(plan, repeat="no"))
+    assert not never.keep_repeats
+
+
 TWO_AND_TWO = pool([5, 6, 7, 8], [True, True, False, False], [1, 2, 4, 3], [2, 1, 3, 4])
 NEW = pool([7, 8, 9], [False] * 3, [0.9, 0.5, 0.1], [0.1, 0.5, 0.9])
 

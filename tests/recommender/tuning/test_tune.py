@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from planted_blocks import checkerboard, shop
 
 from recommender.candidates.opinions import DenseOpinions
@@ -17,7 +18,7 @@ from recommender.candidates.popular import RecentPopular
 from recommender.candidates.protocol import Source
 from recommender.candidates.similar import RecentSimilar
 from recommender.history.dataset import DAY_US, Dataset, Int32
-from recommender.history.split import Split, by_time
+from recommender.history.split import Split, by_time, leave_out
 from recommender.memory import Memory
 from recommender.tuning import rungs
 from recommender.tuning.tune import JUDGES_A_TRIAL, Budget, Tuned, tune
@@ -58,6 +59,15 @@ class Level(Source):
         wanted = FUTURE[users]
         heard = np.random.default_rng(2).random(self.shape_)[users] < self.level
         return DenseOpinions(scores + np.where(wanted & heard, np.float32(1), np.float32(0)))
+
+
+@dataclass
+class Fading(Level):
+    """Has a half-life beside its level."""
+
+    name: ClassVar[str] = "fading"
+    half_life_share: float = 1.0
+    space: ClassVar[Mapping[str, tuple[Any, ...]]] = {**Level.space, "half_life_share": (0.5, 1.0, 2.0, 4.0)}
 
 
 @dataclass
@@ -154,6 +164,25 @@ def test_a_winner_that_is_no_longer_in_the_space_is_forgotten() -> None:
     memory = Memory.of([{"tuning": kept}])
     assert memory.winner("level") == {"level": 0.95}
     assert tune(SHOP, 0, Budget(1, minutes=0), memory, LEVEL).params == {}
+
+
+def test_without_time_no_trial_is_spent_on_how_ties_fade() -> None:
+    timeless = replace(SHOP, train=replace(SHOP.train, time_kind="none"))
+    tuned = tune(timeless, 0, Budget(5), sources={"fading": Fading})
+    assert tuned.params == {"fading": {"level": 0.9}}
+    assert {name for one in tuned.trials for name in one.params} == {"level"}
+    assert any("half_life_share" in one.params for one in tune(SHOP, 0, Budget(5), sources={"fading": Fading}).trials)
+
+
+def test_where_nothing_is_taken_again_what_visitors_have_is_left_out() -> None:
+    """Most of what is popular they have already: lists of all items would be judged by what cannot be right."""
+    never = leave_out(checkerboard(), seed=0)
+    assert never.new_truth.nnz == never.truth.nnz
+    popular = RecentPopular().fit(never.train, 0)
+    parts = rungs.ndcg(popular, never)
+    assert parts["all"].tolist() == parts["new"].tolist()
+    often = replace(never, new_truth=sp.csr_matrix(never.truth.shape))
+    assert rungs.mean(rungs.ndcg(popular, often)["all"]) < rungs.mean(parts["all"])
 
 
 @pytest.mark.parametrize("budget", [Budget(0), Budget(0, 0)])
