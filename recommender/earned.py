@@ -4,8 +4,9 @@ A visitor's arm is drawn once and stays, so whatever differs between the arms be
 visitor counts from the first answer of the span on, in the arm of that answer (who changes arms later, by a changed
 share or by signing in, stays where the draw put them: taking them out would take different people out of each arm).
 What such a visitor then does counts in full, whether an answer led to it or not; what is attributed to answers
-(`portraits.attribution`) stands beside it. Visitors who refuse personalisation get the same in both arms and are left
-out. Tables by placement and by source describe; nothing was drawn there, so nothing is claimed.
+(`portraits.attribution`) stands beside it. Where nothing personal is wanted, by the visitor or by the call, both arms
+are answered alike: such visitors are left out, and such answers are in neither arm. Tables by placement and by source
+describe; nothing was drawn there, so nothing is claimed.
 """
 
 from __future__ import annotations
@@ -85,10 +86,13 @@ def earned(snapshot: Snapshot, settings: AppSettings, since: datetime, until: da
     """
     past = past_of(snapshot, settings, until, con)
     if not past.real_time:
-        raise NothingThere("time", settings.app_id, "its history has none, and what comes after what is not known")
+        raise NothingThere(
+            "times in the history of", settings.app_id, "without them it is not known what came after an answer"
+        )
     experiment = Experiment(past, decisions_of(snapshot, past, until, con), since)
     if not experiment.total:
-        raise NothingThere("answers", settings.app_id, f"none from {since:%Y-%m-%d} to {until:%Y-%m-%d} in its history")
+        span = f"from {since:%Y-%m-%d} to {until:%Y-%m-%d}"
+        raise NothingThere("answers in the history of", settings.app_id, f"none {span}; each night brings the day's")
     told = experiment.visitors.to_pyarrow()
     arm = np.array(told["arm"].to_pylist(), object)
     sizes = {name: int(np.sum(arm == name)) for name in ARMS}

@@ -86,11 +86,14 @@ class Query:
 
 
 class Recent(NamedTuple):
-    """One event of the visitor that the published version does not know yet. `ts_us`: UTC microseconds."""
+    """One event of the visitor that the published version does not know yet. `ts_us`: UTC microseconds. `order_id` and
+    `amount` (minor units) of what is bought and sent back; a whole order is sent back without naming its items."""
 
     type: str
     item_id: str | None
     ts_us: int
+    order_id: str | None = None
+    amount: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +136,9 @@ class Answer:
     """The items of a shelf.
 
     `policy`: pipeline (something about the visitor or the item on the page was used), occasion (only the store, the
-    entrance, the hour or the article), popular (nothing was), fallback (no model). `degraded`: the model is missing.
-    `removed`: how many of the proposed items each hard rule took away; an item counts once, under the first rule it
-    broke (hidden, stock, unknown or unfit filters, page, cart, excluded, bought).
+    entrance, the hour or the article), trending (what rises), popular (nothing was), fallback (no model). `degraded`:
+    the model is missing. `removed`: how many of the proposed items each hard rule took away; an item counts once, under
+    the first rule it broke (hidden, stock, unknown or unfit filters, page, cart, asked_for, excluded, bought).
     """
 
     items: tuple[Ranked, ...]

@@ -1,7 +1,8 @@
-"""Batch answers: for each visitor of a file what a request would have been answered now.
+"""Batch answers: for each visitor of a file the shelf of now, for no occasion.
 
-The same answers as by day, pins and boosts included, with one difference: control group, exploration and decisions are
-for answers that are shown, so a batch knows none of them.
+The same answers as by day, pins and boosts included, with two differences. When and where they will be read is not
+known, so that no list of an hour, a store, an entrance or an article speaks; a request's hour is that of its moment.
+And control group, exploration and decisions are for answers that are shown, so a batch knows none of them.
 
 A million visitors are answered in three ways, each only where it gives what the next one would:
 
@@ -23,17 +24,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
 
-from portraits.errors import UnreadableFile
 from portraits.forgotten import Forgotten
 from recommender.answers.batch import Lines, TableShelves
 from recommender.answers.pipeline import recommend
+from recommender.history.pair_files import read_users
 from recommender.types import Query, State
 from serving.models import Model, Models
+from serving.segments.files import WRITERS, check_ending
 from serving.settings import ProcessSettings
 from serving.stores import Store
 
@@ -52,7 +50,6 @@ ANSWERS = pa.schema(
 ROWS_AT_ONCE = 200_000
 MOST_AT_ONCE = 10_000
 """Visitors at once, however short their shelves: what is known of them is looked up together."""
-ID = "user_id"
 Row = tuple[str, int, str, float, str, str]
 
 
@@ -179,14 +176,14 @@ def open_batch(process: ProcessSettings, store: Store, app_id: str, n: int, allo
 
 
 def answer_file(batch: Batch, users: Path, out: Path, on_progress: Callable[[float], None]) -> tuple[int, int]:
-    """Writes `out` (columns: `ANSWERS`) whole or not at all; (visitors, rows).
+    """Writes `out` (Parquet or CSV, columns: `ANSWERS`) whole or not at all; (visitors, rows).
 
-    Raises UnreadableFile (no column user_id), InvalidValue (n), StoreUnavailable.
+    Raises UnreadableFile (no column user_id), InvalidValue (n, the end of `out`), StoreUnavailable.
     """
-    wanted = read_users(users)
+    ending, wanted = check_ending(out), read_users(users)
     rows, at_once = 0, min(max(ROWS_AT_ONCE // batch.n, 1), MOST_AT_ONCE)
     unfinished = out.with_name(f".{out.name}.tmp")
-    with pa.parquet.ParquetWriter(unfinished, ANSWERS, compression="zstd") as file:
+    with WRITERS[ending](str(unfinished), ANSWERS) as file:
         for start in range(0, len(wanted), at_once):
             some = wanted[start : start + at_once].to_pylist()
             answers = batch.answers(some)
@@ -195,26 +192,6 @@ def answer_file(batch: Batch, users: Path, out: Path, on_progress: Callable[[flo
             on_progress((start + len(some)) / len(wanted))
     unfinished.replace(out)
     return len(wanted), rows
-
-
-def read_users(path: Path) -> pa.StringArray:
-    """The different user ids of a CSV, JSONL or Parquet file (.gz too), in its order. Raises UnreadableFile."""
-    kind = path.name.removesuffix(".gz").rpartition(".")[2].lower()
-    try:
-        if kind == "parquet":
-            ids = pa.parquet.read_table(path, columns=[ID])[ID]
-        elif kind in ("jsonl", "ndjson", "json"):
-            parse = pa.json.ParseOptions(pa.schema([(ID, pa.string())]), unexpected_field_behavior="ignore")
-            ids = pa.json.read_json(pa.input_stream(path, "detect"), parse_options=parse)[ID]
-        else:
-            delimiter = "\t" if kind == "tsv" else ","
-            parse_csv = pa.csv.ParseOptions(delimiter=delimiter)
-            convert = pa.csv.ConvertOptions(column_types={ID: pa.string()}, include_columns=[ID])
-            ids = pa.csv.read_csv(pa.input_stream(path, "detect"), parse_options=parse_csv, convert_options=convert)[ID]
-    except (OSError, KeyError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
-        raise UnreadableFile(str(path), f"no readable column {ID} ({str(error).splitlines()[0]})") from error
-    different = pc.unique(ids.cast(pa.string()))
-    return different.filter(pc.fill_null(pc.not_equal(different, ""), False))
 
 
 def _words(words: Sequence[str]) -> pa.Array:

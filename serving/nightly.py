@@ -139,6 +139,8 @@ def _drain(night: Night) -> dict[str, Any]:
     snapshot = night.lake.snapshot(app_id)
     bounds = snapshot.bounds()
     first, last, events = (None, None, 0) if bounds is None else bounds
+    if snapshot.time_kind() != "real":
+        first = last = None
     history = {"events": events, "first": first and first.isoformat(), "last": last and last.isoformat()}
     warnings = [finding.sentence for finding in diagnose(snapshot, night.app) if finding.ok is False]
     return {"drained": asdict(drained), "history": history, "warnings": warnings}

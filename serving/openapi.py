@@ -96,6 +96,8 @@ _ANSWERS["/forget"] = {
     "status": {"type": "string", "enum": ["pending", "done"]},
     "pending": {"type": "array", "items": {"type": "string"}, "description": "what may still hold the visitor"},
 }
+_UNKNOWN = {"type": "array", "items": {"type": "string"}, "description": "rule_ids about what the catalogue lacks"}
+_ANSWERS["/rules"] = {"changed": {"type": "integer"}, "unchanged": {"type": "integer"}, "unknown": _UNKNOWN}
 _ANSWERS["/rules/list"] = {"rules": {"type": "array", "items": {"type": "object"}}}
 _ANSWERS["/rules/delete"] = {"deleted": {"type": "integer"}}
 ROWS = {**TABLES, RULES.name: RULES}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -16,6 +17,7 @@ from typing import Any
 
 from portraits.errors import InvalidValue, UnreadableFile
 from portraits.history import Column, Kind, Rejection, Table, check
+from recommender.answers.catalogue import Catalogue
 from recommender.answers.promotions import (
     EVER,
     KINDS,
@@ -54,7 +56,13 @@ _PARTS = {"pin": ("item_id", "position"), "boost": ("factor", *_GOES_BY)}
 
 def check_rules(records: Sequence[Any]) -> list[dict[str, Any]]:
     """Records as rows of RULES. Raises InvalidValue naming the first that cannot be taken, and its column."""
-    return [_checked(record, f"rules[{place}]") for place, record in enumerate(records)]
+    rows = [_checked(record, f"rules[{place}]") for place, record in enumerate(records)]
+    first: dict[str, int] = {}
+    for place, row in enumerate(rows):
+        before = first.setdefault(row["rule_id"], place)
+        if before != place:
+            raise InvalidValue(f"rules[{place}].rule_id", row["rule_id"], f"another rule_id: rules[{before}] has it")
+    return rows
 
 
 def _checked(record: Any, path: str) -> dict[str, Any]:
@@ -100,9 +108,10 @@ def read_rules(path: Path) -> list[dict[str, Any]]:
         if kind == "json":
             records = json.loads(text)
         elif kind in ("jsonl", "ndjson"):
-            records = [json.loads(line) for line in text.splitlines() if line.strip()]
+            records = [json.loads(line) for line in text.split("\n") if line.strip()]
         else:
-            records = [_typed(line) for line in csv.DictReader(text.splitlines())]
+            lines = csv.DictReader(io.StringIO(text, newline=""))
+            records = [_typed(line, lines.line_num) for line in lines]
     except (OSError, ValueError, csv.Error) as error:
         raise UnreadableFile(str(path), str(error)) from None
     if not isinstance(records, list):
@@ -110,8 +119,10 @@ def read_rules(path: Path) -> list[dict[str, Any]]:
     return check_rules(records)
 
 
-def _typed(line: dict[str, Any]) -> dict[str, Any]:
-    """A line of CSV: whole numbers are written as text there."""
+def _typed(line: dict[str, Any], number: int) -> dict[str, Any]:
+    """A line of CSV: whole numbers are written as text there. Raises ValueError where it has more cells than names."""
+    if None in line:
+        raise ValueError(f"line {number} has more cells than the header has names")
     position = line.get("position")
     return line | ({"position": int(position)} if isinstance(position, str) and position.isdecimal() else {})
 
@@ -144,3 +155,15 @@ def when(row: Mapping[str, Any], now: datetime | None = None) -> str:
     if at_us < one.starts_us:
         return "later"
     return "now" if at_us < one.ends_us else "over"
+
+
+def unknown(rows: Iterable[Mapping[str, Any]], catalogue: Catalogue) -> dict[str, str]:
+    """rule_id -> what the row is about ("item 'cup'"), of those about something that the catalogue does not know: they
+    change nothing until it does."""
+    found = {}
+    for row in rows:
+        does = _promotion(row).does
+        by, name = ("item", does.item_id) if isinstance(does, Pin) else (does.by, does.name)
+        if catalogue.code(by, name) < 0:
+            found[row["rule_id"]] = f"{by} {name!r}"
+    return found

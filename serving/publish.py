@@ -16,7 +16,7 @@ import secrets
 import shutil
 import warnings
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,12 @@ KEEP_HELD = 2
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A bundle that can be served. `manifest` is what the night wrote into it; `held`: the gate held it back, it was
-    never served."""
+    """A bundle that can be served. `published`: when it first was, or, where the gate held it back (`held`, also if
+    somebody promoted it since), the portraits of its night. `manifest` is what the night wrote into it."""
 
     version: str
     as_of: datetime
+    published: datetime
     active: bool
     manifest: dict[str, Any]
     held: bool = False
@@ -85,37 +86,40 @@ def publish(
 
 
 def versions(settings: ProcessSettings, store: Store, app_id: str) -> list[Published]:
-    """The bundles of an app that can be served, newest publication first, then those held back. Raises UnknownApp."""
+    """The bundles of an app that can be served, newest publication first, then those that the gate held back.
+
+    Serving one again changes nothing of that. Raises UnknownApp.
+    """
     store.tenant(app_id)
     active = store.active(app_id).bundle
+    served, nights = (store.first_activations(app_id, kind) for kind in ("bundle", "portraits"))
     found: dict[str, Published] = {}
-    served = store.activations(app_id, "bundle")
-    held = _held(settings, store, app_id)
-    for old in (*served, *held):
+    for old in (*store.activations(app_id, "bundle"), *_never_served(settings, store, app_id)):
         manifest = bundle_folder(settings, app_id, old.version) / MANIFEST
-        if old.version not in found and manifest.exists():
-            is_active = active is not None and active.version == old.version
-            told = json.loads(manifest.read_text("utf-8"))
-            found[old.version] = Published(old.version, old.as_of, is_active, told, old in held)
-    return list(found.values())
+        if old.version in found or not manifest.exists():
+            continue
+        first_us = min(one[old.version] for one in (served, nights) if old.version in one)
+        found[old.version] = Published(
+            old.version,
+            old.as_of,
+            datetime.fromtimestamp(first_us / 1e6, UTC),
+            active is not None and active.version == old.version,
+            json.loads(manifest.read_text("utf-8")),
+            held=first_us < served.get(old.version, first_us + 1),  # a publication makes both active at one moment
+        )
+    return sorted(found.values(), key=lambda one: (not one.held, one.published), reverse=True)
 
 
 def rollback(settings: ProcessSettings, store: Store, app_id: str, version: str | None = None) -> str:
-    """Serves an earlier bundle again (default: the one before the active one), or one that was held back; returns its
-    version.
+    """Serves the given bundle again, also one that was held back; returns its version. By default the last that was
+    published before the active one and that the gate did not hold back.
 
     Raises:
         NothingThere: there is no such version, or none before the active one. BrokenBundle: its files are not whole any
             more.
     """
     known = versions(settings, store, app_id)
-    wanted = version or next((one.version for one in _after_active(known)), None)
-    if wanted is None:
-        active = next((one.version for one in known if one.active), None)
-        if active is None:
-            raise NothingThere("version of", app_id, f"nothing was published yet: huaxiang nightly --app {app_id}")
-        way_out = f"it stays; others, if any, are listed by: huaxiang models list --app {app_id}"
-        raise NothingThere("version before the active", active, way_out)
+    wanted = version or _before_active(known, app_id)
     if wanted not in {one.version for one in known}:
         raise NothingThere("version", wanted, f"list them with: huaxiang models list --app {app_id}")
     Bundle.open(bundle_folder(settings, app_id, wanted))
@@ -133,7 +137,7 @@ def tidy(settings: ProcessSettings, store: Store, app_id: str) -> int:
     for kind, root in roots.items():
         kept = list(dict.fromkeys(old.version for old in store.activations(app_id, kind)))[:KEEP_VERSIONS]
         if kind == "bundle":
-            kept += [held.version for held in _held(settings, store, app_id)[:KEEP_HELD]]
+            kept += [held.version for held in _never_served(settings, store, app_id)[:KEEP_HELD]]
         active = getattr(store.active(app_id), kind)
         if not root.exists() or active is None:
             continue
@@ -159,18 +163,22 @@ def _model_name(app_id: str) -> str:
     return f"huaxiang-{check_app_id(app_id)}.bundle"
 
 
-def _held(settings: ProcessSettings, store: Store, app_id: str) -> list[Version]:
+def _never_served(settings: ProcessSettings, store: Store, app_id: str) -> list[Version]:
     """Bundles on disk that were never served, and whose night has portraits; newest first."""
     served = {old.version for old in store.activations(app_id, "bundle")}
     nights = {old.version: old for old in store.activations(app_id, "portraits") if old.version not in served}
     return [old for old in nights.values() if bundle_folder(settings, app_id, old.version).is_dir()]
 
 
-def _after_active(known: list[Published]) -> list[Published]:
-    """The versions that were served before the active one."""
-    served = [one for one in known if not one.held]
-    places = [place for place, one in enumerate(served) if one.active]
-    return served[places[0] + 1 :] if places else served
+def _before_active(known: list[Published], app_id: str) -> str:
+    active = next((one for one in known if one.active), None)
+    before = [one.version for one in known if not one.held and (active is None or one.published < active.published)]
+    if before:
+        return before[0]
+    if active is None:
+        raise NothingThere("version of", app_id, f"nothing was published yet: huaxiang nightly --app {app_id}")
+    way_out = f"it stays; others, if any, are listed by: huaxiang models list --app {app_id}"
+    raise NothingThere("version before the active", active.version, way_out)
 
 
 def _save_bundle(settings: ProcessSettings, app_id: str, version: str, source: Path) -> None:

@@ -58,7 +58,9 @@ async def post_recommend(call: Call) -> dict[str, Any]:
     ground = await _ground(call, body["user_id"])
     consents = ground.state is not None and ground.state.consent
     query = _query(call, _known_as(ground), personalized=consents and body["personalized"])
-    control = in_control(call.grant.tenant, ground.user_id)
+    # Where nothing personal may be used both arms are answered alike, and the answer belongs to neither.
+    control = query.personalized and in_control(call.grant.tenant, ground.user_id)
+    arm = None if not query.personalized else CONTROL if control else TREATED
     if ground.model is None:
         answer = Answer((), degraded=True, policy="fallback")
     elif control:
@@ -66,7 +68,7 @@ async def post_recommend(call: Call) -> dict[str, Any]:
     else:
         model, recent = ground.model, ground.state.recent if ground.state is not None else ()
         answer = recommend(model.bundle, model.catalogue, query, State(recent), model.promotions)
-    return _respond(call, ground, query, answer, CONTROL if control else TREATED) | {"user_id": ground.user_id}
+    return _respond(call, ground, query, answer, arm) | {"user_id": ground.user_id}
 
 
 async def post_similar(call: Call) -> dict[str, Any]:

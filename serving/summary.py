@@ -12,6 +12,8 @@ from serving.stores.nights import Status
 
 SHOWN = ("recall", "ndcg", "hit")
 PARTS = {"all": "all items", "new": "items new to the visitor"}
+COMPARED = {"ndcg": ("NDCG", "+.3f"), "value": ("value a visitor (minor units)", "+,.2f")}
+"""Metric of the gate -> what people call it, and how its differences are written."""
 LARGEST_SEGMENTS = 3
 VERDICTS: Mapping[Status, str] = {
     "published": "the new model is published",
@@ -27,13 +29,15 @@ VERDICTS: Mapping[Status, str] = {
 class NightSummary:
     """One night of one app.
 
-    `version` is what this night published (None: nothing), `drained` and `history` count rows, `segments` members;
-    `backtest` is the recommender's table ({k, rows: [{name, part, users, recall: [mean, low, high], ...}]}),
-    `compared` what the gate compared ([{rival, part, difference: [mean, low, high], lost}], NDCG of the new model minus
-    the rival's), `tuning` the parameters that were tried and `census` what the history was like (what the next night
-    remembers: see `recommender.memory`), `seconds` is by step and `warnings` are the doctor's sentences on what the
-    history does not support, saved segments that tonight's portraits cannot answer, and what is unusual beside the last
-    nights. `lost`: the new model lost to what it was compared with, or something unusual held it back.
+    `version` is what this night published (None: nothing), `drained` and `history` count rows (first and last are None
+    where the history has no real time), `segments` members; `backtest` is the recommender's table
+    ({k, rows: [{name, part, users, recall: [mean, low, high], ...}]}),
+    `compared` what the gate compared ([{rival, part, metric, difference: [mean, low, high], lost}], of the new model
+    minus the rival's; of a part in which nobody could be judged, difference and the rows' metrics are None), `tuning`
+    the parameters that were tried and `census` what the history was like (what the next night remembers: see
+    `recommender.memory`), `seconds` is by step and `warnings` are the doctor's sentences on what the history does not
+    support, saved segments that tonight's portraits cannot answer, and what is unusual beside the last nights. `lost`:
+    the new model lost to what it was compared with, or something unusual held it back.
     """
 
     app_id: str
@@ -100,11 +104,16 @@ def in_words(summary: NightSummary, zone: ZoneInfo) -> Iterator[str]:
 
 
 def comparisons(compared: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What the gate compared, a line for each rival and part."""
+    """What the gate compared, a line for each rival, part and metric; nights of long ago compared NDCG alone."""
     for one in compared:
-        mean, low, high = one["difference"]
+        name, form = COMPARED[one.get("metric", "ndcg")]
         rival = str(one["rival"]).replace("_", " ")
-        yield f"NDCG against {rival}, {PARTS[one['part']]}: {mean:+.3f} (95% {low:+.3f} to {high:+.3f})"
+        if one["difference"] is None:
+            found = "nobody could be judged"
+        else:
+            mean, low, high = (format(value, form) for value in one["difference"])
+            found = f"{mean} (95% {low} to {high})"
+        yield f"{name} against {rival}, {PARTS[one['part']]}: {found}"
 
 
 def trials(tuning: Mapping[str, Any]) -> int:
@@ -126,11 +135,13 @@ def _largest(segments: Mapping[str, int]) -> str:
 
 
 def _table(title: str, rows: list[Mapping[str, Any]], k: int) -> Iterator[str]:
+    if not rows[0]["users"]:
+        yield f"  {title}: nobody could be judged"
+        return
     yield f"  {title} ({rows[0]['users']:,} visitors)"
     yield f"    {'':16}" + "".join(f"{f'{metric}@{k}':>24}" for metric in SHOWN)
     for row in rows:
-        cells = (row[metric] for metric in SHOWN)
-        texts = (f"{mean:.3f} [{low:.3f} {high:.3f}]" for mean, low, high in cells)
+        texts = ("{:.3f} [{:.3f} {:.3f}]".format(*row[metric]) for metric in SHOWN)
         yield f"    {row['name']:16}" + "".join(f"{text:>24}" for text in texts)
 
 
@@ -143,6 +154,8 @@ def _counts(drained: Mapping[str, int]) -> str:
 def _history(history: Mapping[str, Any], zone: ZoneInfo) -> str:
     if not history.get("events"):
         return "no events"
+    if history["first"] is None:
+        return f"{history['events']:,} events without real times"
     first, last = (_local(datetime.fromisoformat(history[end]), zone) for end in ("first", "last"))
     return f"{history['events']:,} events from {first} to {last}"
 

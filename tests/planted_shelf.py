@@ -14,6 +14,7 @@ import numpy as np
 
 from recommender.answers.occasions import Listed, pack
 from recommender.bundles.bundle import Bundle
+from recommender.bundles.layout import NOTHING_OWN
 from recommender.bundles.vocabulary import Vocabulary
 
 NOW = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
@@ -49,9 +50,13 @@ class Night:
     new: Sequence[str] = ()
     together: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
     occasions: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
+    idle: Sequence[str] = ()
+    """Visitors who did nothing with any item."""
     repeat: bool = False
     target: str | list[str] = "purchase"
     session_weight: float = 0.5
+    weight: float = 1.0
+    """Of events since the night, for visitors with a table, in `session_weight`."""
 
     SOURCES = ("again", "als", "popular", "similar")
 
@@ -62,6 +67,7 @@ class Night:
             "repeat": self.repeat,
             "target": self.target,
             "session_weight": self.session_weight,
+            "session": {"weight": self.weight},
         }
 
     def bundle(self) -> Bundle:
@@ -95,6 +101,8 @@ class Night:
                 table["candidate_scores"][at] = line.score
                 table["candidate_sources"][at] = self.SOURCES.index(line.source)
                 table["candidate_evidence"][at] = items.index(line.evidence) if line.evidence else -1
+            if user in self.idle:
+                table["candidate_evidence"][users.index(user)] = NOTHING_OWN
         bought = [sorted({items.index(one) for one in self.bought.get(users.id(row), ())}) for row in range(len(users))]
         table["bought_indptr"], table["bought_items"] = _ragged(bought)
         return table

@@ -9,6 +9,7 @@ ladder.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +20,9 @@ from recommender.answers.columns import members
 from recommender.answers.pipeline import keeps_seen, rules_of
 from recommender.answers.proposals import STRANGER
 from recommender.answers.reasons import reason
-from recommender.answers.shelf import night_code
+from recommender.answers.shelf import Line, night_code
 from recommender.bundles.bundle import Bundle
+from recommender.bundles.layout import NOTHING_OWN
 from recommender.types import Query
 
 Int32 = NDArray[np.int32]
@@ -53,13 +55,9 @@ class TableShelves:
         everything = np.arange(catalogue.base, dtype=np.int32)
         fits = rules_of(bundle, catalogue, query, -1, STRANGER).fit(everything)
         self._fits = np.append(fits, False)  # the last is that of -1, no item
-        kinds = [
-            night_code(bundle, source, explained=explained, has_item=has_item, has_cause=has_cause)
-            for source in range(len(bundle.sources))
-            for explained in (False, True)
-            for has_item in (False, True)
-            for has_cause in (False, True)
-        ]
+        self._popular = bundle.popularity(everything) > 0
+        flags = list(product((False, True), repeat=len(Line._fields) - 1))
+        kinds = [night_code(bundle, Line(source, *some)) for source in range(len(bundle.sources)) for some in flags]
         self._codes = list(dict.fromkeys(code for code, _ in kinds))
         self._code = np.array([self._codes.index(code) for code, _ in kinds], np.int64)
         self._named = np.array([named for _, named in kinds], bool)
@@ -96,8 +94,10 @@ class TableShelves:
         bundle, at = self._bundle, (rows[:, None], places)
         items, sources, causes = (getattr(bundle, f"candidate_{name}")[at] for name in ("items", "sources", "evidence"))
         had = _Had(bundle, rows)
-        kind = (sources.astype(np.int64) * 2 + (causes >= 0)) * 2 + had.any_of(items)
-        kind = kind * 2 + had.any_of(causes)
+        had_item, had_cause = had.any_of(items), had.any_of(causes)
+        kind = sources.astype(np.int64)
+        for flag in (causes >= 0, had_item, had_cause, causes != NOTHING_OWN, self._popular[items]):  # as in `Line`
+            kind = kind * 2 + flag
         return Lines(items, bundle.candidate_scores[at], sources, self._told(kind, causes))
 
     def _told(self, kind: NDArray[np.int64], causes: Int32) -> Int32:

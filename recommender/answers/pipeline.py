@@ -5,6 +5,7 @@ candidates (`proposals`) -> hard rules, diversity (`slate`) -> items with reason
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -95,8 +96,8 @@ def together(bundle: Bundle | None, catalogue: Catalogue, query: Query) -> Answe
     if not wanted:
         raise InvalidValue("item_id", None, "the item, or items, that others are bought with")
     given = catalogue.indices(wanted)
-    page = given[0]
-    shelf = Shelf(bundle, catalogue, query, rules_of(bundle, catalogue, query, page, STRANGER), page)
+    rules = rules_of(bundle, catalogue, replace(query, cart=()), -1, STRANGER, asked_for=given)
+    shelf = Shelf(bundle, catalogue, query, rules, given[0])
     if bundle is None:
         return shelf.answer("fallback")
     known = [item for item in given if 0 <= item < catalogue.base]
@@ -130,7 +131,7 @@ def trending(bundle: Bundle | None, catalogue: Catalogue, query: Query) -> Answe
         causes = np.arange(entries.start, entries.stop)
         rising = Proposals(bundle.occasion_items[entries], bundle.occasion_scores[entries], causes, 0)
         shelf.show(rising, lambda chosen: told(bundle, chosen, query.lang))
-    return shelf.answer("popular")
+    return shelf.answer("trending" if row >= 0 else "popular")
 
 
 def popular_shelf(
@@ -162,14 +163,24 @@ def _page(catalogue: Catalogue, query: Query) -> int:
     return -1 if query.item_id is None else catalogue.index(query.item_id)
 
 
-def rules_of(bundle: Bundle | None, catalogue: Catalogue, query: Query, page: int, visitor: Visitor) -> Rules:
-    """The hard rules of a request. `page`: number of the item on the page, -1 for none."""
+def rules_of(
+    bundle: Bundle | None,
+    catalogue: Catalogue,
+    query: Query,
+    page: int,
+    visitor: Visitor,
+    *,
+    asked_for: Sequence[int] = (),
+) -> Rules:
+    """The hard rules of a request. `page`: number of the item on the page, -1 for none; `asked_for`: those of the items
+    that others shall go with."""
     keeps = keeps_seen(bundle, query)
     since = visitor.since if not keeps else not_due(bundle, query, visitor)
     blocked: dict[int, str] = dict.fromkeys(since, "bought")
     for rule, ids in (("excluded", query.exclude), ("cart", query.cart)):
         if ids:
             blocked.update(dict.fromkeys(catalogue.indices(ids), rule))
+    blocked.update(dict.fromkeys(asked_for, "asked_for"))
     blocked[page] = "page"
     blocked.pop(-1, None)
     conditions = catalogue.conditions(query.filters, query.store_id)

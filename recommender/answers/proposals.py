@@ -7,7 +7,8 @@ neighbours rise. A candidate's score is the sum of what speaks for it, and the p
     score(i) = table(u, i) + weight * sum_e signal(e) * fade^age(e) * near(item(e), i)
                + rate * neighbour(page, i) + folded(i)
 
-where e runs over the visitor's latest items, rate makes the best neighbours of a page weigh as much, on average, as
+where e runs over the visitor's latest items, near is the night's neighbours (of an item that came since the night: its
+kin, `recommender.answers.kin`), rate makes the best neighbours of a page weigh as much, on average, as
 the best candidates of a visitor, and folded is what the factors say of the same events (`recommender.answers.fold`).
 The night learns these weights (`recommender.bundles.today`). Only candidates are looked at, never the whole
 catalogue, so the cost does not grow with it.
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from recommender.answers.catalogue import Catalogue
 from recommender.answers.columns import members
 from recommender.answers.fold import fold_in
+from recommender.answers.kin import Near, kin
+from recommender.answers.returns import CANCEL, Returns
 from recommender.bundles.bundle import Bundle
 from recommender.bundles.today import SIGNALS
 from recommender.types import Query, Recent, State
@@ -36,12 +39,13 @@ TAKEN_BACK = frozenset(kind for kind, (weight, _) in SIGNALS.items() if not weig
 
 class Seed(NamedTuple):
     """An item whose neighbours rise, by how much, the reason that makes, and how much the event itself says (0: the
-    page, which is none)."""
+    page, which is none). near: what stands for the neighbours of an item that came since the night."""
 
     item: int
     weight: float
     code: str
     trust: float = 0.0
+    near: Near | None = None
 
 
 class Act(NamedTuple):
@@ -100,7 +104,8 @@ def who(bundle: Bundle | None, catalogue: Catalogue, query: Query, state: State)
     """The visitor, and what was done with each of the latest items, newest first.
 
     Of several things done with an item the one that says most counts, at the time of the newest; what was taken back
-    (out of the cart, off the favourites) takes everything before it along.
+    (out of the cart, off the favourites) takes everything before it along, and so does what was sent back, which is
+    not had any more either.
     """
     targets = bundle.targets if bundle else ("purchase",)
     signals = bundle.today.signals if bundle else {}
@@ -108,9 +113,10 @@ def who(bundle: Bundle | None, catalogue: Catalogue, query: Query, state: State)
     when: dict[str, int] = {}
     had: dict[str, int] = {}
     closed: set[str] = set()
+    returns = Returns.of(state.recent)
     for event in sorted(state.recent, key=_newest_first):
-        one, kind = event.item_id, event.type
-        if one is None:
+        one, kind = event.item_id, CANCEL if returns.has(event) else event.type
+        if one is None or returns.in_part(event):
             continue
         if kind in targets:
             had.setdefault(one, event.ts_us)
@@ -140,14 +146,16 @@ def _aged(done: Sequence[tuple[int, str, int]]) -> list[Act]:
     return acts
 
 
-def _newest_first(event: Recent) -> tuple[int, str, str]:
-    return -event.ts_us, event.type, event.item_id or ""
+def _newest_first(event: Recent) -> tuple[int, bool, str, str]:
+    """Of events at one moment (many clients tell whole seconds) the one that takes back is the later one."""
+    return -event.ts_us, event.type not in TAKEN_BACK, event.type, event.item_id or ""
 
 
 def seeds_of(
     bundle: Bundle, catalogue: Catalogue, query: Query, page: int, acts: Sequence[Act], *, weight: float
 ) -> list[Seed]:
-    """Items whose neighbours rise: the page's, then (only for a person) the cart's and the latest, each item once.
+    """Items whose neighbours rise: the page's, then (only for a person) the cart's and the latest, each item once; none
+    that came since the night and has no kin.
 
     weight: what a similarity of 1 to the newest of them is worth."""
     seeds = {page: Seed(page, bundle.today.page, "similar_to")}
@@ -159,7 +167,19 @@ def seeds_of(
         for item, kind, age in acts[:LATEST_ITEMS]:
             trust = today.signals[kind] * today.fade**age
             seeds.setdefault(item, Seed(item, trust * weight, SIGNALS[kind][1], trust))
-    return [seed for seed in seeds.values() if seed.weight > 0 and 0 <= seed.item < catalogue.base]
+    wanted = [seed for seed in seeds.values() if seed.weight > 0 and seed.item >= 0]
+    if all(seed.item < catalogue.base for seed in wanted):
+        return wanted
+    return [seed for seed in (_with_kin(bundle, catalogue, one) for one in wanted) if seed is not None]
+
+
+def _with_kin(bundle: Bundle, catalogue: Catalogue, seed: Seed) -> Seed | None:
+    """The seed, with its kin where it came since the night; None where it has none."""
+    if seed.item < catalogue.base:
+        return seed
+    table = bundle.neighbour_scores if seed.code == "similar_to" else bundle.session_scores
+    near = kin(bundle, catalogue, seed.item, table)
+    return None if near is None else seed._replace(near=near)
 
 
 def has_table(bundle: Bundle, row: int) -> bool:
@@ -208,10 +228,14 @@ def proposed(bundle: Bundle, table: Table, seeds: Sequence[Seed]) -> Proposals:
 def _near(bundle: Bundle, seeds: Sequence[Seed]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """What each seed speaks for, and how much: [seeds, neighbours], -1 pads. The page speaks for what is like it, the
     visitor's items for what follows from them."""
-    rows = [seed.item for seed in seeds]
+    rows = [0 if seed.near else seed.item for seed in seeds]
     items, parts = bundle.session_items[rows], bundle.session_scores[rows]
     if seeds[0].code == "similar_to":
         items[0], parts[0] = bundle.neighbour_items[rows[0]], bundle.neighbour_scores[rows[0]]
+    for at, seed in enumerate(seeds):
+        if seed.near:
+            items[at], parts[at] = -1, 0.0
+            items[at, : len(seed.near.items)], parts[at, : len(seed.near.items)] = seed.near
     parts *= np.array([[seed.weight] for seed in seeds], np.float32)
     return items, parts
 
@@ -219,7 +243,7 @@ def _near(bundle: Bundle, seeds: Sequence[Seed]) -> tuple[NDArray[np.int32], NDA
 def _folded(bundle: Bundle, items: NDArray[np.int32], seeds: Sequence[Seed]) -> NDArray[np.float32]:
     """What the factors say of `items` (ascending) to whom did what the seeds are: float32, 0 or more, 0 for the seeds,
     of which they say most and nothing new. A visitor with a table has had the factors' word in it."""
-    own = [seed for seed in seeds if seed.trust]
+    own = [seed for seed in seeds if seed.trust and not seed.near]
     if not own:
         return np.zeros(len(items), np.float32)
     trust = np.array([seed.trust for seed in own])

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.answers.catalogue import Catalogue
-from recommender.answers.exploration import MOST_NEWCOMERS, draw
+from recommender.answers.exploration import LIKED, MOST_CONSIDERED, MOST_NEWCOMERS, by_taste, draw
 from recommender.answers.occasions import told as told_by_occasion
 from recommender.answers.promotions import ENTERED, NO_PROMOTIONS, Promotions, boosted, pinned
-from recommender.answers.proposals import Proposals, Seed, Table, Visitor
+from recommender.answers.proposals import NO_ITEMS, Proposals, Seed, Table, Visitor
 from recommender.answers.reasons import reason
 from recommender.answers.slate import Rules, Rung, ladder, spread, walk
 from recommender.bundles.bundle import Bundle
+from recommender.bundles.layout import NOTHING_OWN
 from recommender.types import Answer, Query, Ranked, Reason
 
 NEW_US = 30 * 86_400_000_000
@@ -31,22 +32,47 @@ SAID = {
 """What is true of a source's items where it does not go by taste."""
 
 
-def night_code(bundle: Bundle, source: int, *, explained: bool, has_item: bool, has_cause: bool) -> tuple[str, bool]:
-    """The reason of a row of the table, and whether it names the item that explains the row (`explained`: there is
-    one). has_item, has_cause: whether the visitor has had the item, and the one that explains it.
+class Line(NamedTuple):
+    """What the reason of a row of the table depends on: source (a place in `bundle.sources`); explained: an item of the
+    visitor's own explains it; has_item, has_cause: the visitor has had the item, and the one that explains it; own: at
+    night the visitor had done something with some item; popular: others took the item."""
+
+    source: int
+    explained: bool
+    has_item: bool
+    has_cause: bool
+    own: bool
+    popular: bool
+
+
+def night_code(bundle: Bundle, line: Line) -> tuple[str, bool]:
+    """The reason of a row of the table, and whether it names the item that explains the row.
     `recommender.answers.batch` asks the same function, for many visitors at once."""
     bought = "purchase" in bundle.targets
-    if has_item:
+    if line.has_item:
         return "bought_again" if bought else "liked_again", False
-    if explained:
-        return "because_bought" if bought and has_cause else "because_viewed", True
-    return SAID.get(bundle.sources[source], "for_you"), False
+    if line.explained:
+        return "because_bought" if bought and line.has_cause else "because_viewed", True
+    code = SAID.get(bundle.sources[line.source], "for_you" if line.own else "like_you")
+    return "available" if code == "popular" and not line.popular else code, False
 
 
 class Shelf:
     """Filled from the top: `propose` once, then `answer`. `page` is the item on the page, -1 for none."""
 
-    __slots__ = ("_boosts", "_bundle", "_catalogue", "_floor", "_items", "_page", "_pins", "_query", "_rules", "_taken")
+    __slots__ = (
+        "_boosts",
+        "_bundle",
+        "_catalogue",
+        "_floor",
+        "_items",
+        "_liked",
+        "_page",
+        "_pins",
+        "_query",
+        "_rules",
+        "_taken",
+    )
 
     def __init__(
         self,
@@ -65,6 +91,7 @@ class Shelf:
         self._page = page
         self._items: list[Ranked] = []
         self._floor = 1.0
+        self._liked: tuple[NDArray[np.int32], NDArray[Any]] = NO_ITEMS, NO_ITEMS
         self._boosts = promotions.boosts(query)
         self._pins = pinned(promotions.pins(query), query.n, rules)
         self._taken: set[int] = {item for _, item in self._pins}
@@ -73,6 +100,7 @@ class Shelf:
         """Put the best proposals that the rules let through on the shelf."""
         if self._boosts and self._bundle is not None:
             pool = boosted(pool, self._boosts, self._bundle, self._catalogue)
+        self._liked = pool.items[:LIKED], pool.scores[:LIKED]
         places = self._chosen(pool)
         items, causes, scores = pool.items[places], pool.causes[places], pool.scores[places].tolist()
         by_night = (causes >= 0) & (causes < len(table.items))
@@ -132,13 +160,25 @@ class Shelf:
 
     def _explore(self) -> None:
         """Gives newcomers that are not on the shelf their share of it."""
-        newcomers = walk(Rung(self._catalogue.newcomers()), self._rules, self._taken, MOST_NEWCOMERS)
-        drawn = draw(len(self._items), len(newcomers), self._query.exploration, self._query.draw)
+        most = max(MOST_NEWCOMERS, int(len(self._items) * self._query.exploration) + 1)
+        some = walk(Rung(self._catalogue.newcomers()), self._rules, self._taken, most)
+        drawn = draw(len(self._items), len(some), self._query.exploration, self._query.draw)
+        newcomers = self._lot(len(some)) if drawn.places else []
         del self._items[len(self._items) - len(drawn.places) :]
         self._items[drawn.edge :] = [one._replace(propensity=drawn.kept) for one in self._items[drawn.edge :]]
         for place, which in zip(drawn.places, drawn.picked, strict=True):
             why = self._told_by_age(newcomers[which])
             self._insert(place, newcomers[which], "explore", why, drawn.propensity)
+
+    def _lot(self, size: int) -> list[int]:
+        """Newcomers that one draw is among: of those that are not on the shelf the ones nearest to the visitor's
+        candidates."""
+        newcomers = self._catalogue.newcomers()
+        first, rest = newcomers[:MOST_CONSIDERED], newcomers[MOST_CONSIDERED:]
+        liked, scores = self._liked
+        paths = self._catalogue.paths
+        ordered = np.concatenate([by_taste(first, paths(first), paths(liked), scores), rest])
+        return walk(Rung(ordered), self._rules, self._taken, size)
 
     def _insert(self, place: int, item: int, source: str, why: Reason, propensity: float = 1.0) -> None:
         """Puts an item at a place (of a shorter shelf: at its end) with the score of what it stands before."""
@@ -166,15 +206,23 @@ class Shelf:
             return [next(told if is_own else heard) for is_own in own.tolist()]
         if bundle is None or table.row < 0:
             return [("popular", reason("popular", self._query.lang))] * len(items)
-        sources = bundle.candidate_sources[table.row].take(places).tolist()
         evidence = bundle.candidate_evidence[table.row].take(places)
-        lines = zip(
-            sources, evidence.tolist(), visitor.has(items).tolist(), visitor.has(evidence).tolist(), strict=True
+        columns = (
+            bundle.candidate_sources[table.row].take(places),
+            evidence >= 0,
+            visitor.has(items),
+            visitor.has(evidence),
+            evidence != NOTHING_OWN,
+            bundle.popularity(items) > 0,
         )
-        return [(bundle.sources[source], self._night_reason(bundle, source, *rest)) for source, *rest in lines]
+        lines = map(Line, *(column.tolist() for column in columns))
+        return [
+            (bundle.sources[line.source], self._night_reason(bundle, line, cause))
+            for line, cause in zip(lines, evidence.tolist(), strict=True)
+        ]
 
-    def _night_reason(self, bundle: Bundle, source: int, cause: int, has_item: bool, has_cause: bool) -> Reason:
-        code, named = night_code(bundle, source, explained=cause >= 0, has_item=has_item, has_cause=has_cause)
+    def _night_reason(self, bundle: Bundle, line: Line, cause: int) -> Reason:
+        code, named = night_code(bundle, line)
         return self._because(code, cause) if named else reason(code, self._query.lang)
 
     def _from_ladder(self, item: int, category: int | None) -> Ranked:

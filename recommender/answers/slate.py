@@ -9,7 +9,8 @@ The order of a shelf, and who comes before whom:
    page; the night's items (with a filter by category, brand or tag, the shortest list that holds all that can fit);
    what came or changed since the night. Every eligible item is on a rung: while n eligible items exist, n come back.
    Without a model the last rung is the whole catalogue; without a store the last model answers, as to a stranger.
-5. newcomers in a stated share of the places that are not pinned (`exploration`); the end of the shelf gives way
+5. newcomers of what the visitor likes in a stated share of the places that are not pinned (`exploration`); the end of
+   the shelf gives way
 
 Rules look at the proposed items only, and the ladder is walked in slices: the cost does not grow with the catalogue.
 """

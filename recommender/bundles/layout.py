@@ -17,6 +17,8 @@ from portraits.errors import InvalidValue
 
 LARGEST_DEPTH = 8
 CHUNK = 65_536
+NOTHING_OWN = -2
+"""In `candidate_evidence`: the visitor has done nothing with any item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ ARRAYS: Mapping[str, Array] = {
     "candidate_items": Array("int32", ("U", "K"), "a user's candidates, best first, padded with -1", "items"),
     "candidate_scores": Array("float32", ("U", "K"), "their final scores, 0 to 1, descending"),
     "candidate_sources": Array("uint8", ("U", "K"), "which of manifest['sources'] proposed them"),
-    "candidate_evidence": Array("int32", ("U", "K"), "the item of the user's history that explains them", "items"),
+    "candidate_evidence": Array(
+        "int32", ("U", "K"), "the item of the user's history that explains them; -2 = no history at all", "items"
+    ),
     "bought_indptr": Array("int64", ("U+1",), "where a user's part of bought_items begins"),
     "bought_items": Array("int32", ("*",), "distinct items of a user's target events, ascending", "items"),
     "popular_items": Array("int32", ("P",), "items worth a shelf, most popular first", "items"),
@@ -154,14 +158,13 @@ def _check_shape(name: str, array: Array, given: NDArray[Any], sizes: dict[str, 
 def _check_pointers(name: str, given: NDArray[Any], size: int) -> None:
     padded = (
         "candidate_items",
-        "candidate_evidence",
         "neighbour_items",
         "session_items",
         "together_items",
         "item_category",
         "item_brand",
     )
-    lowest = -1 if name in padded else 0
+    lowest = NOTHING_OWN if name == "candidate_evidence" else -1 if name in padded else 0
     if given.size and (int(given.min()) < lowest or int(given.max()) >= size):
         raise InvalidValue(name, [int(given.min()), int(given.max())], f"row numbers from {lowest} to {size - 1}")
 

@@ -29,6 +29,7 @@ from recommender.history.dataset import Float32, Int32
 from recommender.history.split import Split
 from recommender.judging.metrics import Values, per_user
 from recommender.plan import Plan
+from recommender.sessions.borrowed import borrowed
 from recommender.sessions.days import FEWEST_CASES, Cases, K, cases_of
 
 Learnt = dict[str, Any]
@@ -37,9 +38,9 @@ Ranking = tuple[Int32, Float32]
 MOST_TABLES = 2
 GRIDS: Mapping[str, tuple[float, ...]] = {
     "weight": (0.03, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0),
-    "popular": (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
+    "popular": (0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
     "fade": (0.5, 0.7, 0.85, 0.95, 1.0),
-    "fold": (0.5, 1.0, 2.0, 4.0, 8.0),
+    "fold": (0.25, 0.5, 1.0, 2.0),
 }
 """Values tried of each setting, as the manifest keeps them. Never 0 for what was looked at: its neighbours rise."""
 ONLY = {"weight": True, "popular": False, "fold": False}
@@ -63,9 +64,9 @@ def learn(split: Split, fitted: Fitted, plan: Plan) -> Learnt:
     return {**found, "judged": replay.judged(found)}
 
 
-def session_arrays(learnt: Mapping[str, Any], sources: Iterable[Source]) -> Arrays:
+def session_arrays(learnt: Mapping[str, Any], sources: Iterable[Source], made: Arrays) -> Arrays:
     """The arrays that what was learnt needs, from sources fitted on the history of the bundle; none for a source that
-    is not among them."""
+    is not among them. made: the bundle's other arrays."""
     by_name = {source.name: source for source in sources}
     arrays: Arrays = {}
     wanted = [by_name[name] for name in learnt.get("tables", ()) if name in by_name]
@@ -73,8 +74,14 @@ def session_arrays(learnt: Mapping[str, Any], sources: Iterable[Source]) -> Arra
         arrays["session_items"], arrays["session_scores"] = mixed([table_of(source) for source in wanted])
     als = by_name.get(Als.name)
     if learnt.get("fold") and isinstance(als, Als):
-        arrays |= fold_arrays(als.item_factors_, als.regularization_)
+        arrays |= folding(als, made)
     return arrays
+
+
+def folding(als: Als, made: Arrays) -> Arrays:
+    """What the day needs to fold visitors in. made: the bundle's other arrays."""
+    near = made["neighbour_items"], made["neighbour_scores"]
+    return fold_arrays(borrowed(als.item_factors_, als.takers_, *near), als.regularization_)
 
 
 class Replay:
@@ -88,8 +95,7 @@ class Replay:
         self.confidence = als.alpha if als else 1.0
         self.folds = als is not None
         self._arrays = arrays
-        folding = fold_arrays(als.item_factors_, als.regularization_) if als else {}
-        self._bundle = Bundle.of({**arrays, **folding}, manifest)
+        self._bundle = Bundle.of({**arrays, **(folding(als, arrays) if als else {})}, manifest)
         self._found: dict[str, Values] = {}
 
     def values(self, setting: Mapping[str, Any], known: bool | None = None) -> Values:
@@ -118,7 +124,8 @@ class Replay:
         if names := setting.get("tables"):
             tables["session_items"], tables["session_scores"] = mixed([self.tables[name] for name in names])
         exchange = session_weight({**self._arrays, **tables})
-        return replace(self._bundle, today=Today.of({"session_weight": exchange, "session": setting}), **tables)
+        manifest = {**self._bundle.manifest, "session_weight": exchange, "session": setting}
+        return replace(self._bundle, today=Today.of(manifest), **tables)
 
     def _judge(self, bundle: Bundle, rows: npt.NDArray[np.intp]) -> Values:
         catalogue = Catalogue.from_bundle(bundle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ from recommender.plan import MOST_JUDGED
 from recommender.tuning.tune import Budget
 from recommender.types import LARGEST_N
 from serving.batch import answer_file, open_batch
-from serving.cli.output import App, AsJson, OutFile, in_a_folder, reporter, show
+from serving.cli.output import App, AsJson, OutFile, parquet_in_a_folder, reporter, show
 from serving.publish import portraits_folder
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -28,7 +29,14 @@ def recommend(
     *,
     app: App,
     users: Annotated[
-        Path, typer.Option("--users", metavar="FILE", help="A file with a column user_id.", exists=True, dir_okay=False)
+        Path,
+        typer.Option(
+            "--users",
+            metavar="FILE",
+            help="CSV, TSV, JSONL or Parquet with a column user_id.",
+            exists=True,
+            dir_okay=False,
+        ),
     ],
     n: Annotated[int, typer.Option("--n", min=1, max=1000, help="Items a visitor.")],
     out: OutFile,
@@ -53,12 +61,18 @@ def recommend(
 
 Pairs = Annotated[
     Path | None,
-    typer.Option(metavar="F", help="CSV, TSV, JSONL or Parquet: user, item, perhaps ts.", exists=True, dir_okay=False),
+    typer.Option(metavar="F", help="Text, JSONL or Parquet: user, item, perhaps ts.", exists=True, dir_okay=False),
 ]
 MANY_TRIALS = Budget().trials
 LARGEST_SEED = 2**31 - 1
 Trials = Annotated[
-    int, typer.Option("--trials", min=0, max=MOST_TRIALS, help="With files: parameters to try; 0 = the defaults.")
+    int | None,
+    typer.Option(
+        "--trials",
+        min=0,
+        max=MOST_TRIALS,
+        help=f"With files: parameters to try; 0 = the defaults; default: {MANY_TRIALS}.",
+    ),
 ]
 
 
@@ -71,14 +85,17 @@ def evaluate(
         list[int] | None,
         typer.Option("--k", min=1, max=LARGEST_N, help="Length of list; may be repeated. Default: 10."),
     ] = None,
-    users: Annotated[str, typer.Option("--users", metavar="N|all", help="With files: how many users to judge.")] = str(
-        MOST_JUDGED
-    ),
-    seed: Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="With files: of every draw.")] = 0,
-    trials: Trials = MANY_TRIALS,
+    users: Annotated[
+        str | None,
+        typer.Option("--users", metavar="N|all", help=f"With files: how many users to judge; default: {MOST_JUDGED}."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="With files: of every draw; default: 0.")
+    ] = None,
+    trials: Trials = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="F.parquet", help="With files: the lists served.", callback=in_a_folder),
+        typer.Option("--out", metavar="F.parquet", help="With files: the lists served.", callback=parquet_in_a_folder),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -92,10 +109,11 @@ def evaluate(
     with reporter() as report:
         report.now("backtest")
         if app is not None and train is None and test is None:
+            _only_with_files({"--users": users, "--seed": seed, "--trials": trials, "--out": out})
             table = _of_app(app, lengths)
         elif app is None and train is not None and test is not None:
-            budget = Budget(trials)
-            found = judge_files(train, test, ks=lengths, seed=seed, judged=_how_many(users), budget=budget)
+            budget = Budget(MANY_TRIALS if trials is None else trials)
+            found = judge_files(train, test, ks=lengths, seed=seed or 0, judged=_how_many(users), budget=budget)
             table = found.table
             if out is not None:
                 write_lists(found, out)
@@ -104,7 +122,16 @@ def evaluate(
     show(table.as_json(), table.as_text(), as_json)
 
 
-def _how_many(users: str) -> int | None:
+def _only_with_files(given: Mapping[str, object]) -> None:
+    for option, value in given.items():
+        if value is not None:
+            expected = "--train F and --test F beside it; of an app its settings (seed, tuning_trials) count"
+            raise InvalidValue(option, str(value), expected)
+
+
+def _how_many(users: str | None) -> int | None:
+    if users is None:
+        return MOST_JUDGED
     if users == "all":
         return None
     if not users.isdecimal() or not int(users):

@@ -41,7 +41,7 @@ def promote(
 
 @models.command("rollback")
 def roll_back(app: App, as_json: AsJson = False) -> None:
-    """Serve the version before the active one."""
+    """Serve the version published before the active one; versions that were held back are passed over."""
     _serve(app, None, as_json)
 
 
@@ -100,9 +100,9 @@ def _serve(app: str, version: str | None, as_json: bool) -> None:
 
 
 def _line(one: Published) -> tuple[object, ...]:
-    active = "active" if one.active else "held back" if one.held else ""
+    state = ", ".join(word for word, holds in (("active", one.active), ("held back", one.held)) if holds)
     served = [row for row in (one.manifest.get("metrics") or {}).get("rows", ()) if row["name"] == "served"]
     if not served or served[0]["ndcg"] is None:
-        return one.version, one.as_of, active, None, "popular shelf"
+        return one.version, one.as_of, state, None, "popular shelf"
     mean, low, high = served[0]["ndcg"]
-    return one.version, one.as_of, active, f"{mean:.3f}", f"{low:.3f} to {high:.3f}"
+    return one.version, one.as_of, state, f"{mean:.3f}", f"{low:.3f} to {high:.3f}"

@@ -30,9 +30,16 @@ def in_a_folder(out: Path | None) -> Path | None:
     return out
 
 
+def parquet_in_a_folder(out: Path | None) -> Path | None:
+    """The same for what is only written as Parquet. Raises InvalidValue for another ending."""
+    if out is not None and out.suffix.lower() != ".parquet":
+        raise InvalidValue("--out", out.name, "a name that ends with .parquet")
+    return in_a_folder(out)
+
+
 OutFile = Annotated[
     Path,
-    typer.Option("--out", metavar="F.parquet", help="The file to write.", dir_okay=False, callback=in_a_folder),
+    typer.Option("--out", metavar="FILE", help="To write: .parquet or .csv.", dir_okay=False, callback=in_a_folder),
 ]
 
 PIPE_WIDTH = 160

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow.parquet as pq
@@ -14,7 +15,7 @@ from portraits.engine import connect
 from portraits.errors import NothingThere
 from portraits.portrait_set import TABLE_FILE, PortraitSet
 from portraits.words import in_words
-from serving.cli.output import App, AsJson, OutFile, show, table
+from serving.cli.output import App, AsJson, parquet_in_a_folder, show, table
 from serving.forget import Receipt, forget
 from serving.publish import portraits_folder
 from serving.settings import ProcessSettings
@@ -41,7 +42,12 @@ def show_portrait(
 @portraits.command("export")
 def export(
     app: App,
-    out: OutFile,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="F.parquet", help="The file to write.", dir_okay=False, callback=parquet_in_a_folder
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Export the published portraits to a Parquet file, one row a visitor; who refused since is left out."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from portraits.errors import NothingThere
+from recommender.answers.catalogue import Catalogue
 from serving.cli.output import App, AsJson, show, table
-from serving.promotions import RULES, read_rules, when
+from serving.models import Models
+from serving.promotions import RULES, read_rules, unknown, when
 from serving.settings import ProcessSettings
 from serving.stores import Store
 from serving.stores.rows import as_text
@@ -35,18 +38,25 @@ def import_rules(
     texts = {row["rule_id"]: as_text(row) for row in rows}
     changed = _store().save_rules(app, texts)
     told = {"rules": len(texts), "changed": changed, "unchanged": len(texts) - changed}
-    show(told, f"{len(texts):,} rules: {changed:,} changed, {len(texts) - changed:,} as they were", as_json)
+    found = unknown(rows, _catalogue(app))
+    words = [f"{len(texts):,} rules: {changed:,} changed, {len(texts) - changed:,} as they were"]
+    words += [
+        f"{rule_id}: {what} is not known yet; the rule changes nothing until it is" for rule_id, what in found.items()
+    ]
+    show(told | {"unknown": list(found)}, words, as_json)
 
 
 @rules.command("list")
 def list_rules(app: App, as_json: AsJson = False) -> None:
-    """List the rules of an app and whether they hold: now, later, or over."""
+    """List the rules of an app and whether they hold: now, later, or over; unknown: what the catalogue lacks."""
     store = _store()
     store.app(app)
-    found = [row | {"when": when(row)} for row in store.rules(app)]
-    names = ("when", *RULES.names)
-    lines = table(names, ([row.get(name) for name in names] for row in found))
-    show(found, lines if found else f"no rule yet; huaxiang rules import --app {app} --from FILE", as_json)
+    rows = store.rules(app)
+    found = unknown(rows, _catalogue(app))
+    told = [row | {"when": when(row), "known": row["rule_id"] not in found} for row in rows]
+    names = ("when", "unknown", *RULES.names)
+    lines = table(names, ([(row | {"unknown": found.get(row["rule_id"])}).get(name) for name in names] for row in told))
+    show(told, lines if told else f"no rule yet; huaxiang rules import --app {app} --from FILE", as_json)
 
 
 @rules.command("delete")
@@ -69,3 +79,9 @@ def delete_rules(
 
 def _store() -> Store:
     return Store.open(ProcessSettings.from_env().store_url)
+
+
+def _catalogue(app: str) -> Catalogue:
+    """What answers would know now."""
+    process, store = ProcessSettings.from_env(), _store()
+    return asyncio.run(Models(process, store).model(app, store.state(app))).catalogue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -198,10 +198,16 @@ def _of(summary: Mapping[str, Any], name: str, part: str) -> Mapping[str, Any] |
 
 
 def _row(row: Mapping[str, Any]) -> Row:
-    cells = tuple(f"{row[metric][0]:.3f}" for metric in SHOWN)
-    intervals = tuple(f"{row[metric][1]:.3f} to {row[metric][2]:.3f}" for metric in SHOWN)
     name = str(row["name"]).replace("_", " ")
-    return Row(name, tuple(zip(cells, intervals, strict=True)), row["name"] == "served")
+    return Row(name, tuple(_cell(row[metric]) for metric in SHOWN), row["name"] == "served")
+
+
+def _cell(estimate: Sequence[float] | None) -> tuple[str, str]:
+    """A mean and its interval; of nobody there is none."""
+    if estimate is None:
+        return "–", ""
+    mean, low, high = estimate
+    return f"{mean:.3f}", f"{low:.3f} to {high:.3f}"
 
 
 def _figures(summary: Mapping[str, Any]) -> tuple[Figure, ...]:

@@ -1,10 +1,11 @@
-"""Members of a segment as a file for other tools: Parquet as it is, CSV with lists as JSON text."""
+"""Rows as a file for other tools (members of a segment, batch answers): Parquet, or CSV with lists as JSON text."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def _json(value: Any) -> str:
 
 
 WRITERS: Mapping[str, Callable[[str, pa.Schema], Writer]] = {
-    ".parquet": pq.ParquetWriter,
+    ".parquet": partial(pq.ParquetWriter, compression="zstd"),
     ".csv": pyarrow.csv.CSVWriter,
 }
 """End of a file's name -> how it is written."""

@@ -71,12 +71,13 @@ class Nights(Database):
         events_seq: int | None = None,
         changes_seq: int | None = None,
     ) -> None:
-        """Serves the named versions from the next request on; a kind that is None stays as it is.
+        """Serves the named versions from the next request on, both from one moment on; a kind that is None stays as it
+        is.
 
         `events_seq` and `changes_seq` say up to where the lake had been filled when the versions were built; by
         default, up to where it is filled now. Raises UnknownApp.
         """
-        as_of_us = round(as_of.timestamp() * 1e6)
+        as_of_us, at_us = round(as_of.timestamp() * 1e6), now_us()
         with self.write() as connection:
             touch(connection, app_id)
             c = schema.apps.c
@@ -93,6 +94,7 @@ class Nights(Database):
                             filled.events_drained if events_seq is None else events_seq,
                             filled.changes_drained if changes_seq is None else changes_seq,
                         ),
+                        at_us,
                     )
 
     def reactivate(self, app_id: str, kind: VersionKind, version: str) -> None:
@@ -104,7 +106,7 @@ class Nights(Database):
             raise NothingThere("version", version, f"list them with: huaxiang models list --app {app_id}")
         with self.write() as connection:
             touch(connection, app_id)
-            _activate(connection, app_id, kind, known)
+            _activate(connection, app_id, kind, known, now_us())
 
     def active(self, app_id: str) -> Active:
         """What the app serves now."""
@@ -173,8 +175,8 @@ class Nights(Database):
         ]
 
 
-def _activate(connection: Connection, app_id: str, kind: str, version: Version) -> None:
-    row = {"app_id": app_id, "kind": kind, "at_us": now_us(), **version._asdict()}
+def _activate(connection: Connection, app_id: str, kind: str, version: Version, at_us: int) -> None:
+    row = {"app_id": app_id, "kind": kind, "at_us": at_us, **version._asdict()}
     connection.execute(_ACTIVATE, row)
     connection.execute(insert(schema.activations), row)
 

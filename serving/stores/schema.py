@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0005"
+REVISION = "0006"
 """The migration that these tables correspond to."""
 
 metadata = MetaData()
@@ -55,11 +55,11 @@ keys = Table(
     Column("revoked_us", BigInteger),
 )
 
-SHAPING = text("item_id IS NOT NULL AND type <> 'exposure'")
-"""Events that may change the next answer. The index of a visitor's events holds no others, so that a visitor who saw a
-million shelves costs no more than one who saw ten."""
+SHAPING = text("(item_id IS NOT NULL OR type IN ('order_cancel', 'refund')) AND type <> 'exposure'")
+"""Events that may change the next answer: those of items, and orders that are sent back whole. The index of a visitor's
+events holds no others, so that a visitor who saw a million shelves costs no more than one who saw ten."""
 
-OTHER = text("(item_id IS NULL OR type = 'exposure')")
+OTHER = text("((item_id IS NULL AND type NOT IN ('order_cancel', 'refund')) OR type = 'exposure')")
 """All other events, in an index of their own: a segment may ask for any of them, an answer never walks past them."""
 
 events = Table(

@@ -7,7 +7,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, String, and_, bindparam, cast, literal, null, or_, select, true, union_all
+from sqlalchemy import (
+    BigInteger,
+    String,
+    and_,
+    bindparam,
+    cast,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+)
 
 from portraits.errors import UnknownApp
 from portraits.identity import merge_users, nodes
@@ -68,12 +81,12 @@ class Store(Apps, Events, Catalogues, People, Nights, Segments, Promoting, Forge
             raise UnknownApp(app_id)
         first = rows[0]
         active = Active(_version(first[2:6]), _version(first[6:10]))
-        if first[16] is not None:
+        if first[17] is not None:
             return OnlineState(first[0], first[1], active, (), None, user_id, (user_id,), forgotten=True)
         if first[11] is not None:
             return _linked(self.ask(_LINKED, asked), user_id)
         user = None if first[10] is None else json.loads(first[10])
-        recent = () if first[12] is None else tuple(_new((row[12:] for row in rows), active))
+        recent = () if first[12] is None else tuple(_new((row[12:17] for row in rows), active))
         return OnlineState(first[0], first[1], active, recent, user, user_id, (user_id,))
 
     def refusing(self, app_id: str) -> set[str]:
@@ -106,21 +119,23 @@ def _linked(rows: Iterable[Any], user_id: str) -> OnlineState:
     for row in rows:
         parts[row[0]].append(row)
     head = parts[HEAD][0]
-    active = Active(_version(head[5:9]), _version(head[9:13]))
+    active = Active(_version(head[6:10]), _version(head[10:14]))
     person = user_id if head[3] is None else head[3]  # the link may have been taken back between the two statements
     ids = sorted({row[3] for row in parts[ID]}, key=lambda one: (one != person, one))
     users = {row[3]: json.loads(row[4]) for row in parts[USER]}
-    events = sorted(((row[1], row[3], row[4], row[2]) for row in parts[EVENT]), key=lambda e: (-e[3], -e[0]))
+    events = sorted(((row[1], row[3], row[4], row[2], row[5]) for row in parts[EVENT]), key=lambda e: (-e[3], -e[0]))
     recent = tuple(_new(events, active))
     return OnlineState(head[1], head[2], active, recent, merge_users(users, person), person, tuple(ids))
 
 
 def _new(rows: Iterable[Any], active: Active) -> Iterator[Recent]:
-    """Of (seq, type, item_id, ts_us) the events that at least one of the active versions does not hold."""
+    """Of (seq, type, item_id, ts_us, payload of those that move money) the events that at least one of the active
+    versions does not hold."""
     held_seq, held_us = _held(active)
     for row in rows:
         if row[0] > held_seq or row[3] >= held_us:
-            yield Recent(row[1], row[2], row[3])
+            told = {} if row[4] is None else json.loads(row[4])
+            yield Recent(row[1], row[2], row[3], told.get("order_id"), told.get("amount"))
 
 
 def _held(active: Active) -> tuple[int, int]:
@@ -134,11 +149,14 @@ def _version(columns: Any) -> Version | None:
     return None if columns[0] is None else Version(*columns)
 
 
+_MONEY: Any = literal_column("CASE WHEN type IN ('purchase', 'refund', 'order_cancel') THEN payload END").label("money")
+
+
 def _recent(whose: Any) -> Any:
     """The visitor's newest events."""
     event = schema.events.c
     return (
-        select(event.seq, event.type, event.item_id, event.ts_us)
+        select(event.seq, event.type, event.item_id, event.ts_us, _MONEY)
         .where(event.app_id == bindparam("app_id"), whose, schema.SHAPING)
         .order_by(event.ts_us.desc(), event.seq.desc())
         .limit(RECENT_LIMIT)
@@ -170,7 +188,8 @@ def _statement() -> Any:
     own = and_(user.c.app_id == apps.app_id, user.c.name == "users", user.c.key == bindparam("user_id"))
     gone = schema.forgotten.alias("gone")
     marked = and_(gone.c.app_id == apps.app_id, gone.c.hash == bindparam("mark"))
-    columns = (user.c.payload, _PERSON.c.user_id, recent.c.seq, recent.c.type, recent.c.item_id, recent.c.ts_us)
+    events = (recent.c[name] for name in ("seq", "type", "item_id", "ts_us", "money"))
+    columns = (user.c.payload, _PERSON.c.user_id, *events)
     return (
         select(apps.revision, apps.change_seq, *_VERSIONS, *columns, gone.c.hash)
         .select_from(_app().outerjoin(user, own).outerjoin(gone, marked).outerjoin(recent, true()))
@@ -180,20 +199,20 @@ def _statement() -> Any:
 
 
 def _linked_statement() -> Any:
-    """Rows of four kinds in one moment: (kind, number, number, text, text, versions)."""
+    """Rows of four kinds in one moment: (kind, number, number, text, text, text, versions)."""
     apps, user = schema.apps.c, schema.catalogue.c
     number, words = cast(null(), BigInteger), cast(null(), String)
     nothing = [cast(null(), column.type) for column in _VERSIONS]
     recent = _recent(schema.events.c.user_id.in_(ids_of_person()))
     ids = ids_of_person().subquery("ids")
-    head = select(literal(HEAD), apps.revision, apps.change_seq, _PERSON.c.user_id, words, *_VERSIONS)
-    users = select(literal(USER), number, number, user.key, user.payload, *nothing)
+    head = select(literal(HEAD), apps.revision, apps.change_seq, _PERSON.c.user_id, words, words, *_VERSIONS)
+    users = select(literal(USER), number, number, user.key, user.payload, words, *nothing)
     mine = and_(user.app_id == bindparam("app_id"), user.name == "users", user.key.in_(ids_of_person()))
     return union_all(
         head.select_from(_app()).where(apps.app_id == bindparam("app_id")),
-        select(literal(ID), number, number, ids.c.id, words, *nothing),
+        select(literal(ID), number, number, ids.c.id, words, words, *nothing),
         users.where(mine),
-        select(literal(EVENT), recent.c.seq, recent.c.ts_us, recent.c.type, recent.c.item_id, *nothing),
+        select(literal(EVENT), *(recent.c[name] for name in ("seq", "ts_us", "type", "item_id", "money")), *nothing),
     )
 
 

@@ -49,8 +49,11 @@ def history(*own: Line) -> list[Line]:
     return [*lines, *own]
 
 
-def learnt(lines: Sequence[Line], new: str, friends: Sequence[tuple[str, str]] = ()) -> Bundle:
-    """The bundle of a night on this history whose new items are those of the source `new`."""
+def learnt(
+    lines: Sequence[Line], new: str, friends: Sequence[tuple[str, str]] = (), came: Sequence[str] = ()
+) -> Bundle:
+    """The bundle of a night on this history whose new items are those of the source `new`. came: visitors who share a
+    feature."""
     users, items, kinds = zip(*lines, strict=True)
     days = np.arange(len(lines)) % 7 + 993
     dataset = Dataset.from_arrays(users, items, days * DAY_US, kinds, until_us=UNTIL, extra_users=["ann"])
@@ -58,7 +61,8 @@ def learnt(lines: Sequence[Line], new: str, friends: Sequence[tuple[str, str]] =
     for pair in friends:
         one, other = np.searchsorted(dataset.users, [name.encode() for name in pair])
         linked[one, other] = linked[other, one] = 1
-    dataset = replace(dataset, friends=linked.tocsr())
+    features = sp.csr_matrix(np.isin(dataset.users, [name.encode() for name in came])[:, None], dtype=np.float32)
+    dataset = replace(dataset, friends=linked.tocsr(), user_features=features if came else None)
     sources = [source.fit(dataset, 0) for source in make({new, "again"})]
     pooler = Pooler(dataset, sources, depth=10, repeats=5)
     recipe = Recipe(pooler.names, new=new, repeat="again", mix="repeats_first")
@@ -81,6 +85,18 @@ def by_night(*own: Line, new: str = "similar", rest: Sequence[Line] | None = Non
 def by_friends(there: bool) -> Answer:
     bundle = learnt(history(), "friends", [("ann", "tea-1")] if there else [])
     return recommend(bundle, Catalogue.from_bundle(bundle), Query("ann", 4, MORNING))
+
+
+def by_features(*own: Line) -> Callable[[bool], Answer]:
+    """Ann, of whom it is known how she came, with what she did with items or without; where there is nothing of that
+    kind, without how she came."""
+
+    def ask(there: bool) -> Answer:
+        lines = [*history(), *(own if there else ())]
+        bundle = learnt(lines, "hybrid", came=["tea-1", "tea-2", *(["ann"] if there or own else [])])
+        return recommend(bundle, Catalogue.from_bundle(bundle), Query("ann", 4, MORNING))
+
+    return ask
 
 
 SHOP: dict[str, Any] = {
@@ -162,9 +178,19 @@ CASES: dict[str, list[Case]] = {
         Case(by_day({"near": {"tea": [("cup", 1.0)]}}, {"item_id": None}, item_id="tea"), "tea"),
         Case(by_day({"near": {"tea": [("cup", 1.0)]}}, {"near": {}}, item_id="tea", door=similar), "tea"),
     ],
-    "for_you": [Case(by_night(("ann", "tea", "purchase"), new="als"))],
-    "like_you": [Case(by_friends)],
-    "popular": [Case(by_day({}, {"popular": ()}))],
+    "for_you": [
+        Case(by_night(("ann", "tea", "purchase"), new="als")),
+        Case(by_features(("ann", "tea", "purchase"))),
+    ],
+    "like_you": [Case(by_friends), Case(by_features())],
+    "popular": [
+        Case(by_day({}, {"popular": ()})),
+        Case(
+            by_night(
+                ("dan", "kit", "purchase"), new="popular", rest=[(one, "kit", "purchase") for one in ("bob", "cat")]
+            )
+        ),
+    ],
     "popular_in_category": [
         Case(by_day({}, {"popular": ()}, item_id="tea", door=similar)),
         Case(

@@ -374,6 +374,7 @@ def test_a_row_that_cannot_be_taken_is_named_and_nothing_is_stored(client: Clien
 def test_each_answer_is_written_down(ask: Ask, shop: Context) -> None:
     answer = ask("/recommend", user_id="dora", n=2, placement="home")
     similar = ask("/similar", item_id="green", n=1)
+    impersonal = ask("/recommend", user_id="dora", n=2, personalized=False)
     ask("/events", events=[purchase("after", "dora", "mug")])  # a commit takes along what waits
     rows = {row["decision_id"]: row for row in map(json.loads, shop.store.decisions_to_drain("shop").payloads)}
     row = rows[answer["decision_id"]]
@@ -381,13 +382,13 @@ def test_each_answer_is_written_down(ask: Ask, shop: Context) -> None:
     assert (row["version"], row["policy"]) == (answer["version"], "popular")
     candidates = json.loads(row["candidates"])
     assert [(one["item_id"], one["position"]) for one in candidates] == [(i, p) for p, i in enumerate(shown(answer), 1)]
-    assert similar["decision_id"] in rows
+    assert [rows[one["decision_id"]]["arm"] for one in (similar, impersonal)] == [None, None]
 
 
 def test_the_control_group_is_a_fixed_share_and_gets_the_popular_shelf(
     client: Client, shop: Context, ask: Ask, key: str
 ) -> None:
-    shop.store.save_app(AppSettings("shop", control_share=0.3))
+    shop.store.save_app(AppSettings("shop", control_share=0.3, exploration_share=0.0))
     tenant = shop.store.tenant("shop")
     arms = [in_control(tenant, f"visitor {n}") for n in range(4_000)]
     assert abs(sum(arms) / len(arms) - 0.3) < 4 * (0.3 * 0.7 / len(arms)) ** 0.5
@@ -399,7 +400,9 @@ def test_the_control_group_is_a_fixed_share_and_gets_the_popular_shelf(
     answers = {user: ask("/recommend", user_id=user, n=1)["items"][0] for user in bought}
     for user, first in answers.items():
         assert first["item_id"] == ("cup" if in_control(tenant, user) else "black")
-    shop.store.save_app(AppSettings("shop", control_share=0.0))
+    on_a_page = {"n": 1, "item_id": "green", "personalized": False}
+    assert {shown(ask("/recommend", user_id=user, **on_a_page))[0] for user in bought} == {"black"}, "alike for both"
+    shop.store.save_app(AppSettings("shop", control_share=0.0, exploration_share=0.0))
 
 
 def test_a_new_version_is_served_by_the_next_request_and_an_old_one_again(ask: Ask, shop: Context) -> None:
@@ -441,11 +444,11 @@ def test_whoever_signs_in_keeps_the_table_of_the_night_and_the_arm(ask: Ask, sho
     for known in ("ann", "member-7"):
         answer = ask("/recommend", user_id=known)
         assert (answer["user_id"], shown(answer)[0]) == ("member-7", "green")
-    shop.store.save_app(AppSettings("shop", control_share=0.5))
+    shop.store.save_app(AppSettings("shop", control_share=0.5, exploration_share=0.0))
     tenant = shop.store.tenant("shop")
     first = "cup" if in_control(tenant, "member-7") else "green"
     assert {shown(ask("/recommend", user_id=known))[0] for known in ("ann", "member-7")} == {first}
-    shop.store.save_app(AppSettings("shop", control_share=0.0))
+    shop.store.save_app(AppSettings("shop", control_share=0.0, exploration_share=0.0))
     ask("/identities", identities=[{"link_id": "a", "anonymous_id": None}])
 
 

@@ -19,7 +19,7 @@ from planted_shelf import Candidate, item
 
 from recommender.answers.pipeline import recommend
 from recommender.types import Query, State
-from serving.batch import Batch, answer_file, open_batch, read_users
+from serving.batch import Batch, answer_file, open_batch
 from serving.settings import ProcessSettings
 from serving.stores import Store
 from serving.stores.events import EventRow
@@ -138,7 +138,6 @@ def test_a_file_is_written_whole_in_blocks_of_visitors(shop: tuple[ProcessSettin
     settings, store = shop
     users, out = tmp_path / "users.parquet", tmp_path / "out.parquet"
     pq.write_table(pa.table({"user_id": [*VISITORS, VISITORS[0], None, ""]}), users)
-    assert read_users(users).to_pylist() == VISITORS
     shares: list[float] = []
     batch = open_batch(settings, store, "shop", 5, None)
     visitors, rows = answer_file(batch, users, out, shares.append)

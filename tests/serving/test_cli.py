@@ -10,6 +10,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 import typer
@@ -142,10 +143,17 @@ def test_a_key_is_printed_once_listed_without_itself_and_revoked(shell: Shell) -
         (("models", "rollback", "--app", "shop"), 1, "no version of 'shop'; nothing was published yet"),
         (("earned", "--app", "shop", "--from", "March"), 2, "--from"),
         (("earned", "--app", "shop", "--from", "2026-03-02", "--to", "2026-03-01"), 2, "--to"),
-        (("earned", "--app", "shop"), 1, "no answers 'shop'"),
+        (("earned", "--app", "shop"), 1, "no answers in the history of 'shop'"),
         (("evaluate",), 2, "--train"),
         (("evaluate", "--app", "shop", "--train", "x.csv"), 2, "--train"),
         (("evaluate", "--app", "shop", "--seed", "-1"), 2, "--seed"),
+        (("evaluate", "--app", "shop", "--seed", "0"), 2, "--seed = '0': expected --train F and --test F beside it"),
+        (("evaluate", "--app", "shop", "--users", "all"), 2, "--users"),
+        (("evaluate", "--app", "shop", "--trials", "3"), 2, "--trials"),
+        (("evaluate", "--app", "shop", "--out", "x.parquet"), 2, "--out"),
+        (("evaluate", "--app", "shop", "--out", "x.csv"), 2, "a name that ends with .parquet"),
+        (("evaluate", "--app", "shop"), 1, "no backtest of 'shop'; 30 returning visitors are needed"),
+        (("portraits", "export", "--app", "shop", "--out", "x.csv"), 2, "a name that ends with .parquet"),
         (("serve", "--port", "99999"), 2, "--port"),
     ],
 )
@@ -207,6 +215,24 @@ def test_batch_answers_for_known_and_unknown_visitors(shell: Shell, tmp_path: Pa
     assert list(tmp_path.glob(".answers*")) == []
 
 
+def test_batch_answers_are_written_as_the_name_says(shell: Shell, tmp_path: Path) -> None:
+    open_shop(shell.home)
+    users = tmp_path / "users.jsonl"
+    users.write_text('{"user_id": " ann "}\n{"user_id": "7"}\n')
+    asked = ("recommend", "--app", "shop", "--users", users, "--n", "2", "--out")
+    for name in ("a.parquet", "a.CSV"):
+        assert shell.json(*asked, tmp_path / name)["visitors"] == 2
+    rows = pa_csv.read_csv(tmp_path / "a.CSV").to_pylist()
+    assert [(row["user_id"], row["rank"], row["item_id"]) for row in rows[:2]] == [
+        ("ann", 1, "green"),
+        ("ann", 2, "black"),
+    ]
+    assert [row["item_id"] for row in rows] == pq.read_table(tmp_path / "a.parquet")["item_id"].to_pylist()
+    code, _, err = shell(*asked, tmp_path / "a.xlsx")
+    assert (code, "ends with .parquet or .csv" in err) == (2, True)
+    assert not list(tmp_path.glob("*.xlsx"))
+
+
 def test_users_without_the_column_are_refused(shell: Shell, tmp_path: Path) -> None:
     open_shop(shell.home)
     users = tmp_path / "users.csv"
@@ -214,7 +240,7 @@ def test_users_without_the_column_are_refused(shell: Shell, tmp_path: Path) -> N
     out = tmp_path / "out.parquet"
     code, _, err = shell("recommend", "--app", "shop", "--users", users, "--n", "3", "--out", out)
     assert (code, out.exists()) == (1, False)
-    assert "no readable column user_id" in err
+    assert "no column user" in err
 
 
 def test_what_the_recommender_earns_is_told_beside_its_control_group(shell: Shell) -> None:
@@ -294,6 +320,7 @@ def test_a_held_version_is_listed_and_promoted(shell: Shell) -> None:
     assert states == [(served, True, False), (held, False, True)]
     assert "held back" in shell("models", "list", "--app", "shop")[1]
     assert shell("models", "promote", held, "--app", "shop")[:2] == (0, f"shop: {held} is served\n")
+    assert "active, held back" in shell("models", "list", "--app", "shop")[1]
     assert shell.json("models", "rollback", "--app", "shop")["version"] == served
 
 
@@ -329,6 +356,7 @@ def test_rules_are_imported_listed_and_deleted(shell: Shell, tmp_path: Path) -> 
         "rules": 2,
         "changed": 2,
         "unchanged": 0,
+        "unknown": ["b"],
     }
     listed = shell.json("rules", "list", "--app", "shop")
     assert isinstance(listed, list)
@@ -340,6 +368,9 @@ def test_rules_are_imported_listed_and_deleted(shell: Shell, tmp_path: Path) -> 
     assert pq.read_table(out)["item_id"].to_pylist() == ["white", "green"]
     code, _, err = shell("rules", "delete", "p", "gone", "--app", "shop")
     assert (code, "'gone'" in err, "rules list" in err) == (1, True, True)
+    source.write_text("rule_id,kind,item_id,position\np,pin,nowhere,1\n")
+    assert "p: item 'nowhere' is not known yet" in shell("rules", "import", "--app", "shop", "--from", source)[1]
+    assert "item 'nowhere'" in shell("rules", "list", "--app", "shop")[1]
     deleted = shell.json("rules", "delete", "p", "b", "--app", "shop")
     assert deleted == {"rule_ids": ["p", "b"], "deleted": 2}
     assert shell.json("rules", "list", "--app", "shop") == []

@@ -100,6 +100,15 @@ def test_too_little_history_is_no_failure(shop: Shop, pairs: list[tuple[str, str
     assert any("popular shelf is published" in line for line in in_words(summary, UTC_ZONE))
 
 
+@pytest.mark.fault
+def test_a_history_without_times_is_not_dated(shop: Shop, gate: Callable[[str], None]) -> None:
+    rows = [purchase("e1", "ann", "tea", datetime(1970, 1, 1, tzinfo=UTC))]
+    shop[2].append("shop", "events", pa.Table.from_pylist(rows, schema=EVENTS.arrow_schema()), "test")
+    gate("publish")
+    summary = run_night(*shop, "shop")
+    assert summary.history == {"events": 1, "first": None, "last": None}
+
+
 @pytest.mark.law
 def test_a_model_that_is_held_back_leaves_the_active_one_and_publishes_portraits(
     shop: Shop, gate: Callable[[str], None]

@@ -12,9 +12,10 @@ import pytest
 from planted_shelf import NOW
 
 from portraits.errors import InvalidValue, UnreadableFile
+from recommender.answers.catalogue import Catalogue
 from recommender.answers.promotions import Boost, Pin
 from recommender.types import Query
-from serving.promotions import RULES, check_rules, promotions, read_rules, when
+from serving.promotions import RULES, check_rules, promotions, read_rules, unknown, when
 from serving.stores.rows import as_text
 
 PIN = {"rule_id": "p", "kind": "pin", "item_id": "tea", "position": 2}
@@ -114,6 +115,28 @@ def test_a_wrong_line_of_a_file_is_named(tmp_path: Path) -> None:
     path.write_text("rule_id,kind,item_id,position\np,pin,tea,first\n")
     with pytest.raises(InvalidValue, match="position"):
         read_rules(path)
+
+
+@pytest.mark.parametrize("line", ["p,pin,tea,1,2", '"p\nq",pin,tea,1,2'])
+def test_a_line_with_a_cell_too_many_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "rules.csv"
+    path.write_text(f"rule_id,kind,item_id,position\n{line}\n")
+    with pytest.raises(UnreadableFile, match=rf"line {1 + len(line.splitlines())} has more cells"):
+        read_rules(path)
+
+
+def test_a_rule_id_stands_once() -> None:
+    with pytest.raises(InvalidValue, match=r"rules\[2\].rule_id = 'p'.*rules\[0\] has it"):
+        check_rules([PIN, BOOST, PIN | {"position": 1}])
+
+
+def test_rules_about_what_the_catalogue_does_not_know_are_told() -> None:
+    catalogue = Catalogue.empty()
+    catalogue.apply([{"item_id": "tea", "brand": "Lu", "category": ["food"], "tags": ["gift"]}])
+    boost = {"kind": "boost", "factor": 2}
+    known = [PIN, BOOST, boost | {"rule_id": "c", "category": "food"}, boost | {"rule_id": "t", "tag": "gift"}]
+    others = [PIN | {"rule_id": "x", "item_id": "pot"}, boost | {"rule_id": "y", "category": "tea"}]
+    assert unknown(check_rules(known + others), catalogue) == {"x": "item 'pot'", "y": "category 'tea'"}
 
 
 def test_every_column_has_its_meaning() -> None:

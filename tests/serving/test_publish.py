@@ -196,7 +196,35 @@ def test_a_bundle_that_is_held_back_is_listed_and_can_be_promoted(
     assert promoted is not None
     assert promoted == store.active("shop").portraits
     assert promoted.as_of == NIGHT + timedelta(days=3)
-    assert not any(one.held for one in versions(process, store, "shop"))
+
+
+def test_back_is_always_to_what_was_published_before_and_never_to_what_was_held_back(
+    process: ProcessSettings, store: Store, bundle: Path, portraits: Path
+) -> None:
+    for day, (version, held) in enumerate([("v1", False), ("v2", False), ("v3", True), ("v4", False)]):
+        moment = NIGHT + timedelta(days=day)
+        publish(process, store, "shop", as_of=moment, bundle=bundle, portraits=portraits, version=version, held=held)
+
+    def listed() -> list[tuple[str, bool, bool]]:
+        return [(one.version, one.active, one.held) for one in versions(process, store, "shop")]
+
+    rollback(process, store, "shop", "v3")
+    assert listed() == [("v4", False, False), ("v2", False, False), ("v1", False, False), ("v3", True, True)]
+    assert rollback(process, store, "shop") == "v2"
+    assert listed() == [("v4", False, False), ("v2", True, False), ("v1", False, False), ("v3", False, True)]
+    assert rollback(process, store, "shop") == "v1"
+    with pytest.raises(NothingThere, match="no version before the active 'v1'"):
+        rollback(process, store, "shop")
+    rollback(process, store, "shop", "v4")
+    assert rollback(process, store, "shop") == "v2", "the one that was held back is passed over"
+
+
+def test_a_night_of_a_past_moment_that_replaced_a_newer_version_is_undone(
+    process: ProcessSettings, store: Store, bundle: Path
+) -> None:
+    for day in (0, 5, 2):
+        publish(process, store, "shop", as_of=NIGHT + timedelta(days=day), bundle=bundle, version=f"v{day}")
+    assert rollback(process, store, "shop") == "v5"
 
 
 def test_few_bundles_that_were_held_back_are_kept(

@@ -96,6 +96,15 @@ def test_rules_that_do_not_hold_are_listed_and_not_followed(ask: Ask) -> None:
     assert [row["rule_id"] for row in ask("/rules/list", holding=True)["rules"]] == ["spring"]
 
 
+def test_a_rule_about_an_unknown_item_is_taken_and_told(ask: Ask) -> None:
+    nowhere = PIN | {"rule_id": "nowhere", "item_id": "not yet"}
+    assert ask("/rules", rules=[PIN, nowhere]) == {"changed": 2, "unchanged": 0, "unknown": ["nowhere"]}
+    assert {row["rule_id"]: row["known"] for row in ask("/rules/list")["rules"]} == {"nowhere": False, "spring": True}
+    ask("/items", items=[{"item_id": "not yet"}])
+    assert all(row["known"] for row in ask("/rules/list")["rules"])
+    assert ask("/rules", 422, rules=[PIN, PIN])["error"]["field"] == "rules[1].rule_id"
+
+
 def test_one_wrong_row_and_none_is_stored(ask: Ask) -> None:
     answer = ask("/rules", 422, rules=[PIN, PIN | {"rule_id": "b", "position": 0}])
     assert answer["error"]["field"] == "rules[1].position"

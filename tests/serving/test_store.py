@@ -217,6 +217,23 @@ def test_the_state_holds_what_the_versions_do_not(store: Store) -> None:
     assert store.state("shop").recent == ()
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_state_tells_what_was_sent_back(store: Store, linked: bool) -> None:
+    """A cancelled order names no item; of what moves money the order and the amount are told."""
+    if linked:
+        store.upsert("shop", "identities", [{"link_id": "l", "user_id": name, "unionid": "one"} for name in ("ann",)])
+        store.upsert("shop", "identities", [{"link_id": "m", "user_id": "anna", "unionid": "one"}])
+    money = {"order_id": "o", "amount": 500}
+    bought = event(1, kind="purchase")._replace(payload=json.dumps(money))
+    back = event(2, hours=1, kind="order_cancel")._replace(item_id=None, payload=json.dumps({"order_id": "o"}))
+    store.append_events("shop", [bought, back, event(3, hours=2), event(4, kind="launch")._replace(item_id=None)])
+    assert store.state("shop", "ann").recent == (
+        Recent("item_view", "tea", NIGHT_US + 2 * HOUR_US),
+        Recent("order_cancel", None, NIGHT_US + HOUR_US, "o"),
+        Recent("purchase", "tea", NIGHT_US, "o", 500),
+    )
+
+
 def test_the_state_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.append_events("shop", [event(n, hours=n / 1000) for n in range(store_module.RECENT_LIMIT + 7)])
     recent = store.state("shop", "ann").recent

@@ -31,6 +31,7 @@ nights = st.builds(
         table={f"u{n}": table for n, table in enumerate(tables)},
         bought={f"u{n}": some for n, some in enumerate(bought)},
         popular=[(one, 1.0 - place / 10) for place, one in enumerate(popular)],
+        idle=["u0"],
         repeat=repeat,
         target=target,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def test_pairs_then_likeness_then_the_category_then_the_shop() -> None:
         ("oat", "popular"),
     ]
     assert answer.items[0].reason.evidence == {"item_id": "tea", "title": "Green tea", "orders": 10, "lift": 2.0}
-    assert answer.items[0].reason.text == "Often bought with Green tea"
+    assert answer.items[0].reason.text == "Bought together with Green tea"
     scores = [ranked.score for ranked in answer.items]
     assert scores == sorted(scores, reverse=True)
     assert {code for _, code in said(ask("jug", n=2))} == {"available"}
@@ -59,6 +60,12 @@ def test_with_several_items_what_goes_with_more_of_them_leads() -> None:
     assert said(answer)[0] == ("cup", "bought_together")
     assert answer.items[0].reason.evidence["item_id"] == "oat", "the stronger pair is told"
     assert not {"tea", "oat"} & {ranked.item_id for ranked in answer.items}
+
+
+def test_the_items_that_others_shall_go_with_are_on_no_page_and_in_no_cart() -> None:
+    near = {"tea": [("oat", 1.0)], "oat": [("tea", 0.5)]}
+    answer = ask("tea", "oat", night=replace(NIGHT, near=near))
+    assert answer.removed == {"asked_for": 2}
 
 
 def test_one_pair_outweighs_any_likeness() -> None:

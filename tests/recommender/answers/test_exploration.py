@@ -10,7 +10,7 @@ import pytest
 from planted_shelf import NOW, Candidate, Night, item
 
 from recommender.answers.catalogue import Catalogue
-from recommender.answers.exploration import draw
+from recommender.answers.exploration import MOST_NEWCOMERS, draw
 from recommender.answers.pipeline import popular_shelf, recommend
 from recommender.answers.promotions import Pin, Promotion, Promotions
 from recommender.types import Answer, Filters, Query
@@ -73,6 +73,33 @@ def test_the_share_is_exact_and_every_place_has_the_same_chance() -> None:
 def test_a_draw_is_repeated_by_its_seed_alone() -> None:
     assert ask(7) == ask(7)
     assert len({tuple(ranked.item_id for ranked in ask(seed).items) for seed in range(50)}) > 10
+
+
+def test_visitors_are_shown_newcomers_of_what_they_like() -> None:
+    """As many new teas as new pots, more than one lot of each; ann's candidates are teas, bob's pots, and of zoe there
+    are none."""
+    new = {kind: [f"{kind}{n:02}" for n in range(MOST_NEWCOMERS + 5)] for kind in ("tea", "pot")}
+    shop = Night(
+        items=[
+            *(item(one, category=["shop", kind]) for kind, ids in new.items() for one in ids),
+            *(item(f"old-{kind}", category=["shop", kind]) for kind in new),
+            item("plain"),
+        ],
+        table={"ann": [Candidate("old-tea", 0.5)], "bob": [Candidate("plain", 0.9), Candidate("old-pot", 0.5)]},
+        new=[one for pair in zip(new["tea"], new["pot"], strict=True) for one in pair],
+    )
+    bundle = shop.bundle()
+    catalogue = Catalogue.from_bundle(bundle)
+
+    def explored(user: str) -> set[str]:
+        asked = (Query(user, 3, NOW, exploration=0.5, draw=seed) for seed in range(300))
+        answers = (recommend(bundle, catalogue, query) for query in asked)
+        return {one.item_id for answer in answers for one in answer.items if one.source == "explore"}
+
+    assert explored("ann") == set(new["tea"][:MOST_NEWCOMERS])
+    assert explored("bob") == set(new["pot"][:MOST_NEWCOMERS])
+    half = MOST_NEWCOMERS // 2
+    assert explored("zoe") == {*new["tea"][:half], *new["pot"][:half]}
 
 
 def test_a_newcomer_says_what_it_is() -> None:

@@ -125,6 +125,8 @@ def test_what_rises_says_how_much() -> None:
     answer = rising()
     assert said(answer) == [("ink", "trending"), ("cup", "trending"), ("tea", "popular")]
     assert answer.items[0].reason.evidence == {"times_usual": 5.2}
+    assert answer.policy == "trending"
+    assert rising(replace(NIGHT, occasions={})).policy == "popular"
 
 
 def test_what_rises_in_a_category_and_then_what_is_popular_there() -> None:

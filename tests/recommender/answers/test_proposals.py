@@ -33,7 +33,7 @@ NIGHT = Night(
 
 
 def bundle_with(**session: object) -> Bundle:
-    return Bundle.of(NIGHT.arrays(), {**NIGHT.manifest, "session": session})
+    return Bundle.of(NIGHT.arrays(), {**NIGHT.manifest, "session": {**NIGHT.manifest["session"], **session}})
 
 
 BUNDLE = bundle_with()
@@ -89,7 +89,7 @@ def test_the_newer_of_two_events_says_more() -> None:
     found = scores([first, second])
     weight = BUNDLE.today.weight * 0.5
     assert found["e"] == pytest.approx(weight * 0.7)
-    assert found["g"] == pytest.approx(0.1 + weight * 0.85 * 0.8)
+    assert found["g"] == pytest.approx(0.1 + weight * BUNDLE.today.fade * 0.8)
 
 
 def test_the_lines_of_one_order_say_the_same() -> None:
@@ -109,6 +109,42 @@ def test_what_is_taken_back_goes_back(back: str) -> None:
     assert scores([*done, Recent(back, "a", 3)]) == scores([])
     again = [*done, Recent(back, "a", 3), Recent("item_view", "a", 4)]
     assert scores(again) == scores([Recent("item_view", "a", 4)])
+
+
+@pytest.mark.parametrize("back", ["cart_remove", "unfavorite", "order_cancel", "refund"])
+def test_at_one_second_what_takes_back_is_the_later(back: str) -> None:
+    assert scores([Recent("cart", "a", 1), Recent("favorite", "a", 1), Recent(back, "a", 1)]) == scores([])
+
+
+TWO_LINES = [Recent("purchase", "a", 1, "o", 300), Recent("purchase", "c", 1, "o", 500)]
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ([], "ac"),
+        ([Recent("order_cancel", None, 2, "o")], ""),
+        ([Recent("order_cancel", None, 0, "o")], ""),
+        ([Recent("order_cancel", None, 2, "other")], "ac"),
+        ([Recent("order_cancel", "a", 2, "o")], "c"),
+        ([Recent("order_cancel", "a", 2)], "c"),
+        ([Recent("refund", "a", 2, "o", 300)], "c"),
+        ([Recent("refund", "a", 2, "o")], "c"),
+        ([Recent("refund", "a", 2, "o", 299)], "ac"),
+        ([Recent("refund", "a", 2, "o", 299), Recent("refund", "a", 3, "o", 1)], "c"),
+        ([Recent("refund", None, 2, "o", 799)], "ac"),
+        ([Recent("refund", None, 2, "o", 800)], ""),
+        ([Recent("cart", "a", 2), Recent("cart_remove", "a", 3)], "ac"),
+        ([Recent("order_cancel", None, 2, "o"), Recent("purchase", "a", 3, "p", 300)], "a"),
+    ],
+)
+def test_what_was_sent_back_is_not_had_and_says_nothing(told: list[Recent], left: str) -> None:
+    """What pays back a part takes nothing away, nor does a cart that is emptied after the order."""
+    catalogue = Catalogue.from_bundle(BUNDLE)
+    visitor, acts = who(BUNDLE, catalogue, Query("ann", 5, NOW), State([*TWO_LINES, *told]))
+    assert {catalogue.item_id(item) for item in visitor.since} == set(left)
+    loud = {catalogue.item_id(act.item) for act in acts if act.kind == "purchase"}
+    assert loud == set(left) - {event.item_id for event in told if event.type == "cart_remove"}
 
 
 def test_learnt_weights_are_used() -> None:
@@ -137,9 +173,10 @@ def test_factors_speak_to_strangers_only() -> None:
     axes[[0, 5]] = [1.0, 0.0]
     axes[[1, 2]] = [0.0, 1.0]
     arrays = {**NIGHT.arrays(), "fold_items": axes, "fold_scale": np.array([3.0, 3.0], np.float32)}
-    bundle = Bundle.of(arrays, {**NIGHT.manifest, "session": {"fold": 2.0, "confidence": 5.0}})
+    learnt = {"weight": 1.0, "popular": 0.2, "fold": 2.0, "confidence": 5.0}
+    bundle = Bundle.of(arrays, {**NIGHT.manifest, "popular_weight": 0.8, "session": learnt})
     event = [Recent("purchase", "a", 1)]
     said = 5.0 / (3.0 + (5.0 - 1))  # the vector's length along the axis
-    assert scores(event, "stranger", bundle)["f"] == pytest.approx(0.5 * 0.4 + 0.5 * 2.0 * said)
+    assert scores(event, "stranger", bundle)["f"] == pytest.approx(0.8 * 0.2 * 0.4 + 0.5 * 2.0 * said)
     assert scores(event, "stranger", bundle)["b"] == pytest.approx(scores(event, "stranger")["b"])
     assert scores(event, "ann", bundle) == scores(event, "ann")

@@ -105,7 +105,7 @@ def test_where_looking_says_nothing_habits_stay_above_it() -> None:
 def test_with_too_few_cases_the_day_keeps_its_defaults(fitted: Fitted) -> None:
     few = by_time(shop(users=40), LAST)
     assert learn(few, fitted, Plan()) == {}
-    assert session_arrays({}, fitted.pooler.sources) == {}
+    assert session_arrays({}, fitted.pooler.sources, {}) == {}
 
 
 def test_the_table_that_knows_what_follows_is_chosen(split: Split, fitted: Fitted) -> None:
@@ -127,14 +127,32 @@ def test_the_table_that_knows_what_follows_is_chosen(split: Split, fitted: Fitte
     )
     found = search(replay)
     assert found["tables"][0] == "oracle"
-    made = session_arrays(found, [wrong, oracle])
+    made = session_arrays(found, [wrong, oracle], arrays)
     assert made["session_items"].shape == (items, NEIGHBOURS)
 
 
-def test_factors_are_written_only_where_they_are_used(fitted: Fitted) -> None:
-    assert set(session_arrays({"fold": 2.0}, fitted.pooler.sources)) == {"fold_items", "fold_scale"}
-    assert session_arrays({"fold": 2.0}, []) == {}
-    assert session_arrays({"tables": ["crystal"]}, fitted.pooler.sources) == {}
+def test_factors_are_written_only_where_they_are_used(split: Split, fitted: Fitted) -> None:
+    arrays = bundle_arrays(fitted, split.users)
+    assert set(session_arrays({"fold": 2.0}, fitted.pooler.sources, arrays)) == {"fold_items", "fold_scale"}
+    assert session_arrays({"fold": 2.0}, [], arrays) == {}
+    assert session_arrays({"tables": ["crystal"]}, fitted.pooler.sources, arrays) == {}
+
+
+def test_the_events_of_a_day_lead_to_an_item_that_nobody_took_yet(split: Split, fitted: Fitted) -> None:
+    """Item 0 is made one that nobody took, near item 1: it points where that one does, and is as long."""
+    als = next(source for source in fitted.pooler.sources if isinstance(source, Als))
+    factors, takers = als.item_factors_.copy(), als.takers_.copy()
+    factors[0], takers[0] = 0.0, 0
+    new = Als().keep(split.train.matrix(), als.user_factors_, factors)
+    new.takers_, new.regularization_ = takers, als.regularization_
+    arrays = bundle_arrays(fitted, split.users)
+    arrays["neighbour_items"][0], arrays["neighbour_scores"][0] = -1, 0.0
+    alone = session_arrays({"fold": 2.0}, [new], arrays)["fold_items"]
+    assert not alone[0].any()
+    arrays["neighbour_items"][0, 0], arrays["neighbour_scores"][0, 0] = 1, 0.5
+    lent = session_arrays({"fold": 2.0}, [new], arrays)["fold_items"]
+    assert lent[0] @ lent[1] == pytest.approx(np.linalg.norm(lent[0]) * np.linalg.norm(lent[1]), rel=0.1)
+    assert np.linalg.norm(lent[0]) == pytest.approx(np.linalg.norm(factors[1]), rel=0.01)
 
 
 def test_the_mean_of_tables_holds_what_either_says() -> None:
