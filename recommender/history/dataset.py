@@ -178,7 +178,9 @@ class Dataset:
         stands = ts_us < end if back_us is None else (ts_us < end) & (back_us == NEVER)
         undone = None
         if back_us is not None and (back_us != NEVER).any():
-            undone = Undone(user, item, ts_us, kind, back_us).where(back_us != NEVER)
+            back = np.flatnonzero(back_us != NEVER)
+            back = back[np.lexsort((back_us[back], kind[back], item[back], user[back], ts_us[back]))]
+            undone = Undone(user, item, ts_us, kind, back_us).where(back)
         if time_kind == "none":
             ts_us = end - 1 - _seen_before((user, item, kind), stands)
         keep = np.flatnonzero(stands)

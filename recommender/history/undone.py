@@ -22,7 +22,7 @@ class Undone(NamedTuple):
     kind: npt.NDArray[np.uint8]
     back_us: npt.NDArray[np.int64]
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> Undone:
-        """Some of them."""
+    def where(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Undone:
+        """Some of them: a mask, or row numbers in the order wanted."""
         user, item, ts_us, kind, back_us = self
         return Undone(user[chosen], item[chosen], ts_us[chosen], kind[chosen], back_us[chosen])
