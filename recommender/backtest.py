@@ -3,7 +3,9 @@
 At the inner split weights and ranker are learnt and the recipe is chosen (`recommender.fusion.learn`): sources are
 fitted on what came before it, and what people took afterwards are the labels. At the outer split everything is
 judged: every source alone and the shelf as it would have been served. Nothing is chosen there, so its figures are
-honest.
+honest. Only two things may be given up there, because they lose: to weigh worth, and to order by response. The gate
+compares the order of the recipe: what visitors take of their own accord, which is all that a past can be asked for,
+speaks against whoever would show them something else, so the order by response is held against popularity alone.
 """
 
 from __future__ import annotations
@@ -57,10 +59,10 @@ Way = Callable[[Dataset, int], Split]
 @dataclass(frozen=True)
 class Backtest:
     """What the replay found. recipe: as it was learnt at the inner split and judged at the outer; final: the same with
-    blends from both, as it will be served. ours: the served pipeline; active: the active recipe refitted on the same
-    split, None where there is none to compare with. examples: of both moments, for the ranker of `final`. tuning: how
-    the parameters were found, for the report. session: what the events of a day weigh. encounters: of both moments,
-    where what being shown leads to orders the shelf; response: how that was found, for the report.
+    blends from both, as it will be served. ours: the pipeline as the recipe orders it; active: the active recipe
+    refitted on the same split, None where there is none to compare with. examples: of both moments, for the ranker of
+    `final`. tuning: how the parameters were found, for the report. session: what the events of a day weigh. encounters:
+    of both moments, where what being shown leads to orders the shelf; response: how that was found, for the report.
     """
 
     recipe: Recipe
@@ -160,12 +162,17 @@ def replay(inner: Split, outer: Split, plan: Plan) -> Backtest:
         final = replace(final, worth=0.0)
         fitted = replace(fitted, recipe=replace(recipe, worth=0.0))
         ours = _served("served", outer, fitted, plan)
+    rows = [*rivals, ours]
     if encounters:
         responding = replace(fitted, responding=_responding(encounters[:1], fitted.pooler, fitted.recipe, plan))
         by_response = _served("by response", outer, responding, plan)
-        rivals.append(by_response)
         response["used"] = not gate.loses(by_response, [popular], plan.seed)
-        encounters, fitted = (encounters, responding) if response["used"] else ([], fitted)
+        if response["used"]:
+            fitted = responding
+            rows = [*rivals, replace(ours, name="by recipe"), replace(by_response, name="served")]
+        else:
+            rows = [*rivals, by_response, ours]
+            encounters, final = [], final if final.needs_ranker else final.lean()
     today = session.learn(outer, fitted, plan)
     return Backtest(
         recipe=fitted.recipe,
@@ -174,7 +181,7 @@ def replay(inner: Split, outer: Split, plan: Plan) -> Backtest:
         ours=ours,
         popular=popular,
         active=active,
-        table=evaluate.table(outer, [*sources, *rivals, ours], plan.seed, plan.ks),
+        table=evaluate.table(outer, [*sources, *rows], plan.seed, plan.ks),
         tuning=learnt.tuning,
         session=today,
         encounters=encounters,

@@ -37,6 +37,7 @@ from recommender.plan import MOST_JUDGED, Plan
 from recommender.tuning.tune import NO_TRIALS, Budget
 
 MOSTLY = 0.95
+NOBODY_IN_BOTH = "every user of the test is a stranger to the training"
 MOST_NAMED = 8
 FORMS = {"header": "", "places": ", no header line: user and item come first", "lists": ", a line a user"}
 """What is said of each form of file."""
@@ -140,7 +141,10 @@ def understand(train: Path, test: Path, seed: int = 0) -> Given:
     ways = _ways(kind, learnt, later, whole=repeats < 1 - MOSTLY)
     if kind == "drawn" and comes_later(outer, ways[0](learnt, seed + 1), seed):
         kind = LATER
-    about = {**_about(past, future, learnt, later, outer), "kind of split": KINDS_OF_SPLIT[kind]}
+    about = {
+        **_about(past, future, learnt, later, outer),
+        "kind of split": KINDS_OF_SPLIT[kind] if len(outer.users) else NOBODY_IN_BOTH,
+    }
     untaught = repeats >= 1 - MOSTLY and repeated(learnt) <= OFTEN_REPEATED
     if untaught:
         about["repeats"] = f"{repeats:.0%} of the test's rows are in the training, which itself repeats nothing"

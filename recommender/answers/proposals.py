@@ -26,7 +26,7 @@ from recommender.answers.catalogue import Catalogue
 from recommender.answers.columns import members
 from recommender.answers.fold import fold_in
 from recommender.answers.kin import Near, kin
-from recommender.answers.returns import CANCEL, Returns
+from recommender.answers.returns import CANCEL, PURCHASE, SENT_BACK, Returns
 from recommender.bundles.bundle import Bundle
 from recommender.bundles.today import SIGNALS
 from recommender.types import Query, Recent, State
@@ -103,16 +103,17 @@ _TRUE = np.ones(1, bool)
 def who(bundle: Bundle | None, catalogue: Catalogue, query: Query, state: State) -> tuple[Visitor, list[Act]]:
     """The visitor, and what was done with each of the latest items, newest first.
 
-    Of several things done with an item the one that says most counts, at the time of the newest; what was taken back
-    (out of the cart, off the favourites) takes everything before it along, and so does what was sent back, which is
-    not had any more either.
+    Of several things done with an item the one that says most counts, at the time of the newest. What was taken back
+    (out of the cart, off the favourites) takes everything before it along but a purchase, for a checkout empties the
+    cart. What was sent back takes that along, too, and is not had any more; of orders from before the night, whose
+    lines are not known by day, only where the event names the item.
     """
     targets = bundle.targets if bundle else ("purchase",)
     signals = bundle.today.signals if bundle else {}
     done: dict[str, str] = {}
     when: dict[str, int] = {}
     had: dict[str, int] = {}
-    closed: set[str] = set()
+    put_away, sent_back = set[str](), set[str]()
     returns = Returns.of(state.recent)
     for event in sorted(state.recent, key=_newest_first):
         one, kind = event.item_id, CANCEL if returns.has(event) else event.type
@@ -120,10 +121,10 @@ def who(bundle: Bundle | None, catalogue: Catalogue, query: Query, state: State)
             continue
         if kind in targets:
             had.setdefault(one, event.ts_us)
-        if kind not in SIGNALS or one in closed:
+        if kind not in SIGNALS or one in sent_back or (one in put_away and kind != PURCHASE):
             continue
         if kind in TAKEN_BACK:
-            closed.add(one)
+            (sent_back if kind in SENT_BACK else put_away).add(one)
             done.setdefault(one, kind)
         elif signals.get(kind, 0.0) > signals.get(done.setdefault(one, kind), 0.0):
             done[one] = kind
@@ -133,6 +134,8 @@ def who(bundle: Bundle | None, catalogue: Catalogue, query: Query, state: State)
     acts = _aged([(numbers[one], kind, when[one]) for one, kind in done.items() if numbers[one] >= 0])
     row = bundle.users.index(query.user_id) if bundle else -1
     history = bundle.bought(row) if bundle else NO_ITEMS
+    if sent_back:
+        history = history[~np.isin(history, [numbers[one] for one in sent_back])]
     return Visitor(row, history, {numbers[one]: ts for one, ts in had.items() if numbers[one] >= 0}), acts
 
 

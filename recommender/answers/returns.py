@@ -14,6 +14,7 @@ from typing import NamedTuple
 from recommender.types import Recent
 
 CANCEL, REFUND, PURCHASE = "order_cancel", "refund", "purchase"
+SENT_BACK = frozenset((CANCEL, REFUND))
 Line = tuple[str | None, str | None]
 """order_id (None: of no order), item_id (None: all of them)."""
 
@@ -29,7 +30,7 @@ class Returns(NamedTuple):
     @classmethod
     def of(cls, recent: Sequence[Recent]) -> Returns:
         """What some events say, in any order."""
-        told = [event for event in recent if event.type in (CANCEL, REFUND)]
+        told = [event for event in recent if event.type in SENT_BACK]
         if not told:
             return NOTHING
         paid, refunded = _sums(recent, PURCHASE), _sums(told, REFUND)

@@ -82,7 +82,7 @@ def item_directions(matrix: sp.csr_matrix, rank: int, seed: int) -> tuple[Float3
     them: what goes together is told by some as well as by all, while fewer directions would say less of it.
     """
     users, items = matrix.shape
-    rank = max(1, min(rank, LARGEST_FACTORS // (2 * items), users, items))
+    rank = max(1, min(rank, LARGEST_FACTORS // max(2 * items, 1), users, items))
     most = LARGEST_FACTORS // rank - items
     if users > most:
         matrix = matrix[np.sort(np.random.default_rng(seed).choice(users, most, replace=False))]

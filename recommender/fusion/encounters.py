@@ -31,7 +31,7 @@ MOST_TOUCHED, MOST_SHOWN = 50_000, 200_000
 CONTRAST = 3
 """Strange items beside each touched one."""
 ROWS = 256
-"""Visitors of a block."""
+"""Visitors of a block, at most."""
 UNHEARD = ("rank_", "looked_at", "passed_over")
 """Features that say how an item came up, not how it is liked."""
 
@@ -107,8 +107,9 @@ class Pairs:
         """Pools of the pairs, and the pair of each real candidate, row by row."""
         order = np.lexsort((items, users))
         owner, start, size = np.unique(users[order], return_index=True, return_counts=True)
-        for first in range(0, len(owner), ROWS):
-            some = slice(first, first + ROWS)
+        block = min(ROWS, self.pooler.rows)
+        for first in range(0, len(owner), block):
+            some = slice(first, first + block)
             rows = order[start[some][0] : start[some][-1] + size[some][-1]]
             place = np.arange(len(rows)) - np.repeat(start[some] - start[some][0], size[some])
             listed = np.full((len(owner[some]), int(size[some].max())), -1, np.int32)
@@ -166,10 +167,17 @@ def opened_above(encounters: Encounters, scores: Floats) -> Floats:
     for rows in np.split(order, starts[1:]):
         hit, miss = rows[opened[rows]], rows[~opened[rows]]
         if len(hit) and len(miss):
-            weight = encounters.looks[miss]
-            above = (scores[hit][:, None] > scores[miss]) + 0.5 * (scores[hit][:, None] == scores[miss])
-            found.append(above @ weight / weight.sum())
+            found.append(_above(scores[hit], scores[miss], encounters.looks[miss]))
     return np.concatenate(found) if found else np.empty(0)
+
+
+def _above(mine: Floats, others: Floats, weight: Floats) -> Floats:
+    """float64[len(mine)]: the share of the others' weight below each of mine, equals half."""
+    order = np.argsort(others, kind="stable")
+    below = np.concatenate([[0.0], np.cumsum(weight[order])])
+    first, last = (np.searchsorted(others[order], mine, side) for side in ("left", "right"))
+    share: Floats = (below[first] + below[last]) / 2 / below[-1]
+    return share
 
 
 def _had(train: Dataset, users: Int32, items: Int32) -> Mask:

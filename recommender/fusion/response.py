@@ -29,6 +29,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+from scipy.optimize import minimize
 from scipy.special import expit, gammaln, logit
 
 from recommender.candidates.due import Due
@@ -49,7 +50,7 @@ PULL = 4.0
 """How strongly weights are pulled to where taste alone speaks: as much as so many clicks say."""
 WEIGHED = ("log_recent_buyers",)
 """Features that are weighed beside taste. Clicks are few: what taste has heard already is not asked again."""
-ROUNDS = 30
+RARELY = 1e-6
 
 
 class Response:
@@ -81,7 +82,7 @@ class Response:
         prior[1] = self.scale_[0]
         # A look that nobody is sure of counts as much as it is likely; an opened item was looked at.
         weight = np.where(opened, 1.0, looks)
-        self.weights_ = _logistic((columns - self.mean_) / self.scale_, opened, weight, prior)
+        self.weights_ = logistic((columns - self.mean_) / self.scale_, opened, weight, prior)
         self.appeal_ = np.ones(self.items)
         expected = self.opened(shown[0], item) * looks
         of_items = fitted_shape(item, expected, opened)
@@ -185,19 +186,19 @@ def _named(part: Encounters, features: Float32, names: Sequence[str]) -> Float32
     return features[:, [part.names.index(name) for name in names]]
 
 
-def _logistic(columns: Floats, label: Mask, weight: Floats, prior: Floats) -> Floats:
-    """float64[F + 1]: intercept and weights of the regression, pulled to `prior` (Newton's steps)."""
+def logistic(columns: Floats, label: Mask, weight: Floats, prior: Floats) -> Floats:
+    """float64[F + 1]: intercept and weights of a weighted logistic regression, pulled to `prior` by PULL / 2 times the
+    squared distance (the intercept hardly at all)."""
     design = np.column_stack([np.ones(len(columns)), columns])
     pull = np.full(design.shape[1], PULL)
     pull[0] = 1e-6
-    found = prior.copy()
-    found[0] = logit(label.sum() / max(weight.sum(), 1e-9))
-    for _ in range(ROUNDS):
-        likely = expit(design @ found)
-        slope = design.T @ (weight * (likely - label)) + pull * (found - prior)
-        curve = (design * (weight * likely * (1 - likely))[:, None]).T @ design + np.diag(pull)
-        step = np.linalg.solve(curve, slope)
-        found = found - step
-        if np.abs(step).max() < 1e-8:
-            break
+    start = prior.copy()
+    start[0] = logit(np.clip(label.sum() / max(weight.sum(), 1e-9), RARELY, 1 - RARELY))
+
+    def loss(found: Floats) -> tuple[float, Floats]:
+        said = design @ found
+        value = weight @ (np.logaddexp(0.0, said) - label * said) + pull @ (found - prior) ** 2 / 2
+        return float(value), design.T @ (weight * (expit(said) - label)) + pull * (found - prior)
+
+    found: Floats = minimize(loss, start, jac=True, method="L-BFGS-B").x
     return found

@@ -126,12 +126,14 @@ def _opened(past: Past, since_us: int = 0) -> ir.Table:
     shown = shown.select(**keys, ts_us=shown.ts_us, position=shown.position).distinct().cache()
     clicked = events.filter(events.type == "click")
     clicked = clicked.select(
-        "user_id", "item_id", decision=clicked.decision_id.fill_null(""), click_us="ts_us"
+        "user_id", "item_id", clicked_in=clicked.decision_id.fill_null(""), click_us="ts_us"
     ).distinct()
-    both = shown.inner_join(clicked, ["user_id", "item_id", "decision"])
+    both = shown.inner_join(clicked, ["user_id", "item_id"])
     both = both.filter((both.ts_us <= both.click_us) & (both.click_us < both.ts_us + DAY_US))
+    both = both.filter((both.decision == both.clicked_in) | (both.decision == "") | (both.clicked_in == ""))
     led = ibis.window(
-        group_by=["user_id", "item_id", "decision", "click_us"], order_by=[both.ts_us.desc(), both.position]
+        group_by=["user_id", "item_id", "clicked_in", "click_us"],
+        order_by=[both.ts_us.desc(), both.position, both.decision],
     )
     ranked = both.mutate(turn=ibis.row_number().over(led))
     opened = ranked.filter(ranked.turn == 0).select("user_id", "item_id", "decision", "ts_us", "position").distinct()

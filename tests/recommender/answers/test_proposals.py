@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -144,7 +146,16 @@ def test_what_was_sent_back_is_not_had_and_says_nothing(told: list[Recent], left
     visitor, acts = who(BUNDLE, catalogue, Query("ann", 5, NOW), State([*TWO_LINES, *told]))
     assert {catalogue.item_id(item) for item in visitor.since} == set(left)
     loud = {catalogue.item_id(act.item) for act in acts if act.kind == "purchase"}
-    assert loud == set(left) - {event.item_id for event in told if event.type == "cart_remove"}
+    assert loud == set(left)
+
+
+@pytest.mark.parametrize("back", ["order_cancel", "refund"])
+def test_what_the_night_knew_is_not_had_once_it_is_sent_back(back: str) -> None:
+    night = replace(NIGHT, bought={"ann": ["a", "c"]})
+    bundle = Bundle.of(night.arrays(), night.manifest)
+    catalogue, query = Catalogue.from_bundle(bundle), Query("ann", 5, NOW)
+    visitor, _ = who(bundle, catalogue, query, State([Recent(back, "c", 1, "of last week")]))
+    assert [catalogue.item_id(item) for item in visitor.history.tolist()] == ["a"]
 
 
 def test_learnt_weights_are_used() -> None:

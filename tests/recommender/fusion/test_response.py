@@ -9,13 +9,15 @@ import planted_shown
 import pytest
 import scipy.sparse as sp
 from planted_shown import ITEMS, TRAP, UNMET
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
 from recommender.backtest import refit, replay, splits
 from recommender.fusion.assemble import bundle_arrays
 from recommender.fusion.encounters import Encounters, Pairs, encounters_of
 from recommender.fusion.learn import fit_sources
 from recommender.fusion.pool import Pool, Pooler
-from recommender.fusion.response import SHAPES, Responding, Response, fitted_shape, proven
+from recommender.fusion.response import PULL, SHAPES, Responding, Response, fitted_shape, logistic, proven
 from recommender.history.dataset import DAY_US, Dataset, Float32
 from recommender.history.exposures import Exposures
 from recommender.plan import Plan
@@ -159,7 +161,7 @@ def test_a_night_that_knows_what_was_shown_orders_by_it() -> None:
     found = replay(*both, plan)
     assert found.response["used"]
     assert found.response["response"] > found.response["recipe"]
-    assert "by response" in {row.name for row in found.table.rows}
+    assert {"by recipe", "served"} <= {row.name for row in found.table.rows}
     fitted = refit(shop, found, plan)
     table = bundle_arrays(fitted, np.arange(20, dtype=np.int32))["candidate_items"][:, :3]
     assert not (table == TRAP).any()
@@ -168,3 +170,22 @@ def test_a_night_that_knows_what_was_shown_orders_by_it() -> None:
 
 def replace_dataset(pairs: Pairs, dataset: Dataset) -> Pooler:
     return Pooler(dataset, pairs.pooler.sources, pairs.pooler.depth, pairs.pooler.repeats)
+
+
+@pytest.mark.parametrize("spread", [0.5, 2.0, 6.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_regression_is_that_of_another_library(spread: float, seed: int) -> None:
+    """However far tastes are apart, also where nearly all are sure."""
+    rng = np.random.default_rng(seed)
+    columns = np.column_stack([spread * rng.normal(size=400), rng.normal(size=400)])
+    label = rng.random(400) < expit(2 * columns[:, 0] - 3)
+    weight = np.where(label, 1.0, rng.random(400))
+    other = LogisticRegression(C=1 / PULL, tol=1e-9, max_iter=10_000).fit(columns, label, sample_weight=weight)
+    found = logistic(columns, label, weight, np.zeros(3))
+    np.testing.assert_allclose(found, [*other.intercept_, *other.coef_[0]], atol=2e-3)
+
+
+def test_a_regression_on_nothing_but_opened_items_is_finite() -> None:
+    found = logistic(np.zeros((5, 1)), np.ones(5, bool), np.ones(5), np.array([0.0, 1.0]))
+    assert np.isfinite(found).all()
+    assert found[1] == 1.0

@@ -146,6 +146,22 @@ def test_looks_from_one_moment_to_another(tmp_path: Path) -> None:
     assert not len(whole.looks(replace(dataset, time_kind="order"), since, until).user)
 
 
+@pytest.mark.parametrize("clicked_in", ["d1", None, "d2"])
+def test_a_click_opens_what_its_decision_showed_or_the_last_where_it_names_none(
+    clicked_in: str | None, tmp_path: Path
+) -> None:
+    shown = slate("ann", 20, "d1") + slate("ann", 20.1, "d2")
+    click = event("ann", "click", "cup", 20.2, decision_id=clicked_in)
+    whole = history(tmp_path, [*shown, click, event("bob", "purchase", "tea", 25, amount=1)])
+    dataset = whole.dataset()
+    looks = whole.looks(dataset, 0, dataset.until_us)
+    assert looks.opened.sum() == 1
+    (item,) = looks.item[looks.opened]
+    assert dataset.items[item] == b"cup"
+    late_first = np.flatnonzero(looks.item == item)
+    assert looks.opened[late_first].tolist() == ([False, True] if clicked_in == "d1" else [True, False])
+
+
 @pytest.mark.law
 def test_of_a_past_moment_nothing_that_came_after_it(tmp_path: Path) -> None:
     """Friends who met, money that came and items that were shown and opened after the cut change nothing."""
