@@ -14,8 +14,6 @@ Settings were fixed beforehand; `--tuning` judges on the later of the learning c
 
 from __future__ import annotations
 
-import argparse
-import os
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+from real_sets import arguments
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -201,9 +200,7 @@ def load(lake: Lake, data: Path) -> Snapshot:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    beside = Path(__file__).parents[3] / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("HUAXIANG_DATA", beside)))
+    parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--tuning", action="store_true")
     asked = parser.parse_args()

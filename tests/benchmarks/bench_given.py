@@ -13,8 +13,6 @@ pairs. *_first: the first five to ten different items of each user, the last of 
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 from bench_quality import BASELINES, LARGEST_FULL_GRAM, budget_of, tuned
-from real_sets import beibei_rows, complete_journey_rows, online_retail_rows
+from real_sets import arguments, beibei_rows, complete_journey_rows, online_retail_rows
 
 from recommender.backtest import first_enough
 from recommender.candidates import SOURCES
@@ -131,10 +129,7 @@ def run(name: str, files: Files, trials: int, users: int, k: int) -> None:
 
 
 def main() -> None:
-    root = Path(__file__).parents[2]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    place = Path(os.environ.get("HUAXIANG_DATA", root.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=place)
+    parser = arguments(__doc__)
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--users", type=int, default=1_000)

@@ -13,8 +13,6 @@ test splits: methods and settings come from the tuning splits, earlier nights of
 
 from __future__ import annotations
 
-import argparse
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow.parquet as pq
+from real_sets import arguments
 from scipy.optimize import minimize
 from scipy.special import betaln, gammaln, hyp2f1
 from scipy.stats import spearmanr
@@ -308,9 +307,7 @@ def load(lake: Lake, data: Path, name: str) -> Snapshot:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    beside = Path(__file__).parents[3] / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("HUAXIANG_DATA", beside)))
+    parser = arguments(__doc__)
     parser.add_argument("--sets", nargs="+", choices=list(SHOPS), default=list(SHOPS))
     parser.add_argument("--splits", choices=("test", "tuning"), default="test")
     parser.add_argument("--rounds", type=int, default=300)

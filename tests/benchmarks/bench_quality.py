@@ -11,8 +11,6 @@ of its sources, asked through the day's own `recommend`. Differences are paired 
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 from implicit.cpu.bpr import BayesianPersonalizedRanking
 from lightfm import LightFM
-from real_sets import SETS, Task
+from real_sets import SETS, Task, arguments
 from threadpoolctl import threadpool_limits
 
 from recommender.backtest import refit, replay, splits
@@ -225,10 +223,7 @@ def _ease_fits(dataset: Dataset) -> bool:
 
 
 def main() -> None:
-    root = Path(__file__).parents[2]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    place = Path(os.environ.get("HUAXIANG_DATA", root.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=place)
+    parser = arguments(__doc__)
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--users", type=int, default=5_000)

@@ -15,8 +15,6 @@ Markov (Rendle et al. 2010's plain counts), TIFU-kNN (Hu et al. 2020, its usual 
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from real_sets import complete_journey_rows, online_retail_rows
+from real_sets import arguments, complete_journey_rows, online_retail_rows
 
 from recommender.backtest import Way, first_enough, replay
 from recommender.candidates import SOURCES
@@ -182,10 +180,7 @@ def run(name: str, task: Task, users: int, served: bool) -> None:
 
 
 def main() -> None:
-    root = Path(__file__).parents[2]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    place = Path(os.environ.get("HUAXIANG_DATA", root.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=place)
+    parser = arguments(__doc__)
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--users", type=int, default=2_000)
     parser.add_argument("--served", action="store_true", help="judge the whole pipeline as well")

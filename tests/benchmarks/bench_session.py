@@ -10,15 +10,13 @@ differences from the defaults paired by case with their standard error.
 
 from __future__ import annotations
 
-import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from real_sets import SETS
+from real_sets import SETS, arguments
 
 from portraits.sample import history
 from recommender.backtest import first_enough, splits
@@ -94,9 +92,8 @@ def bench(name: str, inner: Split, outer: Split, plan: Plan) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--sets", nargs="+", default=["online_retail", "sample"])
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("HUAXIANG_DATA", "../shared/data")))
     parser.add_argument("--events", type=int, default=300_000)
     given = parser.parse_args()
     plan = Plan()

@@ -9,14 +9,11 @@ the processor's seconds of the search stand those of one fit of all sources with
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from real_sets import SETS, Task
+from real_sets import SETS, Task, arguments
 
 from recommender.backtest import splits
 from recommender.candidates import SOURCES
@@ -73,8 +70,7 @@ def _difference(ours: Values, theirs: Values) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("HUAXIANG_DATA", "../shared/data")))
+    parser = arguments(__doc__)
     parser.add_argument("--sets", nargs="*", default=["online_retail", "complete_journey"], choices=list(SETS))
     parser.add_argument("--sources", nargs="*", default=[], choices=list(SOURCES))
     parser.add_argument("--trials", type=int, default=Budget().trials)

@@ -1,7 +1,9 @@
-"""The real data sets of the quality benchmark as datasets: read with pandas, mapped by hand, split as documented."""
+"""The real data sets of the benchmarks as datasets: read with pandas, mapped by hand, split as documented."""
 
 from __future__ import annotations
 
+import argparse
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,14 @@ class Task(NamedTuple):
 
     past: Dataset
     split: Split
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """Arguments of a benchmark with real data: `--data` (HUAXIANG_DATA, else shared/data beside us)."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    beside = Path(__file__).parents[3] / "shared" / "data"
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("HUAXIANG_DATA", beside)))
+    return parser
 
 
 def online_retail(data: Path) -> Task:
