@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0006"
+REVISION = "0008"
 """The migration that these tables correspond to."""
 
 metadata = MetaData()
@@ -39,21 +39,42 @@ apps = Table(
     Column("change_seq", BigInteger, nullable=False),
     Column("events_drained", BigInteger, nullable=False),
     Column("changes_drained", BigInteger, nullable=False),
+    Column("merchant_id", String),
 )
 """`revision` moves with settings, keys and activations, `change_seq` with the catalogues: a reader that sees the same
 numbers knows that nothing changed. `*_drained`: everything up to there is in the lake. `salt` keys the hashes of
 visitors, so that two apps never share an arm."""
+
+providers = Table(
+    "providers",
+    metadata,
+    Column("provider_id", String, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+)
+"""Who runs mini programs for several merchants."""
+
+merchants = Table(
+    "merchants",
+    metadata,
+    Column("merchant_id", String, primary_key=True),
+    Column("provider_id", String),
+    Column("name", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+)
 
 keys = Table(
     "keys",
     metadata,
     Column("hash", String, primary_key=True),
     Column("key_id", String, nullable=False, unique=True),
-    Column("app_id", String, nullable=False, index=True),
+    Column("app_id", String, index=True),
     Column("scope", String, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger),
+    Column("provider_id", String, index=True),
 )
+"""A key is of one app or of one provider, whose apps it may name. From `revoked_us` on it is unknown."""
 
 SHAPING = text("(item_id IS NOT NULL OR type IN ('order_cancel', 'refund')) AND type <> 'exposure'")
 """Events that may change the next answer: those of items, and orders that are sent back whole. The index of a visitor's
@@ -110,6 +131,7 @@ catalogue = Table(
     Column("changed_us", BigInteger, nullable=False),
     PrimaryKeyConstraint("app_id", "name", "key"),
     Index("catalogue_changes", "app_id", "name", "change_seq"),
+    Index("catalogue_changed", "app_id", "name", "changed_us"),
 )
 """The row that is true now, for each of the six catalogues."""
 
@@ -251,3 +273,14 @@ forgotten = Table(
 for all ids forgotten with it; `known`: there was something to forget. While `status` is pending, `id` is the id itself,
 so that the night knows what to look for; it goes when nothing holds it any more. `erased_us`: since when the lake does
 not; what was built before may."""
+
+deleted_tags = Table(
+    "deleted_tags",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("user_id", String, nullable=False),
+    Column("tag", String, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("app_id", "user_id", "tag"),
+)
+"""Tags of the portrait that a visitor deleted, and when: what happened before then brings them back no more."""
