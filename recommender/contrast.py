@@ -47,6 +47,19 @@ class Arm(NamedTuple):
         error = float(np.std(counted - mean * weight, ddof=1)) / sqrt(size) / (total / size)
         return cls(size, mean, error, some)
 
+    @classmethod
+    def of_sums(cls, visitors: int, counted: float, by: float, squares: tuple[float, float, float], some: int) -> Arm:
+        """The same from sums over visitors, as an engine gives them. squares: of counted x counted, counted x by, by x
+        by."""
+        if not by:
+            return cls(visitors, nan, nan, 0)
+        mean = counted / by
+        if visitors < 2:
+            return cls(visitors, mean, nan, some)
+        own, both, weights = squares
+        rest = max(own - 2 * mean * both + mean**2 * weights, 0.0)
+        return cls(visitors, mean, sqrt(rest * visitors / (visitors - 1)) / abs(by), some)
+
 
 class Contrast(NamedTuple):
     """What the treated arm has beside the control arm.
@@ -80,6 +93,15 @@ def contrast(treated: Arm, control: Arm) -> Contrast:
     detectable = (wide + float(t.ppf(POWER, freedom))) * error if enough else nan
     lift = _lift(treated, control, wide) if enough else (nan, nan, nan)
     return Contrast(treated, control, (value, low, high), lift, detectable, says if enough else "too few to tell")
+
+
+def interval(arm: Arm, least: float = -inf, most: float = inf) -> tuple[float, float, float]:
+    """(mean, low, high) of one arm by itself, within what such a figure can be; low and high nan where too few visitors
+    have anything to count."""
+    if arm.some < FEWEST_WITH_ANY or isnan(arm.error):
+        return arm.mean, nan, nan
+    wide = float(t.ppf((1 + SURE) / 2, arm.visitors - 1)) * arm.error
+    return arm.mean, max(arm.mean - wide, least), min(arm.mean + wide, most)
 
 
 def _freedom(treated: Arm, control: Arm) -> float:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 import numpy as np
 from ibis.backends.duckdb import Backend
 
-from portraits.attribution import Attribution
+from portraits.attribution import NAMING, Attribution
+from portraits.decision_ids import Verdict, verify
+from portraits.history import NOBODY
 from portraits.lake import Snapshot
 from portraits.local import to_us
 from portraits.past import Past
@@ -19,11 +22,28 @@ from portraits.people import Persons
 from recommender.history.dataset import TARGETS
 
 ARMS = ("treated", "control")
+OF_OFFERS = "eligible"
+"""The policy of answers that hold offers."""
+IGNORED: Mapping[str, str] = {
+    "another's": "that was given to somebody else",
+    "later": "that was given later",
+    "lost": "that was given and then lost (a crash may lose the last second)",
+    "forged": "that this app did not give: made up, or another app's",
+    "unknown": "that is not known",
+}
+"""Why an event that names an answer belongs to none."""
+_WHY: Mapping[Verdict, str] = {"signed": "lost", "forged": "forged", "foreign": "unknown"}
+BATCH = 50_000
+COUNTED = {"shown": "int64", "clicks": "int64", "purchases": "int64"} | dict.fromkeys(
+    ("amount", "refunded", "led"), "float64"
+)
+"""What is summed over what came of an answer, and its type."""
 
 
-def decisions_of(snapshot: Snapshot, past: Past, until: datetime, con: Backend) -> ir.Table:
-    """Answers before `until` to people who do not refuse, under the ids of these people."""
-    rows = Persons(snapshot, con, until).merged(snapshot.decisions(con), "user_id")
+def decisions_of(snapshot: Snapshot, past: Past, people: Persons, con: Backend) -> ir.Table:
+    """Answers before the past's moment to people who do not refuse, under the ids of these people."""
+    until = past.as_of
+    rows = people.merged(snapshot.decisions(con), "user_id")
     rows = rows.filter(rows.ts < ibis.literal(until, "timestamp('UTC')"))
     refused = past.lake_users.filter(past.lake_users.consent == False)  # noqa: E712
     return rows.anti_join(refused, "user_id")
@@ -39,8 +59,20 @@ class Experiment:
 
     @cached_property
     def answers(self) -> ir.Table:
-        """Answers of the span: all of them, also those that are the same for both arms (arm null)."""
-        return self.found.answers.filter(self.found.answers.ts_us >= self.since_us)
+        """Answers of the span that are about items: also those that are the same for both arms (arm null), and not
+        those of offers, from which nothing here can follow."""
+        answers = self.found.answers
+        about_items = answers.policy.fill_null("") != OF_OFFERS
+        return answers.filter((answers.ts_us >= self.since_us) & about_items).drop("policy")
+
+    @cached_property
+    def whose(self) -> ir.Table:
+        """decision_id, visitor of each answer of the span; one that was for nobody in particular is a visitor of its
+        own, since nothing tells whose it was."""
+        answers = self.answers
+        return answers.select(
+            "decision_id", visitor=ibis.ifelse(answers.user_id == NOBODY, answers.decision_id, answers.user_id)
+        )
 
     @cached_property
     def total(self) -> int:
@@ -58,31 +90,49 @@ class Experiment:
     @cached_property
     def by_exposures(self) -> bool:
         """Whether the app tells what was seen; else all that was answered counts as shown."""
-        return bool(self.found.shown.filter(self.found.shown.ts_us >= self.since_us).count().execute())
+        return bool(self.found.shown.semi_join(self.answers, "decision_id").count().execute())
+
+    @cached_property
+    def facts(self) -> ir.Table:
+        """What came of the answers of the span, one row for each answer, item and visitor of whom there is anything:
+        decision_id, item_id, visitor, position (where it was seen, null where that was not told), shown and clicks
+        (0 or 1), purchases (lines), amount (minor units: of purchases, and what ads and leads brought), refunded, and
+        led (by the objective, before refunds)."""
+        bought = self._bought.filter(self._bought.decision_id.notnull())
+        bought = bought.mutate(purchases=1, amount=bought.amount.fill_null(0), led=bought.worth)
+        brought = self.found.brought
+        parts = (
+            self._shown.mutate(shown=1),
+            self.found.clicked.mutate(clicks=1, led=1.0 if self.objective == "clicks" else 0.0),
+            bought if self.objective != "clicks" else bought.mutate(led=0.0),
+            brought.mutate(amount=brought.revenue, led=brought.revenue if self.objective == "revenue" else 0.0),
+        )
+        rows = ibis.union(*(_as_facts(part) for part in parts)).semi_join(self.answers, "decision_id")
+        sums = {name: rows[name].sum() for name in COUNTED}
+        keys = ("decision_id", "item_id", "visitor")
+        return rows.group_by(*keys).aggregate(position=rows.position.min(), **sums).cache()
+
+    @cached_property
+    def entries(self) -> ir.Table:
+        """What was in the answers of the span; kept, since candidates are text that takes long to read."""
+        return self.found.entries(self.answers).cache()
 
     @cached_property
     def _shown(self) -> ir.Table:
         if self.by_exposures:
-            return self.found.shown.select("decision_id", "item_id")
-        return self.found.entries.select("decision_id", "item_id")
+            return self.found.shown
+        entries = self.entries.select("decision_id", "item_id").inner_join(self.whose, "decision_id")
+        return entries.rename(user_id="visitor")
 
     @cached_property
-    def _per_answer(self) -> ir.Table:
-        """Answers of the span with shown, clicks, purchases and led: what belongs to each."""
-        answers = self.answers.select(
-            "decision_id", "user_id", "ts_us", "arm", placement=self.answers.placement.fill_null("")
-        )
-        parts = {
-            "shown": self._shown.group_by("decision_id").aggregate(shown=ibis._.count()),
-            "clicks": self.found.clicked.group_by("decision_id").aggregate(clicks=ibis._.count()),
-            "bought": self._bought.group_by("decision_id").aggregate(purchases=ibis._.count(), led=ibis._.worth.sum()),
-        }
-        for part in parts.values():
-            answers = answers.left_join(part, "decision_id").drop("decision_id_right")
-        rows = answers.fill_null({"shown": 0, "clicks": 0, "purchases": 0, "led": 0.0})
-        if self.objective == "clicks":
-            rows = rows.mutate(led=rows.clicks.cast("float64"))
-        return rows.cache()
+    def per_answer(self) -> ir.Table:
+        """Answers of the span (decision_id, user_id, ts_us, placement, version, arm), each with the sums of its
+        facts."""
+        answers = self.answers.mutate(placement=self.answers.placement.fill_null(""))
+        facts = self.facts
+        sums = facts.group_by("decision_id").aggregate({name: facts[name].sum() for name in COUNTED})
+        rows = answers.left_join(sums, "decision_id").drop("decision_id_right")
+        return rows.fill_null(dict.fromkeys(COUNTED, 0)).cache()
 
     @cached_property
     def _bought(self) -> ir.Table:
@@ -107,7 +157,7 @@ class Experiment:
     def visitors(self) -> ir.Table:
         """One row a visitor of the experiment: arm (of the first answer), arms (how many different), and what FIGURES
         counts."""
-        drawn = self._per_answer.filter(self._per_answer.arm.isin(ARMS))
+        drawn = self.per_answer.filter(self.per_answer.arm.isin(ARMS))
         nth = ibis.row_number().over(group_by="user_id", order_by=[drawn.ts_us, drawn.decision_id])
         drawn = drawn.mutate(nth=nth)
         people = drawn.group_by("user_id").aggregate(
@@ -149,29 +199,6 @@ class Experiment:
         return parts.group_by("user_id").aggregate(besides=parts.part.sum())
 
     @property
-    def placements(self) -> list[dict[str, Any]]:
-        """By placement and arm, the most answers first."""
-        rows = self._per_answer
-        sums = rows.group_by("placement", "arm").aggregate(answers=rows.count(), **_sums(rows))
-        return list(sums.order_by([ibis.desc("answers"), "placement", "arm"]).to_pyarrow().to_pylist())
-
-    @property
-    def sources(self) -> list[dict[str, Any]]:
-        """By candidate source and arm: what was shown, clicked and bought of the items it proposed."""
-        entries = self.found.entries.inner_join(self._per_answer.select("decision_id", "arm"), "decision_id")
-        keys = ["decision_id", "item_id"]
-        clicked = self.found.clicked.select(*keys, clicks=1)
-        bought = self._bought.group_by(*keys).aggregate(purchases=ibis._.count(), led=ibis._.worth.sum())
-        rows = entries.semi_join(self._shown, keys)
-        rows = rows.left_join(clicked, keys).drop("decision_id_right", "item_id_right")
-        rows = rows.left_join(bought, keys).drop("decision_id_right", "item_id_right")
-        rows = rows.mutate(shown=1).fill_null({"clicks": 0, "purchases": 0, "led": 0.0, "source": ""})
-        if self.objective == "clicks":
-            rows = rows.mutate(led=rows.clicks.cast("float64"))
-        sums = rows.group_by("source", "arm").aggregate(**_sums(rows))
-        return list(sums.order_by([ibis.desc("shown"), "source", "arm"]).to_pyarrow().to_pylist())
-
-    @property
     def counts(self) -> dict[str, int]:
         """Purchases of the span: all, by how they belong to an answer, only seen there, naming one that is not
         theirs."""
@@ -187,6 +214,26 @@ class Experiment:
         row = found.to_pyarrow().to_pylist()[0]
         return {"answers": self.total} | dict(zip(names, map(int, row.values()), strict=True))
 
+    def ignored(self, salt: str | None) -> dict[str, dict[str, int]]:
+        """What of the span names an answer that it cannot belong to, by why (see `IGNORED`): different answers, and
+        events of each type. salt: the app's, to tell what was given from what was made up."""
+        rows = self.found.unproved(self.since_us).cache()
+        counts: dict[str, Counter[str]] = {why: Counter() for why in IGNORED}
+        sums = {"answers": ibis._.count()} | {kind: ibis._[kind].sum() for kind in NAMING}
+        for row in rows.filter(rows.why.notnull()).group_by("why").aggregate(**sums).to_pyarrow().to_pylist():
+            counts[row.pop("why")].update(row)
+        unknown = rows.filter(rows.why.isnull()).drop("why")
+        for batch in unknown.to_pyarrow_batches(chunk_size=BATCH):
+            for row in batch.to_pylist():
+                verdict = verify(salt, row.pop("decision_id")) if salt else "foreign"
+                counts[_WHY[verdict]].update(row, answers=1)
+        return {why: {name: count[name] for name in ("answers", *NAMING)} for why, count in counts.items() if count}
 
-def _sums(rows: ir.Table) -> dict[str, ir.Value]:
-    return {name: rows[name].sum() for name in ("shown", "clicks", "purchases", "led")}
+
+def _as_facts(part: ir.Table) -> ir.Table:
+    """Rows of one kind (seen, clicked, bought) with all columns of the facts."""
+    position = part.position.cast("int64") if "position" in part.columns else ibis.null("int64")
+    counted = {
+        name: part[name].cast(kind) if name in part.columns else ibis.literal(0, kind) for name, kind in COUNTED.items()
+    }
+    return part.select("decision_id", "item_id", visitor="user_id", position=position, **counted)

@@ -74,8 +74,9 @@ def plainly(events: Sequence[Row], decisions: Sequence[Row], hours: float) -> li
 
     def own(row: Row) -> str | None:
         named = answers.get(row["decision_id"])
-        fits = named is not None and named["user_id"] == row["user_id"] and named["ts"] <= row["ts"]
-        return row["decision_id"] if fits else None
+        if named is None or named["user_id"] not in (row["user_id"], "-"):
+            return None
+        return row["decision_id"] if named["ts"] <= row["ts"] + timedelta(minutes=10) else None
 
     def last(kind: str, bought: Row) -> tuple[bool, str | None]:
         rows = [

@@ -2,14 +2,13 @@
 
 Where nothing happened since the night, nothing is on the page and the shop promotes nothing, a shelf is the first n
 rows of the visitor's table that the hard rules let through. That is arithmetic on arrays. What a row means is not said
-again here: rules and reasons are asked of the functions that answer by day (`pipeline.rules_of`, `shelf.night_code`,
+again here: rules and reasons are asked of the functions that answer by day (`pipeline.rules_of`, `shelf.night_codes`,
 `reasons.reason`), once for every item and every kind of row. Whose table is too short is left to `recommend` and its
 ladder.
 """
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from recommender.answers.columns import members
 from recommender.answers.pipeline import keeps_seen, rules_of
 from recommender.answers.proposals import STRANGER
 from recommender.answers.reasons import reason
-from recommender.answers.shelf import Line, night_code
+from recommender.answers.shelf import night_codes
 from recommender.bundles.bundle import Bundle
 from recommender.bundles.layout import NOTHING_OWN
 from recommender.types import Query
@@ -56,8 +55,7 @@ class TableShelves:
         fits = rules_of(bundle, catalogue, query, -1, STRANGER).fit(everything)
         self._fits = np.append(fits, False)  # the last is that of -1, no item
         self._popular = bundle.popularity(everything) > 0
-        flags = list(product((False, True), repeat=len(Line._fields) - 1))
-        kinds = [night_code(bundle, Line(source, *some)) for source in range(len(bundle.sources)) for some in flags]
+        kinds = list(night_codes(bundle.sources, bundle.targets).values())
         self._codes = list(dict.fromkeys(code for code, _ in kinds))
         self._code = np.array([self._codes.index(code) for code, _ in kinds], np.int64)
         self._named = np.array([named for _, named in kinds], bool)

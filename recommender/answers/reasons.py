@@ -10,6 +10,7 @@ picture.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 from recommender.types import Reason
@@ -84,7 +85,12 @@ def reason(code: str, lang: str, item_id: str | None = None, title: str = "", ca
         return Reason(code, _fill(words, title), {"item_id": item_id, "title": title})
     if category is not None:
         return Reason(code, _fill(words, category), {"category": category})
-    return Reason(code, words.plain, {})
+    return _plain(code, lang)
+
+
+@cache
+def _plain(code: str, lang: str) -> Reason:
+    return Reason(code, WORDS[lang][code].plain, {})
 
 
 def _fill(words: Words, name: str) -> str:

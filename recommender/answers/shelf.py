@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,15 +47,22 @@ class Line(NamedTuple):
     popular: bool
 
 
-def night_code(bundle: Bundle, line: Line) -> tuple[str, bool]:
-    """The reason of a row of the table, and whether it names the item that explains the row.
-    `recommender.answers.batch` asks the same function, for many visitors at once."""
-    bought = "purchase" in bundle.targets
+@lru_cache(maxsize=256)
+def night_codes(sources: tuple[str, ...], targets: tuple[str, ...]) -> Mapping[tuple[Any, ...], tuple[str, bool]]:
+    """For every `Line` of a bundle with these sources and targets, in the order of its fields read as one number: the
+    reason, and whether it names the item that explains the row. `recommender.answers.batch` asks the same function,
+    for many visitors at once."""
+    flags = list(product((False, True), repeat=len(Line._fields) - 1))
+    lines = (Line(source, *some) for source in range(len(sources)) for some in flags)
+    return {line: _night_code(sources, "purchase" in targets, line) for line in lines}
+
+
+def _night_code(sources: tuple[str, ...], bought: bool, line: Line) -> tuple[str, bool]:
     if line.has_item:
         return "bought_again" if bought else "liked_again", False
     if line.explained:
         return "because_bought" if bought and line.has_cause else "because_viewed", True
-    code = SAID.get(bundle.sources[line.source], "for_you" if line.own else "like_you")
+    code = SAID.get(sources[line.source], "for_you" if line.own else "like_you")
     return "available" if code == "popular" and not line.popular else code, False
 
 
@@ -215,15 +224,15 @@ class Shelf:
             evidence != NOTHING_OWN,
             bundle.popularity(items) > 0,
         )
-        lines = map(Line, *(column.tolist() for column in columns))
-        return [
-            (bundle.sources[line.source], self._night_reason(bundle, line, cause))
-            for line, cause in zip(lines, evidence.tolist(), strict=True)
-        ]
-
-    def _night_reason(self, bundle: Bundle, line: Line, cause: int) -> Reason:
-        code, named = night_code(bundle, line)
-        return self._because(code, cause) if named else reason(code, self._query.lang)
+        codes = night_codes(bundle.sources, bundle.targets)
+        told_by_table = []
+        for line, cause in zip(
+            zip(*(column.tolist() for column in columns), strict=True), evidence.tolist(), strict=True
+        ):
+            code, named = codes[line]
+            why = self._because(code, cause) if named else reason(code, self._query.lang)
+            told_by_table.append((bundle.sources[line[0]], why))
+        return told_by_table
 
     def _from_ladder(self, item: int, category: int | None) -> Ranked:
         """An item that fills the shelf: below everything before it, and no better than its popularity."""

@@ -150,11 +150,11 @@ class Bundle:
 
     def popularity(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
         """Each item's share of the most popular one's popularity; 0 for what nobody took or came by day."""
-        shares = np.zeros(len(items), np.float32)
-        night = np.flatnonzero(items < len(self.items))
-        rank = self.shelf_rank[items[night]]
-        listed = rank < len(self.popular_scores)
-        shares[night[listed]] = self.popular_scores[rank[listed]]
+        if not len(self.popular_scores):
+            return np.zeros(len(items), np.float32)
+        rank = self.shelf_rank.take(items, mode="clip")
+        listed = (items < len(self.items)) & (rank < len(self.popular_scores))
+        shares: NDArray[np.float32] = self.popular_scores.take(rank, mode="clip") * listed
         return shares
 
     def bought(self, row: int) -> NDArray[np.int32]:

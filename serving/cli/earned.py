@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from math import isnan
 from typing import Annotated, Any
@@ -14,17 +14,23 @@ from rich.table import Table
 from portraits.engine import connect
 from portraits.errors import InvalidValue
 from portraits.lake import Lake
+from portraits.segments.nights import nights
 from portraits.settings import AppSettings
 from recommender.contrast import Contrast
 from recommender.earned import Report
 from recommender.earned import earned as report_of
 from serving.cli.output import App, AsJson, reporter, show, table
+from serving.segments.night import folder_of
 from serving.settings import ProcessSettings
 from serving.stores import Store
 
 USUAL_DAYS = 28
 SHARES = ("click rate", "bought")
 MONEY = ("value", "value led to")
+COUNTS = {name: name for name in ("answers", "shown", "clicks", "purchases")} | {"led": "led to"}
+FIGURES = {"ctr": "click rate", "cvr": "purchases a click", "revenue_per_answer": "revenue an answer"}
+WEIGHTED = {"weighted_ctr": "weighted click rate", "weighted_revenue_per_shown": "weighted revenue a shown item"}
+MOST_ROWS = 20
 
 
 def earned(
@@ -42,15 +48,19 @@ def earned(
     """What the recommender earns beside its control group.
 
     The control group (control_share) sees the popular shelf. Of visitors who got an answer: what those who are
-    recommended to did from then on, beside those who are not, with 95% intervals; then, only to describe, by placement
-    and by source. Of what the history holds: answers and events go there with each night.
+    recommended to did from then on, beside those who are not, with 95% intervals; then, only to describe, by placement,
+    model version, source, position and segment: click rate, purchases a click, revenue an answer. Of what the history
+    holds: answers and events go there with each night.
     """
     process = ProcessSettings.from_env()
-    settings = Store.open(process.store_url).app(app)
+    tenant = Store.open(process.store_url).tenant(app)
+    settings = tenant.settings
     since, until = _span(settings, from_, to)
     with reporter() as report:
         report.now("attribution")
-        found = report_of(Lake(process.lake).snapshot(app), settings, since, until, connect())
+        lake = Lake(process.lake)
+        kept = nights(folder_of(lake, app))
+        found = report_of(lake.snapshot(app), settings, since, until, connect(), nights=kept, salt=tenant.salt)
     show(found.as_json(), _words(found, settings), as_json)
 
 
@@ -86,11 +96,42 @@ def _words(found: Report, settings: AppSettings) -> Iterable[str | Table]:
         yield table(headers, lines, right=(*headers[1:6], headers[7]))
     yield ", ".join(f"{name}: {count:,}" for name, count in found.counts.items())
     yield from (f"note: {warning}" for warning in found.warnings)
-    for name, rows in (("placement", found.placements), ("source", found.sources)):
-        shown = ("answers",) if name == "placement" else ()
-        headers = (name, "arm", *shown, "shown", "clicks", "click rate", "purchases", "led to")
-        yield ""
-        yield table(headers, (_described(row, headers) for row in rows), right=headers[2:])
+    for name, rows in found.tables.items():
+        if name == "placement" or len(rows) > 1:
+            yield ""
+            yield from _described(name, rows)
+
+
+def _described(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterable[str | Table]:
+    """One table, its first rows: `--json` has them all."""
+    figures = WEIGHTED if name == "explored" else FIGURES
+    headers = (name, "arm", *COUNTS.values(), *figures.values())
+    lines = (
+        (
+            _known_as(row[name]),
+            row["arm"] or "both alike",
+            *(f"{row[count]:,.0f}" for count in COUNTS),
+            *(_within(row[figure], as_share=figure.endswith(("ctr", "cvr"))) for figure in figures),
+        )
+        for row in rows[:MOST_ROWS]
+    )
+    yield table(headers, lines, right=headers[2:])
+    if len(rows) > MOST_ROWS:
+        yield f"and {len(rows) - MOST_ROWS:,} more: --json"
+
+
+def _known_as(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value in (None, "") else value
+
+
+def _within(figure: tuple[float, float, float], *, as_share: bool) -> str:
+    """A value and its interval; without one where too few visitors tell."""
+    value, low, high = (f"{one:.2%}" if as_share else f"{one:,.2f}" for one in figure)
+    if isnan(figure[0]):
+        return "-"
+    return value if isnan(figure[1]) else f"{value} ({low} to {high})"
 
 
 def _line(name: str, figure: Contrast, objective: str) -> tuple[object, ...]:
@@ -107,9 +148,3 @@ def _line(name: str, figure: Contrast, objective: str) -> tuple[object, ...]:
     title = {"value": objective, "value led to": f"{objective} led to"}.get(name, name)
     means = (said(figure.treated.mean), said(figure.control.mean), said(value, "+"))
     return (title, *means, interval, lift, figure.says, said(figure.detectable))
-
-
-def _described(row: Mapping[str, Any], headers: tuple[str, ...]) -> tuple[object, ...]:
-    rate = f"{row['clicks'] / row['shown']:.2%}" if row["shown"] else None
-    told = {"click rate": rate, "led to": f"{row['led']:,.0f}", "arm": row["arm"] or "both alike"}
-    return tuple(told.get(name, row.get(name)) for name in headers)
