@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import postgres_server
 import pytest
 import spark_cluster
 from hypothesis import settings
@@ -50,6 +52,57 @@ def spark(cluster: spark_cluster.Cluster) -> Iterator[Any]:
     con = connect(cluster.url, cluster.settings)
     yield con
     con.disconnect()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_server.Server]:
+    """A PostgreSQL server, for all tests that need one. Skips without the extra."""
+    for package in ("psycopg", "pgserver"):
+        pytest.importorskip(package, reason=f"no {package}: pip install -e '.[dev]' to run this test")
+    with postgres_server.Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _migrated(postgres: postgres_server.Server) -> Iterator[str]:
+    """Name of a database with the store's tables, to be copied."""
+    from serving.stores import Store
+
+    with postgres.database() as url:
+        Store.open(url).close()
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest) -> str:
+    """Each kind of database that can hold the online store, in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def empty_store(database: str, request: pytest.FixtureRequest) -> Callable[[Path], AbstractContextManager[str]]:
+    """Gives (for a folder) the URL of an online store with nothing in it, which is there inside the block."""
+    if database == "sqlite":
+        return lambda folder: nullcontext(f"sqlite:///{folder / 'store.sqlite'}")
+    postgres, migrated = request.getfixturevalue("postgres"), request.getfixturevalue("_migrated")
+    return lambda _: postgres.database(migrated)
+
+
+@pytest.fixture
+def store_url(empty_store: Callable[[Path], AbstractContextManager[str]], tmp_path: Path) -> Iterator[str]:
+    """URL of an online store with nothing in it, on each kind of database."""
+    with empty_store(tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def new_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a database without tables, of each kind."""
+    if database == "sqlite":
+        yield f"sqlite:///{tmp_path / 'store.sqlite'}"
+    else:
+        with request.getfixturevalue("postgres").database() as url:
+            yield url
 
 
 @pytest.fixture(scope="session")

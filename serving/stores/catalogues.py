@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from portraits.errors import NothingThere, UnknownApp, UnknownName
-from portraits.history import CATALOGUES, IDENTITIES
+from portraits.history import CATALOGUES, IDENTITIES, USERS
 from serving.stores import schema
 from serving.stores.database import Database, now_us
 from serving.stores.dialect import upsert
 from serving.stores.forgotten import forgotten_among, ids_in
 from serving.stores.people import relink
+from serving.stores.rights import own_consent
 from serving.stores.rows import as_text
 
 UPSERT_AT_ONCE = 500
@@ -49,7 +50,7 @@ _CURRENT = select(schema.catalogue.c.key, schema.catalogue.c.payload).where(
     schema.catalogue.c.name == bindparam("name"),
     schema.catalogue.c.key.in_(bindparam("keys", expanding=True)),
 )
-_REPLACE = upsert(schema.catalogue, replace=("payload", "change_seq", "changed_us"))
+_REPLACED = ("payload", "change_seq", "changed_us")
 
 
 class Catalogues(Database):
@@ -144,7 +145,8 @@ def upsert_rows(connection: Connection, app_id: str, name: str, rows: Sequence[M
     """Upserts inside a transaction that no other writer is in; how many rows changed something.
 
     A column that a row does not name keeps its value, so that news of an item's stock does not cost it its title; null
-    takes a value away. Rows that name a forgotten visitor are left out (see `forgotten_rows`).
+    takes a value away. Rows that name a forgotten visitor are left out (see `forgotten_rows`). A visitor's own switch
+    beats any row's consent.
     """
     lost = forgotten_rows(connection, app_id, name, rows)
     rows = [row for place, row in enumerate(rows) if place not in lost]
@@ -155,6 +157,9 @@ def upsert_rows(connection: Connection, app_id: str, name: str, rows: Sequence[M
     latest = {known: json.loads(payload) for known, payload in current.items()}
     for row in rows:
         latest[str(row[key])] = latest.get(str(row[key]), {}) | dict(row)
+    if name == USERS.name:
+        for user_id, consent in own_consent(connection, app_id, latest).items():
+            latest[user_id]["consent"] = consent
     texts = {known: as_text(row) for known, row in latest.items()}
     changed = {known: text for known, text in texts.items() if current.get(known) != text}
     if not changed:
@@ -165,13 +170,11 @@ def upsert_rows(connection: Connection, app_id: str, name: str, rows: Sequence[M
     connection.execute(log, [common | {"payload": payload, "at_us": at_us} for payload in changed.values()])
     last = connection.execute(select(func.max(schema.catalogue_log.c.seq))).scalar_one()
     first = last - len(changed) + 1  # writers take turns: the numbers of one insert are consecutive
-    connection.execute(
-        _REPLACE,
-        [
-            common | {"key": key, "payload": payload, "change_seq": first + place, "changed_us": at_us}
-            for place, (key, payload) in enumerate(changed.items())
-        ],
-    )
+    new = [
+        common | {"key": key, "payload": payload, "change_seq": first + place, "changed_us": at_us}
+        for place, (key, payload) in enumerate(changed.items())
+    ]
+    upsert(connection, schema.catalogue, new, replace=_REPLACED)
     moved = connection.execute(update(schema.apps).where(schema.apps.c.app_id == app_id).values(change_seq=last))
     if not moved.rowcount:
         raise UnknownApp(app_id)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Row, Select
+from sqlalchemy import Connection, Row, Select, column, select, table, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql import Executable
 
 from portraits.errors import InvalidValue, StoreUnavailable
-from serving.stores.dialect import Sqlite, open_dialect
+from serving.stores.dialect import URLS, Dialect, open_dialect
 from serving.stores.migrations import upgrade
+from serving.stores.schema import REVISION
+
+_ALEMBIC = table("alembic_version", column("version_num"))
+_REVISION_FOUND = select(_ALEMBIC.c.version_num)
+
+STREAMED = 5_000
+"""Rows at a time of a stream."""
 
 
 def now_us() -> int:
@@ -26,7 +35,7 @@ def now_us() -> int:
 class Database:
     """An open database whose tables are those of `schema`."""
 
-    def __init__(self, dialect: Sqlite) -> None:
+    def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
 
     @classmethod
@@ -39,16 +48,41 @@ class Database:
         """
         try:
             dialect = open_dialect(make_url(url))
-        except ArgumentError:
-            raise InvalidValue("HUAXIANG_STORE", url, "a database URL") from None
+        except (ArgumentError, ValueError):
+            raise InvalidValue("HUAXIANG_STORE", url.rpartition("@")[2], URLS) from None  # before it: a password
         store = cls(dialect)
-        with _our_errors():
+        with our_errors():
             upgrade(dialect)
         return store
+
+    @property
+    def remote(self) -> bool:
+        """The database is behind a network: a read may take any time."""
+        return self._dialect.remote
 
     def close(self) -> None:
         """Gives every connection back."""
         self._dialect.engine.dispose()
+
+    def problem(self) -> str | None:
+        """Why no request should come here, in words; None: the tables can be read and are those that the code knows.
+
+        Tables that a newer release has migrated count as known, so that replicas can be replaced one by one.
+        Raises StoreUnavailable.
+        """
+        wrong = self._dialect.problem()
+        if wrong is not None:
+            return wrong
+        found = str(next(iter(self.ask(_REVISION_FOUND, {})), ("none",))[0])
+        return None if found >= REVISION else f"the store's tables are of version {found}, not {REVISION}"
+
+    def copy_to(self, target: Path) -> bool:
+        """Copies everything, as of one moment, into a SQLite file. False: its own tools must do that.
+
+        Raises StoreUnavailable.
+        """
+        with our_errors():
+            return self._dialect.copy_to(target)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -57,7 +91,7 @@ class Database:
         Raises:
             StoreUnavailable: the database is locked, full or gone; nothing was written.
         """
-        with _our_errors(), self._dialect.writing() as connection:
+        with our_errors(), self._dialect.writing() as connection:
             yield connection
 
     def ask(self, statement: Select[Any], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -67,18 +101,29 @@ class Database:
             StoreUnavailable: the database cannot be read now.
         """
         try:
-            return self._dialect.reader.ask(statement, values)
-        except self._dialect.reader.errors as error:
+            return self._dialect.ask(statement, values)
+        except self._dialect.errors as error:
             raise StoreUnavailable(_first_line(error)) from error
 
     def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Row[Any]]:
         """The rows of one statement. Raises StoreUnavailable when the database cannot be read."""
-        with _our_errors(), self._dialect.engine.connect() as connection:
-            return list(connection.execute(statement, dict(values or {})))
+        with our_errors():
+            return self._dialect.read(statement, values or {})
+
+    def stream(self, statement: Executable) -> Iterator[Row[Any]]:
+        """The rows of one statement, some at a time. Raises as `read`."""
+        with our_errors():
+            yield from self._dialect.stream(statement, STREAMED)
+
+
+def touch_disk(connection: Connection) -> None:
+    """Writes a page that changes nothing: what fails then would fail for an event, too."""
+    connection.execute(update(_ALEMBIC).values(version_num=_ALEMBIC.c.version_num))
 
 
 @contextmanager
-def _our_errors() -> Iterator[None]:
+def our_errors() -> Iterator[None]:
+    """Turns what a driver raises when the database is locked, full or gone into StoreUnavailable."""
     try:
         yield
     except (OperationalError, InterfaceError, InternalError, PoolTimeout) as error:
@@ -87,7 +132,7 @@ def _our_errors() -> Iterator[None]:
         if type(error) is not DatabaseError:  # a subclass is a mistake of ours; the class itself is a broken file
             raise
         raise StoreUnavailable(_first_line(error.orig or error)) from error
-    except OSError as error:
+    except (OSError, sqlite3.OperationalError) as error:  # the latter where SQLAlchemy is passed by
         raise StoreUnavailable(_first_line(error)) from error
 
 

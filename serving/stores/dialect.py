@@ -1,176 +1,228 @@
-"""Everything that one database does differently from another: this file and nothing else knows.
+"""Everything that one database does differently from another: `sqlite`, `postgres` and this file know, nothing else.
 
-SQLite's own busy handler starves writers under load (stalls of seconds), so writers of all processes queue at a file
-lock beside the database, and a transaction begins IMMEDIATE. WAL lets readers go on meanwhile; synchronous=FULL makes
-a commit survive power loss.
+Both databases let one writer in at a time. SQLite cannot do otherwise. PostgreSQL could, but the lake is filled by
+"every event after the last number that it holds" and a worker's model by "every change after the last number that it
+knows": were two transactions to append at once, the one with the lower numbers might commit last, and whoever had read
+the higher numbers meanwhile would never see the lower (acknowledged events lost to the lake). With writers in turn,
+numbers become visible in order. It costs little: writes of a process share a transaction, and the disk's sync, for
+which they wait, would have been in turn anyway.
 """
 
 from __future__ import annotations
 
-import fcntl
-import threading
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, create_engine, event, insert
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.engine import URL
+from sqlalchemy import Connection, Engine, Row, Select, Table, insert
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.sql import Executable
 
-from portraits.errors import InvalidValue, StoreUnavailable
+from portraits.errors import InvalidValue, MissingExtra
 
 WRITE_WAIT_S = 5.0
-CHECKPOINT_PAGES = 8_000
-"""Pages (32 MB) of the write-ahead log before it goes into the file: pages that many events touch are copied once
-instead of eight times, which halves the system time of an insert."""
-READ_WAIT_MS = 50
-"""A reader of a WAL database waits only while it is being recovered or migrated."""
+"""How long a writer waits for its turn."""
+URLS = "sqlite:///path/to/file or postgresql://user:password@host/database"
+
+_patience: ContextVar[float] = ContextVar("patience", default=30.0)
 
 
-class Reader:
-    """Constant statements, compiled once, on a connection that each thread keeps.
+def silence_allowed() -> float:
+    """Seconds that a database behind a network may be silent before it counts as unreachable."""
+    return _patience.get()
 
-    What SQLAlchemy does anew on each call (take a connection, look the statement up, make result objects) costs 0.06
-    ms; the statements themselves cost 0.01 to 0.05.
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Sets `silence_allowed` inside the block."""
+    before = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(before)
+
+
+class Dialect(ABC):
+    """One database by its URL. `remote`: it is behind a network, so a read may take any time.
+
+    `errors`: what `ask` raises when the database cannot be read now.
     """
 
+    remote: bool
+    errors: type[Exception] | tuple[type[Exception], ...]
+
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._local = threading.local()
+        self.engine = engine
         self._compiled: dict[Select[Any], tuple[str, tuple[str, ...], dict[str, Any]]] = {}
-        self.errors: type[Exception] = engine.dialect.loaded_dbapi.Error
 
-    def ask(self, statement: Select[Any], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """All rows. Raises one of `errors`; the next question then opens a new connection."""
-        sql, order, constants = self._compiled.get(statement) or self._compile(statement)
-        connection = getattr(self._local, "connection", None) or self._connect()
-        try:
-            cursor = connection.cursor()
-            cursor.execute(sql, [values[name] if name in values else constants[name] for name in order])
-            return cursor.fetchall()  # type: ignore[no-any-return]
-        except self.errors:
-            self._local.connection = None
-            connection.invalidate()
-            raise
-
-    def _connect(self) -> Any:
-        self._local.connection = self._engine.raw_connection()
-        return self._local.connection
-
-    def _compile(self, statement: Select[Any]) -> tuple[str, tuple[str, ...], dict[str, Any]]:
-        compiled: Any = statement.compile(dialect=self._engine.dialect)
-        self._compiled[statement] = (str(compiled), tuple(compiled.positiontup), dict(compiled.params))
-        return self._compiled[statement]
-
-
-class Sqlite:
-    """SQLite by URL `sqlite:///path`: one file, many readers, one writer at a time among all processes."""
-
-    def __init__(self, url: URL) -> None:
-        if not url.database or url.database == ":memory:":
-            raise InvalidValue("HUAXIANG_STORE", str(url), "sqlite:///path/to/file")
-        path = Path(url.database)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.engine = create_engine(url, pool_size=4, max_overflow=64)
-        event.listen(self.engine, "connect", _configure)
-        self.reader = Reader(self.engine)
-        self._lock_path = path.with_name(path.name + ".lock")
-        self._thread_lock = threading.Lock()
-
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    @abstractmethod
+    def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that no other writer is in. Commits when the block ends, rolls back when it raises."""
-        with self._turn(), self.engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
 
-    def empty_log(self) -> bool:
-        """Moves the write-ahead log into the file and cuts it to nothing: what was overwritten is then nowhere.
+    @abstractmethod
+    def ask(self, statement: Select[Any], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """All rows of a constant statement, compiled once. Raises one of `errors`.
 
-        False: a reader is in the middle of it. Most of it is moved before other writers have to wait.
+        What SQLAlchemy does anew on each call (take a connection, look the statement up, make result objects) costs
+        0.06 ms; the statements themselves cost 0.01 to 0.05 on SQLite.
         """
+
+    def read(self, statement: Executable, values: Mapping[str, Any]) -> list[Row[Any]]:
+        """All rows of any statement. Raises what SQLAlchemy does."""
         with self.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
-        with self._turn(), self.engine.connect() as connection:
-            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
-        return busy == 0
+            return list(connection.execute(statement, dict(values)))
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        deadline = time.monotonic() + WRITE_WAIT_S
-        if not self._thread_lock.acquire(timeout=WRITE_WAIT_S):
-            raise StoreUnavailable("another writer holds it")
-        try:
-            with self._lock_path.open("a") as held:
-                _lock(held.fileno(), deadline)
-                yield
-        finally:
-            self._thread_lock.release()
+    def stream(self, statement: Executable, at_once: int) -> Iterator[Row[Any]]:
+        """The same, so many rows at a time."""
+        with self.engine.connect() as one, one.execution_options(yield_per=at_once).execute(statement) as rows:
+            yield from rows
+
+    def problem(self) -> str | None:
+        """What is wrong with the database's files although open connections still answer; None: nothing."""
+        return None
+
+    def copy_to(self, target: Path) -> bool:  # noqa: ARG002 - of those that have no tools of their own
+        """Copies the whole database, as of one moment, into a file of its own. False: its own tools must do that."""
+        return False
+
+    @abstractmethod
+    def empty_log(self) -> bool:
+        """Removes what was overwritten or deleted from wherever the database still has it. False: a reader that may
+        still see it keeps it; ask again later."""
+
+    def _sql(self, statement: Select[Any]) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+        """(text, names of its parameters in order, values of those that never change)"""
+        found = self._compiled.get(statement)
+        if found is None:
+            compiled: Any = statement.compile(dialect=self.engine.dialect)
+            found = str(compiled), tuple(compiled.positiontup or ()), dict(compiled.params)
+            self._compiled[statement] = found
+        return found
 
 
-def open_dialect(url: URL) -> Sqlite:
-    """The dialect that `url` names. Raises InvalidValue for one that is not supported."""
-    if url.get_backend_name() == "sqlite":
+def open_dialect(url: URL) -> Dialect:
+    """The dialect that `url` names. Raises InvalidValue for one that is not supported, MissingExtra."""
+    name = url.get_backend_name()
+    if name == "sqlite":
+        from serving.stores.sqlite import Sqlite  # noqa: PLC0415 - it builds on this file
+
         return Sqlite(url)
-    raise InvalidValue("HUAXIANG_STORE", url.render_as_string(hide_password=True), "sqlite:///path/to/file")
+    if name == "postgresql":
+        try:
+            from serving.stores.postgres import Postgres  # noqa: PLC0415 - an extra
+        except ImportError:
+            raise MissingExtra("postgres", "an online store on PostgreSQL") from None
+        return Postgres(url)
+    raise InvalidValue("HUAXIANG_STORE", shown(url), URLS)
+
+
+def shown(url: URL) -> str:
+    """The URL as it may be printed: without what may hold a password."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def file_of(url: str) -> Path | None:
+    """The file of an embedded database; None: `url` names another."""
+    named = make_url(url)
+    return Path(named.database) if named.get_backend_name() == "sqlite" and named.database else None
 
 
 class Inserts:
     """INSERT statements for rows given as tuples in the order of a table's columns (without a generated `seq`).
 
-    SQLAlchemy's own way, dictionaries row by row, costs as much as the insertion itself.
+    SQLAlchemy's own way, dictionaries row by row, costs as much as the insertion itself. PostgreSQL gets all rows of a
+    statement as one array a column, which takes one round trip and a third of the time of rows one by one.
     """
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[str, str, bool], str] = {}
+        self._texts: dict[tuple[Any, ...], str] = {}
 
-    def run(self, connection: Connection, table: Table, rows: list[tuple[Any, ...]], *, skip: bool = False) -> int:
+    def run(self, connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]], *, skip: bool = False) -> int:
         """Inserts the rows; `skip` leaves out those whose unique key is taken. How many went in."""
-        which = (connection.dialect.name, table.name, skip)
+        if connection.dialect.name == "postgresql":
+            text = self._text(_from_arrays, connection, table, "ON CONFLICT DO NOTHING" if skip else "")
+            return connection.exec_driver_sql(text, tuple(map(list, zip(*rows, strict=True)))).rowcount
+        return connection.exec_driver_sql(self._text(_row_by_row, connection, table, skip), list(rows)).rowcount
+
+    def new(
+        self, connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]], key: tuple[str, ...]
+    ) -> set[tuple[Any, ...]]:
+        """Inserts the rows whose unique `key` is not taken, of several with the same the first; the keys that went in.
+
+        Nearly always all are new: that costs one statement.
+        """
+        if connection.dialect.name == "postgresql":
+            text = self._text(_from_arrays, connection, table, f"ON CONFLICT DO NOTHING RETURNING {', '.join(key)}")
+            found = connection.exec_driver_sql(text, tuple(map(list, zip(*rows, strict=True))))
+            return {tuple(row) for row in found}
+        driver = _driver(connection)
+        (before,) = driver.execute(f"SELECT coalesce(max(seq), 0) FROM {table.name}").fetchone()  # noqa: S608
+        if self.run(connection, table, rows, skip=True) == len(rows):
+            places = [_names(table).index(column) for column in key]
+            return {tuple(row[place] for place in places) for row in rows}
+        return set(driver.execute(f"SELECT {', '.join(key)} FROM {table.name} WHERE seq > ?", (before,)))  # noqa: S608
+
+    def _text(self, make: Callable[..., str], connection: Connection, table: Table, more: object) -> str:
+        which = (make, table.name, more)
         if which not in self._texts:
-            statement = sqlite.insert(table).on_conflict_do_nothing() if skip else insert(table)
-            names = [column.name for column in table.columns if column.name != "seq"]
-            self._texts[which] = str(statement.compile(dialect=connection.dialect, column_keys=names))
-        return connection.exec_driver_sql(self._texts[which], rows).rowcount
+            self._texts[which] = make(connection, table, more)
+        return self._texts[which]
 
 
-insert_tuples = Inserts().run
+inserts = Inserts()
+insert_tuples, insert_new = inserts.run, inserts.new
 
 
-def upsert(table: Table, *, replace: tuple[str, ...]) -> Any:
-    """INSERT that, where the primary key exists, replaces the columns `replace` instead."""
-    statement = sqlite.insert(table)
-    return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key), set_={name: statement.excluded[name] for name in replace}
-    )
+def part(connection: Connection, what: str) -> None:
+    """SAVEPOINT, ROLLBACK TO or RELEASE (`what`) of the part of a transaction that may fail alone."""
+    if connection.dialect.name == "sqlite":  # past SQLAlchemy, which takes five times as long as SQLite
+        _driver(connection).execute(f"{what} part")
+    else:
+        connection.exec_driver_sql(f"{what} part")
 
 
-def _configure(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # sqlite3 must not begin transactions of its own
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA secure_delete=ON")  # who was forgotten is overwritten, not only unlinked
-    connection.execute(f"PRAGMA busy_timeout={READ_WAIT_MS}")
-    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+_asked: dict[tuple[str, Select[Any]], str] = {}
 
 
-def _lock(descriptor: int, deadline: float) -> None:
-    """Takes the lock or raises StoreUnavailable at the deadline. It is polled because flock itself waits for ever."""
-    pause = 0.0002
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise StoreUnavailable("another process is writing") from None
-            time.sleep(pause)
-            pause = min(pause * 2, 0.002)
-        else:
-            return
+def ask_within(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> list[Any]:
+    """All rows of a constant statement as a transaction sees them, in a third of the time of `Connection.execute`."""
+    if connection.dialect.name != "sqlite":
+        return list(connection.execute(statement, dict(values)))
+    which = connection.dialect.name, statement
+    if which not in _asked:
+        _asked[which] = str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
+    return _driver(connection).execute(_asked[which], dict(values)).fetchall()  # type: ignore[no-any-return]
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _names(table: Table) -> list[str]:
+    return [column.name for column in table.columns if column.name != "seq"]
+
+
+def _row_by_row(connection: Connection, table: Table, skip: bool) -> str:
+    statement = sqlite.insert(table).on_conflict_do_nothing() if skip else insert(table)
+    return str(statement.compile(dialect=connection.dialect, column_keys=_names(table)))
+
+
+def _from_arrays(connection: Connection, table: Table, more: str) -> str:
+    prepare = connection.dialect.identifier_preparer
+    names = ", ".join(prepare.quote(name) for name in _names(table))
+    arrays = ", ".join(f"%b::{table.c[name].type.compile(connection.dialect)}[]" for name in _names(table))
+    return f"INSERT INTO {prepare.quote(table.name)} ({names}) SELECT * FROM unnest({arrays}) {more}"  # noqa: S608
+
+
+def upsert(connection: Connection, table: Table, rows: Any, *, replace: tuple[str, ...]) -> None:
+    """Inserts rows (dictionaries, or one); where the primary key exists, replaces the columns `replace` instead."""
+    statement = _INSERTS[connection.dialect.name](table)
+    new = {name: statement.excluded[name] for name in replace}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=new), rows)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, delete, or_, select, union_all, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, union_all, update
 
 from portraits.errors import UnknownApp
+from portraits.history import NOBODY
 from serving.stores import schema
 from serving.stores.database import Database
-from serving.stores.dialect import insert_tuples
-from serving.stores.forgotten import NOBODY, forgotten_among
+from serving.stores.dialect import insert_new, insert_tuples
+from serving.stores.forgotten import forgotten_among
 
 Outcome = Literal["accepted", "duplicate", "conflict"]
-DELETE_AT_ONCE = 2_000
-"""Rows of one deletion: its transaction stays far below the 50 ms that events may be kept waiting."""
+DELETE_AT_ONCE = 100, 2_000
+"""Least and most rows of one deletion. How long a row takes depends on how far its index entries lie apart: a million
+random event_ids cost ten times what a thousand do."""
+FOUND_AT_ONCE = 20_000
+DELETION_S = 0.015
+"""About what one deletion takes: events may be kept waiting for 50 ms by anything."""
 
 
 class EventRow(NamedTuple):
@@ -106,6 +112,15 @@ class Events(Database):
         """Events after `after_seq` (default: the last drained), with `received_at`, in the order they came."""
         return self._page(schema.events, app_id, after_seq, limit)
 
+    def items_of_events(self, app_id: str, after_seq: int = 0, limit: int = 10_000) -> tuple[int, list[str]]:
+        """The items that events after `after_seq` name, the most named last, and the seq from which to go on."""
+        c = schema.events.c
+        named = func.count().label("named")
+        statement = select(c.item_id, func.max(c.seq).label("last"), named).group_by(c.item_id)
+        later = statement.where(_of(schema.events, app_id), c.seq > after_seq, c.item_id.is_not(None))
+        rows = self.read(later.order_by(named.desc(), c.item_id).limit(limit))
+        return max((row.last for row in rows), default=after_seq), [row.item_id for row in reversed(rows)]
+
     def mark_drained(self, app_id: str, seq: int) -> None:
         """The lake now holds every event up to `seq`."""
         c = schema.apps.c
@@ -127,7 +142,7 @@ class Events(Database):
             return 0
         before = min(before_ts_us, *(row.as_of_us for row in limits))
         up_to = min(row.events_seq for row in limits)
-        old = and_(schema.events.c.app_id == app_id, schema.events.c.seq <= up_to, schema.events.c.ts_us < before)
+        old = and_(_of(schema.events, app_id), schema.events.c.seq <= up_to, schema.events.c.ts_us < before)
         return self._delete(schema.events, old)
 
     def add_rejected(self, app_id: str, rows: Sequence[RejectedRow]) -> None:
@@ -164,7 +179,7 @@ class Events(Database):
     def _page(self, table: Any, app_id: str, after_seq: int | None, limit: int) -> Page:
         if after_seq is None:
             after_seq = self._drained(app_id)
-        statement = select(table.c.seq, table.c.payload).where(table.c.app_id == app_id, table.c.seq > after_seq)
+        statement = select(table.c.seq, table.c.payload).where(_of(table, app_id), table.c.seq > after_seq)
         rows = self.read(statement.order_by(table.c.seq).limit(limit))
         return Page([row.payload for row in rows], rows[-1].seq if rows else after_seq)
 
@@ -175,43 +190,53 @@ class Events(Database):
         return int(rows[0].events_drained)
 
     def _delete(self, table: Any, which: Any) -> int:
-        gone = 0
+        """Deletes a few rows at a time; which ones is looked up before, while others may write."""
+        gone, after = 0, -1
         while True:
-            some = select(table.c.seq).where(which).order_by(table.c.seq).limit(DELETE_AT_ONCE)
-            with self.write() as connection:
-                count = connection.execute(delete(table).where(table.c.seq.in_(some))).rowcount
-            gone += count
-            if count < DELETE_AT_ONCE:
+            some = select(table.c.seq).where(which, table.c.seq > after).order_by(table.c.seq).limit(FOUND_AT_ONCE)
+            found = [row.seq for row in self.read(some)]
+            gone += self._delete_some(table, found)
+            if len(found) < FOUND_AT_ONCE:
                 return gone
+            after = found[-1]
+
+    def _delete_some(self, table: Any, found: list[int]) -> int:
+        least, most = DELETE_AT_ONCE
+        gone, start, at_once = 0, 0, least
+        while start < len(found):
+            with self.write() as connection:
+                begun = time.perf_counter()
+                some = delete(table).where(table.c.seq.in_(found[start : start + at_once]))
+                gone += connection.execute(some).rowcount
+            took = time.perf_counter() - begun
+            start += at_once
+            at_once = min(most, max(least, round(at_once * min(2.0, DELETION_S / took))))
+        return gone
+
+
+def _of(table: Any, app_id: str) -> Any:
+    """Rows of an app to be taken in the order of `seq`. Events have no index for that (it would cost every insertion),
+    and an expression keeps the databases from using another one of theirs and sorting all of the app's events."""
+    return table.c.app_id == app_id if table is not schema.events else table.c.app_id.concat("") == app_id
 
 
 def insert_events(connection: Connection, app_id: str, rows: Sequence[EventRow]) -> list[Outcome]:
-    """Inserts what is new inside a transaction that no other writer is in; what became of each row.
-
-    Nearly always every row is new, so they are first inserted as if they were, and looked at one by one only when
-    the count says otherwise.
-    """
+    """Inserts what is new inside a transaction that no other writer is in; what became of each row."""
     if not rows:
         return []
-    connection.exec_driver_sql("SAVEPOINT batch")
-    if insert_tuples(connection, schema.events, [(app_id, *row) for row in rows], skip=True) == len(rows):
-        connection.exec_driver_sql("RELEASE SAVEPOINT batch")
+    new = insert_new(connection, schema.events, [(app_id, *row) for row in rows], ("event_id", "day"))
+    if len(new) == len(rows):
         return ["accepted"] * len(rows)
-    connection.exec_driver_sql("ROLLBACK TO SAVEPOINT batch")
     found = connection.execute(_SEEN, {"app_id": app_id, "ids": [row.event_id for row in rows]})
-    seen: dict[tuple[str, int], str] = {(event_id, day): content for event_id, day, content in found}
+    known: dict[tuple[str, int], str] = {(event_id, day): content for event_id, day, content in found}
     outcomes: list[Outcome] = []
-    new: list[tuple[Any, ...]] = []
     for row in rows:
-        content = seen.get((row.event_id, row.day))
-        if content is None:
-            seen[row.event_id, row.day] = row.content
-            new.append((app_id, *row))
+        key = row.event_id, row.day
+        if key in new:  # of several rows with one key the first went in
+            new.discard(key)
             outcomes.append("accepted")
         else:
-            outcomes.append("duplicate" if content == row.content else "conflict")
-    if new:
-        insert_tuples(connection, schema.events, new)
+            outcomes.append("duplicate" if known[key] == row.content else "conflict")
     return outcomes
 
 

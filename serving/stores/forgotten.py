@@ -5,19 +5,20 @@ rows, a few at a time; last the links, so that a forgetting that was interrupted
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, delete, exists, or_, select, update
+from sqlalchemy import Connection, String, bindparam, delete, exists, or_, select, update
 
 from portraits.errors import UnknownApp
-from portraits.forgotten import Forgotten, mark, words
+from portraits.forgotten import FREE_TEXT, Forgotten, mark, without_ids, words
 from portraits.identity import KINDS, USER
 from serving.stores import schema
 from serving.stores.database import Database, now_us
-from serving.stores.dialect import Sqlite, insert_tuples
+from serving.stores.dialect import Dialect, ask_within, insert_tuples
 from serving.stores.people import ids_of_person, relink
+from serving.stores.rights import SWITCHES
 
 Status = Literal["pending", "done"]
 PENDING: Status = "pending"
@@ -26,8 +27,6 @@ AT_ONCE = 500
 """Rows of one transaction: far below the 50 ms that events may be kept waiting."""
 NAMED: Mapping[str, tuple[str, ...]] = {"users": (USER,), "identities": KINDS}
 """Columns of the catalogues whose rows are a visitor's."""
-NOBODY = "-"
-"""Stands for a forgotten visitor in what is kept of an answer."""
 
 _SALT = select(schema.apps.c.salt).where(schema.apps.c.app_id == bindparam("app_id"))
 _SALT_IF_ANY = _SALT.where(
@@ -59,7 +58,7 @@ class Record:
 class Forgetting(Database):
     """Forget online, tell the night what is left to do, remember that it is done."""
 
-    def __init__(self, dialect: Sqlite) -> None:
+    def __init__(self, dialect: Dialect) -> None:
         super().__init__(dialect)
         self._salts: dict[str, str] = {}
 
@@ -97,7 +96,7 @@ class Forgetting(Database):
         taken += self._drop(schema.decisions, self._decisions(app_id, gone))
         taken += self._drop(schema.rejected, self._rejected(app_id, gone))
         taken += self._drop(schema.catalogue_log, self._log(app_id, gone))
-        taken += self._without_referrers(app_id, gone)
+        taken += self._without_mentions(app_id, gone)
         for some in _parts(sorted(gone)):
             with self.write() as connection:
                 taken += _unlink(connection, app_id, some)
@@ -108,6 +107,21 @@ class Forgetting(Database):
         self.mark(app_id, "")
         rows = self.read(select(schema.forgotten.c.hash).where(schema.forgotten.c.app_id == app_id))
         return Forgotten(self._salts[app_id], [row.hash for row in rows])
+
+    def forgotten_with(self, app_id: str, user_id: str) -> Forgotten:
+        """The ids that were forgotten together with this one; nobody where it was not. Raises UnknownApp."""
+        c = schema.forgotten.c
+        person = select(c.person).where(c.app_id == app_id, c.hash == self.mark(app_id, user_id)).scalar_subquery()
+        rows = self.read(select(c.hash).where(c.app_id == app_id, c.person == person))
+        return Forgotten(self._salts[app_id], [row.hash for row in rows])
+
+    def texts(self, app_id: str) -> Iterator[tuple[str, str]]:
+        """(table, all texts of a row) for every row of the app, hashes aside."""
+        for table in schema.metadata.sorted_tables:
+            if "app_id" in table.columns:
+                columns = [c for c in table.columns if isinstance(c.type, String) and c.name not in ("hash", "person")]
+                rows = self.stream(select(*columns).where(table.c.app_id == app_id))
+                yield from ((table.name, "\n".join(text for text in row if text)) for row in rows)
 
     def waiting(self, app_id: str) -> list[Waiting]:
         """The ids that something may still hold."""
@@ -182,11 +196,15 @@ class Forgetting(Database):
             found += [row.seq for row in rows if not gone.isdisjoint(ids_in(row.name, json.loads(row.payload)))]
         return found
 
-    def _without_referrers(self, app_id: str, gone: frozenset[str]) -> int:
-        """Of other visitors' events: whom they came from."""
+    def _without_mentions(self, app_id: str, gone: frozenset[str]) -> int:
+        """Of other visitors' events: whom they came from, and whom they name in free text."""
         c = schema.events.c
-        rows = self.read(select(c.seq, c.payload).where(c.app_id == app_id, c.payload.contains(REFERRED)))
-        named = [(row.seq, kept) for row in rows if (kept := without_referrer(row.payload, gone)) != row.payload]
+        named = []
+        for some in _parts(sorted(gone)):
+            spelled = (json.dumps(one, ensure_ascii=False)[1:-1] for one in some)
+            mentions = or_(*(c.payload.contains(one, autoescape=True) for one in spelled))
+            rows = self.read(select(c.seq, c.payload).where(c.app_id == app_id, mentions))
+            named += [(row.seq, kept) for row in rows if (kept := without_mentions(row.payload, gone)) != row.payload]
         for start in range(0, len(named), AT_ONCE):
             with self.write() as connection:
                 for seq, payload in named[start : start + AT_ONCE]:
@@ -200,15 +218,17 @@ class Forgetting(Database):
         return len(seqs)
 
 
-REFERRED = '"referrer_user_id":"'
+REFERRER = "referrer_user_id"
+REFERRED = f'"{REFERRER}":"'
 """What the payload of an event holds that somebody brought about (`rows.as_text` writes no spaces)."""
 
 
 def forgotten_among(connection: Connection, app_id: str, ids: Iterable[str]) -> set[str]:
     """Those of the ids that were forgotten, as the transaction sees it."""
-    salt = connection.execute(_SALT_IF_ANY, {"app_id": app_id}).scalar()
-    if salt is None:
+    salts = ask_within(connection, _SALT_IF_ANY, {"app_id": app_id})
+    if not salts:
         return set()
+    salt = str(salts[0][0])
     marks = {mark(salt, one): one for one in ids}
     found: set[str] = set()
     for some in _parts(list(marks)):
@@ -226,14 +246,26 @@ def without_referrer(payload: str, gone: Collection[str]) -> str:
     if REFERRED not in payload:
         return payload
     row = json.loads(payload)
-    if row.get("referrer_user_id") not in gone:
+    if row.get(REFERRER) not in gone:
         return payload
-    del row["referrer_user_id"]
+    del row[REFERRER]
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
+def without_mentions(payload: str, gone: Collection[str]) -> str:
+    """An event's text without who brought it about, if that is one of `gone`, and what names them in free text."""
+    row = json.loads(payload)
+    kept = {name: value for name, value in row.items() if name != REFERRER or value not in gone}
+    for name in FREE_TEXT:
+        if isinstance(kept.get(name), str):
+            kept[name] = without_ids(kept[name], gone)
+    kept = {name: value for name, value in kept.items() if value is not None}
+    return payload if kept == row else json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+
+
 def _unlink(connection: Connection, app_id: str, ids: Sequence[str]) -> int:
-    """Deletes what the users and identities catalogues say of these ids, and moves whoever was linked to them."""
+    """Deletes what the users and identities catalogues, switches and deleted tags say of these ids, and moves whoever
+    was linked to them."""
     links, people, rows = schema.links.c, schema.people.c, schema.catalogue.c
     named = select(links.link_id).where(links.app_id == app_id, links.value.in_(ids))
     mine = (rows.app_id == app_id) & (rows.name == "identities") & rows.key.in_(named)
@@ -245,7 +277,11 @@ def _unlink(connection: Connection, app_id: str, ids: Sequence[str]) -> int:
         connection.execute(delete(schema.catalogue).where(mine))
         relink(connection, app_id, before, {link_id: {} for link_id in before})
     connection.execute(delete(schema.people).where(people.app_id == app_id, people.id.in_(ids)))
-    theirs = (rows.app_id == app_id) & (rows.name == "users") & rows.key.in_(ids)
+    tags = schema.deleted_tags.c
+    taken += connection.execute(
+        delete(schema.deleted_tags).where(tags.app_id == app_id, tags.user_id.in_(ids))
+    ).rowcount
+    theirs = (rows.app_id == app_id) & rows.name.in_(("users", SWITCHES)) & rows.key.in_(ids)
     return taken + connection.execute(delete(schema.catalogue).where(theirs)).rowcount
 
 

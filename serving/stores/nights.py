@@ -55,7 +55,7 @@ class RunRecord:
     summary: dict[str, Any]
 
 
-_ACTIVATE = upsert(schema.active, replace=("version", "as_of_us", "events_seq", "changes_seq", "at_us"))
+_REPLACED = ("version", "as_of_us", "events_seq", "changes_seq", "at_us")
 
 
 class Nights(Database):
@@ -136,7 +136,7 @@ class Nights(Database):
         started = {"app_id": app_id, "run_id": run_id, "as_of_us": round(as_of.timestamp() * 1e6)}
         rest = {"started_us": now_us(), "status": "running", "steps": "{}", "summary": "{}"}
         with self.write() as connection:
-            connection.execute(upsert(schema.runs, replace=("status",)), started | rest)
+            upsert(connection, schema.runs, started | rest, replace=("status",))
 
     def step_done(self, app_id: str, run_id: str, step: str, result: dict[str, Any]) -> None:
         """Adds what a finished step left to know. Raises NothingThere."""
@@ -155,6 +155,19 @@ class Nights(Database):
         done = {"finished_us": now_us(), "status": status, "summary": json.dumps(summary, ensure_ascii=False)}
         with self.write() as connection:
             connection.execute(update(schema.runs).where(c.app_id == app_id, c.run_id == run_id).values(**done))
+
+    def moments(self) -> dict[str, dict[str, int]]:
+        """By app, in microseconds: the moments that the active `model` and `portraits` are true at, and the moment up
+        to which everything acknowledged is in the `lake`, because a night began then to fill it."""
+        run, active = schema.runs.c, schema.active.c
+        done = run.status.in_(("published", "popular", "held"))
+        nights = select(run.app_id, func.max(run.as_of_us).label("us")).where(done).group_by(run.app_id)
+        versions = self.read(select(active.app_id, active.kind, active.as_of_us))
+        return {
+            "model": {row.app_id: row.as_of_us for row in versions if row.kind == "bundle"},
+            "portraits": {row.app_id: row.as_of_us for row in versions if row.kind == "portraits"},
+            "lake": {row.app_id: row.us for row in self.read(nights)},
+        }
 
     def runs(self, app_id: str, limit: int = 30) -> list[RunRecord]:
         """The last nights, newest first."""
@@ -177,7 +190,7 @@ class Nights(Database):
 
 def _activate(connection: Connection, app_id: str, kind: str, version: Version, at_us: int) -> None:
     row = {"app_id": app_id, "kind": kind, "at_us": at_us, **version._asdict()}
-    connection.execute(_ACTIVATE, row)
+    upsert(connection, schema.active, row, replace=_REPLACED)
     connection.execute(insert(schema.activations), row)
 
 

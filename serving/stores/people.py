@@ -23,13 +23,18 @@ NEAR_EACH = 20
 widely is asked alone, no further than what makes it too wide: a tablet of a million visitors costs milliseconds."""
 
 
+SAME = 3
+"""Rows that name the same two ids, as expected at most."""
+
 _FROM = (
-    "SELECT DISTINCT one.kind, one.value, other.kind, other.value FROM links AS one CROSS JOIN links AS other "
+    "one.kind, one.value, other.kind, other.value FROM links AS one CROSS JOIN links AS other "
     "WHERE other.app_id = one.app_id AND other.link_id = one.link_id AND one.app_id = :app_id "
 )
 """Neighbours of ids. CROSS JOIN and not JOIN: SQLite keeps its order, and would else walk all links of the app."""
-_NEAR = text(_FROM + "AND one.value IN :values LIMIT :most").bindparams(bindparam("values", expanding=True))
-_NEAR_ONE = text(_FROM + "AND one.value = :value AND one.kind = :kind LIMIT :most")
+_NEAR = text(f"SELECT {_FROM} AND one.value IN :values LIMIT :most").bindparams(bindparam("values", expanding=True))
+_OF_ONE = f"{_FROM} AND one.value = :value AND one.kind = :kind LIMIT :most"
+_NEAR_ONE, _DISTINCT_ONE = text(f"SELECT {_OF_ONE}"), text(f"SELECT DISTINCT {_OF_ONE}")
+"""Without DISTINCT a database stops at the limit; with it PostgreSQL first reads all."""
 _FIRST = (
     select(schema.links.c.value, func.min(schema.links.c.linked_us))
     .where(
@@ -173,8 +178,16 @@ class Graph:
             yield from self._rows(values[len(values) // 2 :])
         else:
             for kind in KINDS:
-                one = {"app_id": self._app_id, "kind": kind, "value": values[0], "most": MOST_IDS + 2}
-                yield from self._connection.execute(_NEAR_ONE, one)
+                yield from self._rows_of_one(kind, values[0])
+
+    def _rows_of_one(self, kind: str, value: str) -> set[Any]:
+        """All of them, or enough to see that they are too many."""
+        enough = MOST_IDS + 2
+        one = {"app_id": self._app_id, "kind": kind, "value": value}
+        rows = self._connection.execute(_NEAR_ONE, one | {"most": SAME * enough}).all()
+        if len(rows) < SAME * enough or len(set(rows)) >= enough:
+            return set(rows)
+        return set(self._connection.execute(_DISTINCT_ONE, one | {"most": enough}))
 
 
 def relink(

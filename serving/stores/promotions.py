@@ -17,8 +17,6 @@ from serving.stores.dialect import upsert
 MOST_RULES = 500
 """Rules of one app: every answer looks at them all."""
 
-_REPLACE = upsert(schema.rules, replace=("payload", "changed_us"))
-
 
 class Promoting(Database):
     """Save, list, delete."""
@@ -54,7 +52,7 @@ def put_rules(connection: Connection, app_id: str, texts: Mapping[str, str]) -> 
     if changed:
         common = {"app_id": app_id, "changed_us": now_us()}
         rows = [common | {"rule_id": rule_id, "payload": text} for rule_id, text in changed.items()]
-        connection.execute(_REPLACE, rows)
+        upsert(connection, schema.rules, rows, replace=("payload", "changed_us"))
     return len(changed)
 
 

@@ -1,7 +1,7 @@
 """Tables of the online store: what changes by day. Every row carries its `app_id`.
 
-Times are int64 microseconds since 1970 UTC, rows of the contract are JSON text. Changes to these tables go through a
-migration (`migrations/versions`); a test holds the two against each other.
+Times are int64 microseconds since 1970 UTC, rows of the contract are JSON text, strings are compared by their bytes.
+Changes to these tables go through a migration (`migrations/versions`); a test holds the two against each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0008"
+REVISION = "0009"
 """The migration that these tables correspond to."""
 
 metadata = MetaData()

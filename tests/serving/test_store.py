@@ -1,6 +1,6 @@
 """What every online store does, whatever database is behind its URL.
 
-The suite asks only what a URL gives: another database joins by another parameter of `url`.
+The suite asks only what a URL gives: another database joins by another parameter of the fixture `database`.
 """
 
 from __future__ import annotations
@@ -9,43 +9,64 @@ import json
 import multiprocessing
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import BigInteger, Boolean, Connection, Integer, String, Text, insert, inspect, select, text
 
 from portraits.errors import InvalidValue, NothingThere, StoreUnavailable, TooMuch, UnknownApp, UnknownName
 from portraits.settings import AppSettings
 from recommender.types import Recent
 from serving.stores import Store, schema
+from serving.stores import database as database_module
 from serving.stores import store as store_module
-from serving.stores.apps import SCOPES, hash_key
 from serving.stores.events import DecisionRow, EventRow, RejectedRow
+from serving.stores.keys import SCOPES, hash_key
 from serving.stores.segments import Wanted
 
 NIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 NIGHT_US = int(NIGHT.timestamp() * 1e6)
 HOUR_US = 3_600_000_000
-
-
-@pytest.fixture(params=["sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return {"sqlite": f"sqlite:///{tmp_path / 'store.sqlite'}"}[request.param]
+ROW = {String: "x", Text: "{}", Integer: 1, BigInteger: 1, Boolean: True}
+"""A value for each type of column."""
+OTHER_COLLATIONS = """
+SELECT attrelid::regclass, attname FROM pg_attribute
+WHERE attrelid IN (SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace)
+AND atttypid = 'varchar'::regtype AND attcollation <> '"C"'::regcollation AND attrelid <> 'alembic_version'::regclass
+"""
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    opened = Store.open(url)
+def store(store_url: str) -> Iterator[Store]:
+    opened = Store.open(store_url)
     opened.add_app(AppSettings("shop"))
     opened.add_app(AppSettings("cafe"))
     yield opened
     opened.close()
+
+
+def migrations(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "serving.stores:migrations")
+    config.attributes["connection"] = connection
+    return config
+
+
+def contents(connection: Connection) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table that is there."""
+    names = set(inspect(connection).get_table_names()) - {"alembic_version"}
+    rows = {name: connection.execute(text(f'SELECT * FROM "{name}"')).mappings() for name in names}
+    return {name: [dict(row) for row in found] for name, found in rows.items()}
 
 
 def event(number: int, *, user: str = "ann", hours: float = 0, kind: str = "item_view", item: str = "tea") -> EventRow:
@@ -197,7 +218,7 @@ def test_a_held_bundle_keeps_the_events_that_only_the_portraits_hold(store: Stor
 
 
 def test_deletion_goes_on_over_many_transactions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.stores.events.DELETE_AT_ONCE", 3)
+    monkeypatch.setattr("serving.stores.events.DELETE_AT_ONCE", (3, 3))
     drained(store, *(event(number, hours=-1) for number in range(10)))
     store.activate("shop", as_of=NIGHT, portraits="v1")
     assert store.delete_drained("shop", NIGHT_US) == 10
@@ -437,6 +458,18 @@ def test_who_refused_since(store: Store) -> None:
     assert store.refused("cafe") == []
 
 
+def test_many_rows_are_read_some_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "STREAMED", 3)
+    store.append_events("shop", [event(number) for number in range(10)])
+    wanted = select(schema.events.c.event_id).order_by(schema.events.c.seq)
+    assert [row.event_id for row in store.stream(wanted)] == [f"e{number}" for number in range(10)]
+    begun = store.stream(wanted)
+    assert next(begun).event_id == "e0"
+    begun.close()
+    assert store.append_events("shop", [event(10)]) == ["accepted"]
+    assert len(list(store.stream(wanted))) == 11
+
+
 def test_a_night_is_recorded_step_by_step(store: Store) -> None:
     store.start_run("shop", "r1", NIGHT)
     store.step_done("shop", "r1", "drain", {"events": 5})
@@ -485,17 +518,45 @@ def _append(url: str, writer: int, batches: int) -> None:
 
 
 @pytest.mark.fault
-def test_two_processes_open_a_new_store_and_write_at_once(url: str) -> None:
+def test_two_processes_open_a_new_store_and_write_at_once(new_url: str) -> None:
     spawn = multiprocessing.get_context("spawn")
-    writers = [spawn.Process(target=_append, args=(url, number, 30)) for number in range(2)]
+    writers = [spawn.Process(target=_append, args=(new_url, number, 30)) for number in range(2)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(60)
         assert writer.exitcode == 0
-    store = Store.open(url)
+    store = Store.open(new_url)
     assert len(store.events_to_drain("shop", 0).payloads) == 2 * 30 * 10
     store.close()
+
+
+@pytest.mark.law
+def test_whoever_follows_the_numbers_misses_nothing(store: Store, store_url: str) -> None:
+    """Law 5: the lake asks for what came after the last number that it has; no lower number may come after that."""
+    stores = [Store.open(store_url) for _ in range(3)]
+
+    def write(writer: int) -> None:
+        for number in range(40):
+            row = event(number)._replace(event_id=f"{writer}-{number}")
+            assert stores[writer].append_events("shop", [row]) == ["accepted"]
+            stores[writer].upsert("shop", "items", [{"item_id": f"{writer}-{number}"}])
+
+    with ThreadPoolExecutor(len(stores)) as threads:
+        writing = [threads.submit(write, writer) for writer in range(len(stores))]
+        seen, last, changes, last_change = 0, 0, 0, 0
+        over = False
+        while not over:
+            over = all(one.done() for one in writing)
+            page = store.events_to_drain("shop", last)
+            seen, last = seen + len(page.payloads), page.last_seq
+            changed = store.changes_to_drain("shop", last_change)
+            changes, last_change = changes + len(changed), changed[-1].seq if changed else last_change
+        for one in writing:
+            one.result()
+    for opened in stores:
+        opened.close()
+    assert (seen, changes) == (120, 120)
 
 
 @pytest.mark.fault
@@ -531,6 +592,38 @@ def test_the_migrations_make_the_tables_of_the_schema(store: Store) -> None:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, schema.metadata) == []
         assert context.get_current_revision() == schema.REVISION
-    config = Config()
-    config.set_main_option("script_location", "serving.stores:migrations")
-    assert ScriptDirectory.from_config(config).get_current_head() == schema.REVISION
+    assert ScriptDirectory.from_config(migrations()).get_current_head() == schema.REVISION
+
+
+def test_every_migration_goes_down_and_up_again_over_rows(new_url: str) -> None:
+    store = Store.open(new_url)
+    with store.write() as connection:
+        for table in schema.metadata.sorted_tables:
+            row = {column.name: ROW[type(column.type)] for column in table.columns if column.name != "seq"}
+            connection.execute(insert(table), [row])
+        config = migrations(connection)
+        before = contents(connection)
+        for step in ScriptDirectory.from_config(config).walk_revisions():
+            if step.down_revision is not None:
+                for go, where in ((command.downgrade, "-1"), (command.upgrade, "+1"), (command.downgrade, "-1")):
+                    go(config, where)
+        first = contents(connection)
+        command.upgrade(config, "head")
+        after = contents(connection)
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    store.close()
+    assert {"apps", "keys", "events", "catalogue"} <= first.keys() < before.keys() == after.keys()
+    for table, rows in first.items():
+        assert len(rows) == len(before[table]) == len(after[table]) == 1
+        assert rows[0].items() <= before[table][0].items()
+        assert rows[0].items() <= after[table][0].items()
+
+
+def test_texts_are_ordered_by_their_bytes(store: Store) -> None:
+    names = ["Z", "a", "a-b", "ab", "B", "ä", "中", "😀", "_", "1", "10", "9"]
+    store.save_rules("shop", dict.fromkeys(names, "{}"))
+    with store.write() as connection:
+        told = connection.execute(select(schema.rules.c.rule_id).order_by(schema.rules.c.rule_id)).scalars().all()
+        assert told == sorted(names, key=str.encode)
+        if connection.dialect.name == "postgresql":
+            assert connection.exec_driver_sql(OTHER_COLLATIONS).all() == []

@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
+from serving.stores.dialect import Dialect, patience
 from serving.stores.schema import REVISION
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-    from serving.stores.dialect import Sqlite
+MIGRATION_S = 3600.0
+"""How long a statement over a whole table may take."""
 
 
-def upgrade(dialect: Sqlite) -> None:
+def upgrade(dialect: Dialect) -> None:
     """Brings the tables to `REVISION`, in one transaction; several processes may try at once."""
     with dialect.engine.connect() as connection:
         if _revision(connection) == REVISION:
             return
     from alembic import command  # noqa: PLC0415 - 0.2 s that only a database that is behind has to pay
 
-    with dialect.writing() as connection:
+    with patience(MIGRATION_S), dialect.writing() as connection:
         if _revision(connection) != REVISION:
             command.upgrade(_config(connection), REVISION)
 
