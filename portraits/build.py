@@ -6,9 +6,9 @@ fields. `build` writes it together with what the stages add, atomically: a folde
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends import BaseBackend
 
+from portraits.deleted import Moments
 from portraits.dictionary import FIELDS
 from portraits.engine import connect, is_embedded
 from portraits.errors import InvalidValue
@@ -28,9 +29,10 @@ from portraits.features.registry import GRAINS
 from portraits.lake import Snapshot
 from portraits.past import Past
 from portraits.people import Persons
-from portraits.portrait_set import FORMAT, MANIFEST_FILE, TABLE_FILE, PortraitSet, last_users, sha256
+from portraits.portrait_set import FORMAT, TABLE_FILE, PortraitSet, last_users, sha256, write_manifest
 from portraits.segments.tables import lay_out
 from portraits.settings import AppSettings
+from portraits.since import Deletions
 from portraits.stages import STAGES, Draft
 
 ROW_LEVEL = ("portrait", "everyone")
@@ -39,6 +41,7 @@ EVERYONE = "events"
 ROW_GROUP = 8_192
 """Portraits a row group: `PortraitSet.get` reads one group."""
 FEATURES_FILE = ".features.parquet"
+NOTHING: Mapping[str, Moments] = {}
 
 
 def build(
@@ -49,6 +52,7 @@ def build(
     con: BaseBackend | None = None,
     *,
     previous: PortraitSet | None = None,
+    deleted: Mapping[str, Moments] = NOTHING,
 ) -> PortraitSet:
     """Writes the portraits of everyone with an event before `as_of` to the folder `out`, replacing what is there.
 
@@ -56,6 +60,8 @@ def build(
     get none. `previous` is the set of the night before, from which personas take their names. What a crash left beside
     `out` is swept up by the next build; two at once into one folder are the caller's to prevent. Raises InvalidValue
     for a naive `as_of`.
+
+    `deleted`: tags that visitors deleted, by user_id (any linked id): see `portraits.since`.
 
     `con` (None: the embedded engine) makes the features, which read the whole history; the stages, which look at one
     row a visitor, finish the set here.
@@ -72,13 +78,38 @@ def build(
     if not is_embedded(con):
         con = connect()
         past = past_of(history, settings, as_of, con)
+    deletions = Deletions.united(deleted, Persons(history, con, as_of).links.people) if deleted else Deletions({})
     draft = Draft(history, settings, past, con, features, building, previous)
-    _write_portraits(features, [columns for stage in STAGES if (columns := stage(draft)).num_columns], building)
+    if deletions:
+        _finish_without(deletions, draft)
+    else:
+        _write_portraits(features, _of_stages(draft), building)
     features.unlink()
     lay_out(con, building, past.lake_items)
     _write_manifest(building, history, settings, as_of)
     _replace(building, out)
     return PortraitSet(out)
+
+
+def _of_stages(draft: Draft) -> list[pa.Table]:
+    """What the stages add, where they add columns."""
+    return [columns for stage in STAGES if (columns := stage(draft)).num_columns]
+
+
+def _finish_without(deletions: Deletions, draft: Draft) -> None:
+    """Writes the portraits with the deleted tags as they are since, the stages seeing nothing else."""
+    folder = draft.folder
+    since = fields_since(draft.past, draft.table(), deletions.cuts).order_by("user_id").to_pyarrow()
+    told, shown = folder / ".told.parquet", folder / ".shown.parquet"
+    deletions.replaced(draft.features, since, told)
+    deletions.shown_to_models(draft.features, since, shown)
+    added = _of_stages(replace(draft, features=shown, cuts=deletions.cuts_of_models))
+    users = pq.read_table(told, columns=["user_id"])["user_id"]
+    said = [deletions.without(columns.add_column(0, "user_id", users), since) for columns in added]
+    _write_portraits(told, [columns.drop(["user_id"]) for columns in said], folder)
+    told.unlink()
+    shown.unlink()
+    deletions.save(folder)
 
 
 def _write_portraits(features: Path, added: Sequence[pa.Table], folder: Path) -> None:
@@ -109,7 +140,7 @@ def _write_manifest(folder: Path, history: Snapshot, settings: AppSettings, as_o
         "last_users": {path.name: last_users(path) for path in by_visitor},
         "lake": history.versions,
     }
-    (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1))
+    write_manifest(folder, manifest)
 
 
 def past_of(history: Snapshot, settings: AppSettings, as_of: datetime, con: BaseBackend) -> Past:
@@ -138,14 +169,47 @@ def fields(past: Past, wanted: Collection[Feature] = tuple(REGISTRY.values())) -
     Grains that no wanted field needs are not made. Lists of evidence are joined last: they are wide, and row-level
     fields never look at them.
     """
-    known = [field for field in _needed(wanted, past) if past.real_time or not field.clock]
+    known = _known(wanted, past)
+    parts = _parts(past, known)
+    return _told(past, _base(parts, known), parts, known, wanted)
+
+
+def fields_since(past: Past, features: ir.Table, cuts: pa.Table) -> ir.Table:
+    """The same of some visitors from what they did since a moment of their own (`Past.since`), in the midst of
+    everyone else as `features` has them; no row for who did nothing since."""
+    known = _known(REGISTRY.values(), past)
+    cut = past.since(cuts)
+    users = ibis.memtable(cuts.select(["user_id"]))
+    parts = [part.semi_join(users, "user_id").cache() for part in _parts(cut, known)]
+    own = _base(parts, known)
+    mixed = features.anti_join(users, "user_id").select(*own.columns).union(own).cache()
+    return _told(cut, mixed, parts, known, REGISTRY.values()).semi_join(own, "user_id")
+
+
+def _known(wanted: Collection[Feature], past: Past) -> list[Feature]:
+    return [field for field in _needed(wanted, past) if past.real_time or not field.clock]
+
+
+def _parts(past: Past, known: Sequence[Feature]) -> list[ir.Table]:
+    """One table a grain; everyone has a row in the first."""
     grains = [name for name in GRAINS if name not in ROW_LEVEL and any(field.grain == name for field in known)]
     parts = [_aggregate(past, name, [field for field in known if field.grain == name]) for name in grains]
     if EVERYONE not in grains:
         parts.insert(0, past.events.select("user_id").distinct())
+    return parts
+
+
+def _base(parts: Sequence[ir.Table], known: Sequence[Feature]) -> ir.Table:
+    """The parts side by side, without lists, before row-level fields."""
     portrait = _join([part.drop(_lists(part)) for part in parts])
     empty = {field.name: field.empty for field in known if field.name in portrait.columns and field.empty is not None}
-    portrait = portrait.fill_null(empty).cache()
+    return portrait.fill_null(empty).cache()
+
+
+def _told(
+    past: Past, portrait: ir.Table, parts: Sequence[ir.Table], known: Sequence[Feature], wanted: Collection[Feature]
+) -> ir.Table:
+    """The wanted fields, from the base and its parts."""
     for grain, group in groupby(known, key=lambda field: field.grain):
         if grain in ROW_LEVEL:
             portrait = _derive(portrait, grain, list(group), past)

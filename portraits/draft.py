@@ -23,7 +23,8 @@ class Draft:
     features: a Parquet file with one row a visitor, sorted by user_id, with every feature. folder: what a stage
     writes there becomes part of the set. past: the history before T that the features were made from; history: the
     whole snapshot, for stages that build portraits of earlier moments themselves. previous: the set published last,
-    None on the first night.
+    None on the first night. cuts: visitors (user_id) of whom nothing may be said from before a moment (us); in
+    `features` they are so already (see `since`).
     """
 
     history: Snapshot
@@ -33,6 +34,7 @@ class Draft:
     features: Path
     folder: Path
     previous: PortraitSet | None
+    cuts: pa.Table | None = None
 
     def table(self) -> ir.Table:
         """The features, as a table of `con`."""

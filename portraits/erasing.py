@@ -5,13 +5,15 @@ kept of the visitor. A reader that had the lake open fails with a missing file a
 
 What goes: the visitor's events, decisions, rows of users and identities with their whole history, quarantined rows that
 name them, and their place in every night of segments. Of another visitor's event only who brought them
-(`referrer_user_id`) is taken out. Free text that others wrote is not searched.
+(`referrer_user_id`) and what names the visitor in the free text (`without_ids`) is taken out.
 """
 
 # ruff: noqa: S608  (SQL is made of the schema's own names; paths are quoted, ids are in a table)
 
 from __future__ import annotations
 
+import json
+import re
 import uuid
 from collections.abc import Callable, Collection
 from datetime import UTC
@@ -24,7 +26,7 @@ from deltalake import DeltaTable
 
 from portraits import delta
 from portraits.engine import connect
-from portraits.forgotten import words
+from portraits.forgotten import FREE_TEXT, without_ids, words
 from portraits.identity import KINDS
 from portraits.lake import LOGS, ORDERS, Lake
 from portraits.segments import nights
@@ -47,6 +49,8 @@ def erase(lake: Lake, app_id: str, ids: Collection[str]) -> int:
         try:
             con.register("given", pa.table({"id": pa.array(sorted(ids), pa.string())}))
             con.execute("CREATE TEMP TABLE gone AS SELECT id FROM given")
+            con.execute("CREATE TEMP TABLE cleaned (old VARCHAR, new VARCHAR)")
+            _find_mentions(con, folder / "events", frozenset(ids))
             for name in NAMED:
                 rewritten += _rewrite_table(con, folder / name, name)
         finally:
@@ -54,6 +58,23 @@ def erase(lake: Lake, app_id: str, ids: Collection[str]) -> int:
         rewritten += _rewrite_quarantine(folder / "quarantine", frozenset(ids))
         rewritten += nights.forget(folder / nights.FOLDER, ids)
     return rewritten
+
+
+def _find_mentions(con: duckdb.DuckDBPyConnection, folder: Path, ids: frozenset[str]) -> None:
+    """Fills `cleaned` with the free texts of events that name a visitor, and what is left of each."""
+    table = delta.open_table(folder)
+    files = [] if table is None else [str(folder / file.path) for file in delta.live_files(table)]
+    if not files:
+        return
+    source = f"read_parquet({quoted_list(files)}, hive_partitioning = false)"
+    spelled = {form for one in ids for form in (one, json.dumps(one)[1:-1])}
+    pattern = "|".join(sorted(re.escape(form) for form in spelled))
+    for column in FREE_TEXT:
+        asked = f"SELECT DISTINCT {column} FROM {source} WHERE regexp_matches({column}, ?)"
+        told = [(text, without_ids(text, ids)) for (text,) in con.execute(asked, [pattern]).fetchall()]
+        changed = [(old, new) for old, new in told if old != new]
+        if changed:
+            con.executemany("INSERT INTO cleaned VALUES (?, ?)", changed)
 
 
 def _rewrite_table(con: duckdb.DuckDBPyConnection, folder: Path, name: str) -> int:
@@ -65,6 +86,8 @@ def _rewrite_table(con: duckdb.DuckDBPyConnection, folder: Path, name: str) -> i
     if files:
         columns = (*NAMED[name], REFERRER) if name == "events" else NAMED[name]
         named = " OR ".join(f'"{column}" IN (SELECT id FROM gone)' for column in columns)
+        if name == "events":
+            named += "".join(f" OR {column} IN (SELECT old FROM cleaned)" for column in FREE_TEXT)
         found = f"read_parquet({quoted_list(files)}, filename = true, hive_partitioning = false)"
         holding = [path for (path,) in con.execute(f"SELECT DISTINCT filename FROM {found} WHERE {named}").fetchall()]
     removed = [files[path] for path in sorted(holding)]
@@ -84,8 +107,13 @@ def _without(con: duckdb.DuckDBPyConnection, folder: Path, name: str, file: delt
     rows, first, last, sent = facts.values()
     if not rows:
         return None
-    others = f"CASE WHEN {REFERRER} IN (SELECT id FROM gone) THEN NULL ELSE {REFERRER} END AS {REFERRER}"
-    columns = f"* REPLACE ({others})" if name == "events" else "*"
+    others = [f"CASE WHEN {REFERRER} IN (SELECT id FROM gone) THEN NULL ELSE {REFERRER} END AS {REFERRER}"]
+    others += [
+        f"CASE WHEN {column} IN (SELECT old FROM cleaned) "
+        f"THEN (SELECT any_value(new) FROM cleaned WHERE old = {column}) ELSE {column} END AS {column}"
+        for column in FREE_TEXT
+    ]
+    columns = f"* REPLACE ({', '.join(others)})" if name == "events" else "*"
     path = str(Path(file.path).with_name(f"{uuid.uuid4().hex}.parquet"))
     size = write_parquet(con, f"SELECT {columns} {kept} ORDER BY {ORDERS[name]}", folder / path)
     if name not in LOGS:

@@ -7,6 +7,7 @@ machines read. This module imports nothing of ours.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from reprlib import Repr
 
@@ -161,6 +162,27 @@ class NotKnown(HuaxiangError):
         super().__init__("no valid key; send 'Authorization: Bearer KEY' (huaxiang key create)", "authorization")
 
 
+class NoSecret(HuaxiangError):
+    """Something that has to be signed, on a server that has nothing to sign with."""
+
+    code = "no_secret"
+    status = 503
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} cannot be signed: the server has no HUAXIANG_SECRET; its operator has to set one")
+
+
+class RateLimited(HuaxiangError):
+    """More requests than a setting of the app allows. `retry_after_s`: whole seconds until one more is taken."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, setting: str, per_second: float, retry_after_s: int) -> None:
+        super().__init__(f"more requests than {setting} = {per_second:g} allows; try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
 class WrongMethod(HuaxiangError):
     """A path that is there, asked with another HTTP method."""
 
@@ -180,6 +202,16 @@ class TooMuch(HuaxiangError):
 
     def __init__(self, what: str, size: int, limit: int) -> None:
         super().__init__(f"{what} = {size} is over the limit of {limit}", what)
+
+
+class NotReceived(HuaxiangError):
+    """A part of a request that did not arrive in time."""
+
+    code = "request_timeout"
+    status = 408
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"the {what} did not arrive within {seconds:g} s; nothing was accepted, send it again", what)
 
 
 class InUse(HuaxiangError):
@@ -222,6 +254,22 @@ class Busy(HuaxiangError):
         super().__init__(f"{what} cannot be done now ({problem}); ask again in a moment")
 
 
+class DiskFull(HuaxiangError):
+    """No space is left where something must be written."""
+
+    code = "disk_full"
+    status = 503
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"the disk is full ({problem}); make space, then run again: what was done stays done")
+
+    @staticmethod
+    def behind(error: BaseException) -> bool:
+        """Whether this is what made `error`; engines say it in their own classes and the system's words."""
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return full or "No space left on device" in str(error)
+
+
 class CannotServe(HuaxiangError):
     """The serving process cannot start."""
 
@@ -241,6 +289,35 @@ class StoreUnavailable(HuaxiangError):
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"the online store is not available ({problem}); nothing was accepted, try again")
+
+
+class NotEmpty(HuaxiangError):
+    """A place that something would be written over."""
+
+    code = "not_empty"
+    status = 409
+    exit_code = 2
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path}: something is there already; name an empty folder, or one that is not there")
+
+
+class NotCopied(HuaxiangError):
+    """Files that could not be copied; what was copied of them is of no use."""
+
+    code = "not_copied"
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}; nothing there is complete, delete it and try again")
+
+
+class BrokenBackup(HuaxiangError):
+    """A backup that is not what was written; nothing of it was restored."""
+
+    code = "broken_backup"
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}; nothing was restored, use another backup")
 
 
 _REPR = Repr()

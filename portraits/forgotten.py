@@ -6,8 +6,10 @@ Plain Python: the online store imports this module. `portraits.erasing` takes a 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Collection, Iterable
+from typing import Any
 
 REASON = "forgotten: this visitor was deleted, nothing of them is stored again"
 
@@ -34,6 +36,30 @@ class Forgotten:
     def named_in(self, text: str) -> bool:
         """Whether a row's text (a line of CSV, JSON) names one of them; see `words`."""
         return bool(self._marks) and bool(self.among(words(text)))
+
+
+FREE_TEXT = ("query", "page", "properties")
+"""Columns of an event in which one visitor may write of another."""
+
+
+def without_ids(text: str, gone: Collection[str]) -> str | None:
+    """What somebody wrote without those who are `gone`: JSON with null for every value that names one (and '-' for a
+    key), other text as a whole or not at all (None). What names nobody comes back as it is."""
+    if words(text).isdisjoint(gone):
+        return text
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return None
+    return json.dumps(_without(told, gone), ensure_ascii=False) if isinstance(told, dict | list) else None
+
+
+def _without(told: Any, gone: Collection[str]) -> Any:
+    if isinstance(told, dict):
+        return {("-" if name in gone else name): _without(value, gone) for name, value in told.items()}
+    if isinstance(told, list):
+        return [_without(one, gone) for one in told]
+    return told if words(str(told)).isdisjoint(gone) else None
 
 
 def mark(salt: str, value: str) -> str:

@@ -241,6 +241,9 @@ IDENTITIES = Table(
     ),
 )
 
+NOBODY = "-"
+"""Whom a decision is for when the request names no visitor, or the visitor was forgotten."""
+
 DECISIONS = Table(
     "decisions",
     "decision_id",
@@ -343,8 +346,9 @@ def _reject(name: str, value: Any, reason: str) -> Rejection:
 
 
 def _printable(text: str, limit: int) -> str:
-    """`text` cut to `limit` and fit for any encoder: a lone surrogate would break the answer that reports it."""
-    return text[:limit].encode("utf-8", "replace").decode()
+    """`text` cut to `limit` and fit for any encoder and database: a lone surrogate would break the answer that reports
+    it, a NUL what keeps it."""
+    return text[:limit].encode("utf-8", "replace").decode().replace("\x00", "?")
 
 
 def _take_text(column: Column, value: Any) -> str | Rejection:

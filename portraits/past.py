@@ -15,6 +15,7 @@ from functools import cached_property
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from portraits import scenes
 from portraits.grains import contents, coupons, memberships, places, rhythms, sharing, tags, trading
@@ -75,7 +76,8 @@ class Past:
 
     lake_events, lake_items, ...: lake tables (events of any time; catalogue rows true at `as_of`). first: the
     earliest event. size: how many events there are, to know what fits into memory at once. real_time: timestamps are
-    moments, not row numbers; grains that need a clock mean nothing where it is false.
+    moments, not row numbers; grains that need a clock mean nothing where it is false. known_items: `items` of a past
+    of everyone, where this is the past of some.
     """
 
     lake_events: ir.Table
@@ -89,11 +91,26 @@ class Past:
     first: datetime
     size: int = 0
     real_time: bool = True
+    known_items: ir.Table | None = None
 
     def among(self, users: ir.Table, share: float) -> Past:
         """The past of some visitors, a `share` of all. users: user_id."""
         events = self.lake_events.semi_join(users, "user_id")
         return replace(self, lake_events=events, size=round(share * self.size))
+
+    def since(self, cuts: pa.Table) -> Past:
+        """The past of some visitors, each from a moment of their own on. cuts: user_id, us.
+
+        Who came in by what one of them shared since is in it, too, with that visit alone. The users catalogue is not.
+        """
+        cut = ibis.memtable(cuts).rename(cut_user="user_id", cut_us="us")
+        events = self.lake_events.select(*COLUMNS)
+        late = microseconds(events.ts) >= cut.cut_us
+        own = events.inner_join(cut, [events.user_id == cut.cut_user, late]).select(*COLUMNS)
+        brought = events.inner_join(cut, [events.referrer_user_id == cut.cut_user, late]).select(*COLUMNS)
+        brought = brought.anti_join(ibis.memtable(cuts.select(["user_id"])), "user_id")
+        none = self.lake_users.limit(0)
+        return replace(self, lake_events=own.union(brought).cache(), lake_users=none, size=0, known_items=self.items)
 
     @cached_property
     def zone(self) -> Zone:
@@ -224,6 +241,8 @@ class Past:
     @cached_property
     def items(self) -> ir.Table:
         """item_id, cost, root category, path, price_level_e9: see `tags.item_facts`."""
+        if self.known_items is not None:
+            return self.known_items
         return tags.item_facts(self.lake_items, self.trades).cache()
 
     @cached_property

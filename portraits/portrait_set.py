@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FORMAT = 3
 TABLE_FILE = "portraits.parquet"
 MANIFEST_FILE = "portraits.json"
+DELETED_FILE = "deleted.json"
+"""Which deletions of tags the set was built with: user_id -> tag -> microseconds; absent where there were none."""
 
 
 class PortraitSet:
@@ -49,11 +51,22 @@ class PortraitSet:
         """The columns of these portraits: what each means, its type and its empty value."""
         return {told["name"]: Field.from_dict(told) for told in self.manifest["fields"]}
 
+    @cached_property
+    def deleted(self) -> Mapping[str, Mapping[str, int]]:
+        """The deletions of tags that the set was built with (see `portraits.deleted`), by user_id."""
+        if DELETED_FILE not in self.manifest["files"]:
+            return {}
+        return dict(json.loads((self.path / DELETED_FILE).read_text("utf-8")))
+
     def verify(self) -> None:
         """Compares every file with its checksum. Raises BrokenBundle."""
         for name, checksum in self.manifest["files"].items():
             path = self.path / name
-            if not path.is_file() or sha256(path) != checksum:
+            try:
+                whole = sha256(path) == checksum
+            except OSError as problem:
+                raise BrokenBundle(str(path), problem.strerror or "cannot be read") from None
+            if not whole:
                 raise BrokenBundle(str(path), "its checksum is not the one in its manifest")
 
     def get(self, user_id: str) -> dict[str, Any] | None:
@@ -87,13 +100,19 @@ class SortedFile:
         self._last_users = last_users
 
     def rows(self, user_id: str) -> pa.Table:
-        """The rows of one visitor. Reads the row groups that may hold them: one, for all but a few."""
+        """The rows of one visitor. Reads the row groups that may hold them: one, for all but a few.
+
+        Raises BrokenBundle: the file was whole once and cannot be read any more.
+        """
         first = bisect_left(self._last_users, user_id)
         last = first
         while last < len(self._last_users) and self._last_users[last] == user_id:
             last += 1
         groups = list(range(first, min(last + 1, len(self._last_users))))
-        rows = self._file.read_row_groups(groups)
+        try:
+            rows = self._file.read_row_groups(groups)
+        except (OSError, pa.ArrowException) as problem:
+            raise BrokenBundle(str(self._path), str(problem)) from None
         return rows.filter(pc.equal(rows["user_id"], user_id))
 
     @cached_property
@@ -113,11 +132,23 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes what the set says of itself, with the checksum of that."""
+    told = {**manifest, "sha256": _digest_of(manifest)}
+    (folder / MANIFEST_FILE).write_text(json.dumps(told, indent=1), "utf-8")
+
+
+def _digest_of(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
 def _manifest(path: Path) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST_FILE).read_text())
+        manifest = json.loads((path / MANIFEST_FILE).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise BrokenBundle(str(path), f"{MANIFEST_FILE} cannot be read ({error})") from error
-    if manifest.get("format") != FORMAT or not (path / TABLE_FILE).is_file():
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not (path / TABLE_FILE).is_file():
         raise BrokenBundle(str(path), f"not a portrait set of format {FORMAT}")
+    if manifest.pop("sha256", None) not in (None, _digest_of(manifest)):
+        raise BrokenBundle(str(path), f"{MANIFEST_FILE} changed since it was written (SHA-256 differs)")
     return manifest

@@ -18,6 +18,7 @@ REPEATS = ("auto", "yes", "no")
 MOST_TRIALS = 1_000
 MOST_MINUTES = 720
 MOST_HOURS = 720
+MOST_REQUESTS = 1_000_000
 
 
 def check_app_id(app_id: str) -> str:
@@ -37,6 +38,8 @@ class AppSettings:
     tuning_trials: the most points of the sources' parameters that a night tries beside the defaults; 0 = the defaults.
     tuning_minutes: after so many no new one is begun, and the night says so; the same night may then choose otherwise.
     attribution_hours: how long after a click a purchase of the same item may belong to it.
+    requests_per_second: of the app, of each of its keys, of each visitor with a token; 0: no limit. Each replica allows
+    as many.
     """
 
     app_id: str
@@ -53,6 +56,9 @@ class AppSettings:
     tuning_trials: int = 60
     tuning_minutes: float = 60.0
     attribution_hours: float = 24.0
+    requests_per_second: float = 0.0
+    key_requests_per_second: float = 0.0
+    visitor_requests_per_second: float = 20.0
 
     def __post_init__(self) -> None:
         check_app_id(self.app_id)
@@ -78,6 +84,9 @@ class AppSettings:
             raise InvalidValue("tuning_trials", self.tuning_trials, f"a number of trials from 0 to {MOST_TRIALS}")
         if not 0 < self.attribution_hours <= MOST_HOURS:
             raise InvalidValue("attribution_hours", self.attribution_hours, f"hours above 0, at most {MOST_HOURS}")
+        for name in ("requests_per_second", "key_requests_per_second", "visitor_requests_per_second"):
+            if getattr(self, name) != 0 and not 1 <= getattr(self, name) <= MOST_REQUESTS:
+                raise InvalidValue(name, getattr(self, name), f"0 (no limit) or 1 to {MOST_REQUESTS} a second")
         if not 0 <= self.tuning_minutes <= MOST_MINUTES:
             raise InvalidValue("tuning_minutes", self.tuning_minutes, f"minutes from 0 to {MOST_MINUTES}")
 

@@ -60,7 +60,7 @@ class Kept:
 
 async def post_forget(call: Call) -> dict[str, Any]:
     """POST /v1/forget: forgets the visitor under all linked ids; asked again, it tells how far that is."""
-    call.confirm()
+    await call.confirm()
     context, user_id = call.context, call.body["user_id"]
     receipt = await asyncio.to_thread(forget, context.settings, context.store, call.app_id, user_id)
     return receipt.to_dict()

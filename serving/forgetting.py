@@ -1,21 +1,31 @@
 """Forgetting at night: visitors leave the lake before portraits are built, and at the end what was built before goes.
 
 A version that came after the lake was erased was built without them, as nights come one at a time; every other is
-deleted, whatever it was kept for: there is nothing to roll back to, and no bundle that was held back to promote. Only
-a bundle that is still served stays, because the gate held the new one back or the night was one for a past moment.
-Then the receipt stays pending, and every following night asks again.
+deleted, whatever it was kept for: there is nothing to roll back to, and no bundle that was held back to promote. What
+is still served, because the gate held the new one back or the night was one for a past moment, is published anew
+without them, and the workers swap to that as to any version. Only where its files are broken does it stay, and with it
+the receipt pending; every following night asks again.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from portraits.erasing import erase
+from portraits.errors import BrokenBundle
 from portraits.lake import Lake
-from serving.forget import kept_versions
+from portraits.portrait_set import PortraitSet
+from portraits.without import without_visitors
+from recommender.bundles.bundle import Bundle
+from recommender.bundles.without import without_users
+from serving.forget import Kept, kept_versions
+from serving.publish import publish
 from serving.settings import ProcessSettings
 from serving.stores import Store
+from serving.stores.nights import Version
 
 IMPORT_RUNS = "forgetting waits for the next night: an import is running, and may hold rows of who was forgotten"
 
@@ -44,17 +54,59 @@ def settle(process: ProcessSettings, store: Store, app_id: str, run: Path) -> li
         store.finish(app_id, ())
         return []
     latest = max(one.erased_us or 0 for one in waiting)
+    ids = [one.user_id for one in waiting]
     stays = []
-    for kept in kept_versions(process, store, app_id):
-        if kept.first_us > latest:
-            continue
-        if kept.active:
-            stays.append(kept)
+    for kept in [one for one in kept_versions(process, store, app_id) if one.first_us <= latest]:
+        try:
+            if kept.active:
+                _serve_without(process, store, app_id, kept, Without(ids, run))
+        except BrokenBundle as broken:
+            stays.append((kept, broken.message))
         else:
-            shutil.rmtree(kept.folder)
+            shutil.rmtree(kept.folder, ignore_errors=True)  # a publication may have tidied it away
     for folder in run.parent.iterdir():
         if folder.is_dir() and folder != run:
             shutil.rmtree(folder)
-    done = [one.user_id for one in waiting if all(kept.first_us > (one.erased_us or 0) for kept in stays)]
+    done = [one.user_id for one in waiting if all(kept.first_us > (one.erased_us or 0) for kept, _ in stays)]
     store.finish(app_id, done)
-    return [f"forgetting is pending, as this is served from before it: {kept.words}" for kept in stays]
+    return [f"forgetting is pending, as this is served from before it: {kept.words}: {why}" for kept, why in stays]
+
+
+class Without(NamedTuple):
+    """Whom a version shall not hold, and the folder in which the new one is made."""
+
+    ids: Collection[str]
+    room: Path
+
+
+def _serve_without(process: ProcessSettings, store: Store, app_id: str, kept: Kept, asked: Without) -> None:
+    """Publishes what is served anew, without these visitors. Raises BrokenBundle."""
+    ids, room = asked
+    served: Version | None = getattr(store.active(app_id), kept.kind)
+    if served is None or served.version != kept.folder.name:  # another one is served by now
+        return
+    made, version = room / f"without-{kept.kind}", _next(served.version)
+    if kept.kind == "bundle":
+        without_users(Bundle.open(kept.folder), ids, made, version)
+    else:
+        people = PortraitSet(kept.folder)
+        people.verify()
+        without_visitors(people, ids, made)
+    publish(
+        process,
+        store,
+        app_id,
+        as_of=served.as_of,
+        bundle=made if kept.kind == "bundle" else None,
+        portraits=made if kept.kind == "portraits" else None,
+        version=version,
+        events_seq=served.events_seq,
+        changes_seq=served.changes_seq,
+    )
+    shutil.rmtree(made)
+
+
+def _next(version: str) -> str:
+    """The name of a version without some visitors: `x`, `x-r1`, `x-r2`."""
+    name, _, times = version.rpartition("-r")
+    return f"{name}-r{int(times) + 1}" if name and times.isdigit() else f"{version}-r1"

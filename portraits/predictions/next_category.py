@@ -58,6 +58,10 @@ class Baskets:
         """Those entries alone."""
         return Baskets(self.who[mask], self.category[mask], self.day[mask], self.names, self.visitors)
 
+    def since(self, us: Ints, as_of_us: int) -> Baskets:
+        """Those of the whole days after a moment of each visitor's own."""
+        return self.kept(self.day < (as_of_us - us[self.who]) // DAY_US) if us.any() else self
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

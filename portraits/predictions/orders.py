@@ -47,6 +47,10 @@ class Orders:
         """The orders of moments before `us`."""
         return self._kept(self.us < us)
 
+    def since(self, us: Ints) -> Orders:
+        """The orders from a moment of each visitor's own on."""
+        return self._kept(self.us >= us[self.who]) if us.any() else self
+
     def between(self, start_us: int, end_us: int) -> Orders:
         """The orders of start_us <= moment < end_us."""
         return self._kept((self.us >= start_us) & (self.us < end_us))

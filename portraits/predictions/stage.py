@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
@@ -24,7 +25,7 @@ from portraits.predictions.buying import CROWDS, NONE, Ground, Study, ground
 from portraits.predictions.fields import FIELDS, HORIZONS, QUANTILES, VALUE_HORIZONS
 from portraits.predictions.moments import Moment
 from portraits.predictions.next_order import days_until
-from portraits.predictions.orders import Floats, Orders
+from portraits.predictions.orders import Floats, Ints, Orders, places
 from portraits.predictions.samples import Samples
 
 REPORT_FILE = "predictions.json"
@@ -69,6 +70,8 @@ def _predict(draft: Draft) -> pa.Table:
     baskets = next_category.Baskets.read(past, users, as_of_us)
     rule, report["targets"]["next_category"] = next_category.choose(baskets)
     (draft.folder / REPORT_FILE).write_text(json.dumps(report, indent=1))
+    cut_us = _cut_us(draft, users)
+    orders, baskets = orders.since(cut_us), baskets.since(cut_us, as_of_us)
     blocks, start = [], 0
     for batch in file.iter_batches(BLOCK, columns=list(SEEN_FIELDS)):
         end = start + len(batch)
@@ -81,6 +84,16 @@ def _predict(draft: Draft) -> pa.Table:
             "next_category_chance": _numbers(np.where(category < 0, np.nan, chance))}  # fmt: skip
     table = pa.concat_tables(blocks).combine_chunks()
     return pa.table({name: told.get(name, table[name]) for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def _cut_us(draft: Draft, users: pa.ChunkedArray) -> Ints:
+    """The moment before which nothing may be said of each visitor; 0 for nearly all."""
+    cut = np.zeros(len(users), np.int64)
+    if draft.cuts is not None:
+        place = places(draft.cuts["user_id"], users)
+        known = pc.is_valid(place)
+        cut[place.filter(known).to_numpy()] = draft.cuts["us"].filter(known).to_numpy()
+    return cut
 
 
 def learn(samples: Samples, seed: int, account: dict[str, Any]) -> Learned:

@@ -8,7 +8,7 @@ joins numbers instead of texts.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,11 +18,14 @@ import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
 from portraits import behaviour
+from portraits.field import Field
 from portraits.lake import Snapshot
 from portraits.portrait_set import TABLE_FILE, PortraitSet
 from portraits.rules.clock import DAY_US, to_us
 from portraits.rules.match import Moment
+from portraits.segments.asking import any_of
 from portraits.segments.evaluate import Tables
+from portraits.tags import hidden, tags_of
 
 FILE = "laid_out.duckdb"
 """Of a portrait set: tables of DuckDB, which it reads about half again as fast as Parquet."""
@@ -76,6 +79,49 @@ def without(tables: Tables, left_out: Collection[str]) -> Tables:
         return tables
     gone = ibis.memtable({"user_id": sorted(left_out)})
     return replace(tables, portraits=tables.portraits.anti_join(gone, "user_id"))
+
+
+def masked(tables: Tables, fields: Mapping[str, Field], cells: Mapping[str, Collection[str]]) -> Tables:
+    """The tables without what some visitors deleted: tag -> user_ids of whom it is unknown (`portraits.deleted.cells`).
+
+    Where nobody deleted anything they are as they were.
+    """
+    if not cells:
+        return tables
+    portraits = masked_portraits(tables.portraits, fields, cells)
+    return replace(tables, portraits=portraits, tags=_without_evidence(tables, fields, cells))
+
+
+def masked_portraits(
+    portraits: ir.Table, fields: Mapping[str, Field], cells: Mapping[str, Collection[str]]
+) -> ir.Table:
+    """The same of the portraits alone."""
+    if not cells:
+        return portraits
+    gone_of = {tag: frozenset(several) for tag, several in cells.items()}
+    users = sorted(frozenset().union(*gone_of.values()))
+    flags = {f"gone {tag}": [user_id in several for user_id in users] for tag, several in gone_of.items()}
+    gone = ibis.memtable({"gone_id": users, **flags})
+    people = portraits.left_join(gone, portraits.user_id == gone.gone_id)
+    unknown = {}
+    for name in sorted(hidden(fields, cells)):
+        tags = sorted(tags_of(fields[name]) & set(cells))
+        is_gone = any_of([people[f"gone {tag}"].fill_null(False) for tag in tags])
+        unknown[name] = ibis.ifelse(is_gone, ibis.null(people[name].type()), people[name])
+    return people.mutate(unknown).select(*portraits.columns)
+
+
+def _without_evidence(
+    tables: Tables, fields: Mapping[str, Field], cells: Mapping[str, Collection[str]]
+) -> ir.Table | None:
+    lists = [name for name in sorted(hidden(fields, cells)) if fields[name].is_list]
+    pairs = {(user, name) for name in lists for tag in tags_of(fields[name]) & set(cells) for user in cells[tag]}
+    if tables.tags is None or not pairs:
+        return tables.tags
+    users, names = zip(*sorted(pairs), strict=True)
+    gone = ibis.memtable({"user_id": list(users), "field": list(names)})
+    gone = gone.inner_join(tables.portraits.select("user_id", tables.key), "user_id").select(tables.key, "field")
+    return tables.tags.anti_join(gone, [tables.key, "field"])
 
 
 def _portraits(con: Backend, folder: Path) -> ir.Table:

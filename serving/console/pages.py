@@ -100,8 +100,8 @@ class Console:
             return self._form("This is no key.", 413)
         form = parse_qs((await request.body()).decode("latin-1"))
         key = await asyncio.to_thread(self._context.store.find_key, form.get("key", [""])[0].strip())
-        if key is None or key.scope not in SCOPES:
-            return self._form("No such key with the scope marketing.", 403)
+        if key is None or key.app_id is None or key.scope not in SCOPES:  # a page is of one app, a provider has many
+            return self._form("No such key of an app with the scope marketing.", 403)
         return self._let_in(request, key.app_id, key.key_id)
 
     async def leave(self, _: Request) -> Response:

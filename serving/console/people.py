@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow.parquet as pq
 
+from portraits.deleted import cells
 from portraits.errors import NothingThere
 from portraits.portrait_set import TABLE_FILE, PortraitSet
 from portraits.settings import AppSettings
@@ -24,6 +25,7 @@ from recommender.types import Answer, Query, State
 from serving.console import views
 from serving.context import Context
 from serving.models import Model
+from serving.portrait import portrait_of
 from serving.publish import portraits_folder
 from serving.stores.store import OnlineState
 from serving.tenants import in_control
@@ -50,7 +52,10 @@ def overview(context: Context, app_id: str) -> dict[str, Any]:
         views.Figure("Portraits as of", "–" if version is None else views.when(version.as_of, zone)),
         views.Figure("Model as of", "–" if active.bundle is None else views.when(active.bundle.as_of, zone)),
     ]
-    left_out = frozenset() if version is None else frozenset(context.store.left_out(app_id, version))
+    left_out: set[str] = set()
+    if version is not None and people is not None:
+        left_out.update(context.store.left_out(app_id, version))
+        left_out.update(*cells(people, context.store.deleted_tags(app_id)).values())
     examples = [] if people is None else [one for one in _examples(people.path) if one not in left_out]
     return {"figures": figures, "examples": [_example(people, user_id, settings) for user_id in examples if people]}
 
@@ -66,7 +71,9 @@ async def visitor(context: Context, app_id: str, user_id: str, now: datetime) ->
     control = in_control(tenant, user_id)
     answer = await asyncio.to_thread(_answer, model, state, now, control)
     people = _people(context, app_id, state)
-    portrait = None if people is None else await asyncio.to_thread(people.of, state.ids)
+    portrait = None
+    if people is not None:
+        portrait = await asyncio.to_thread(portrait_of, context.store, app_id, people, state.ids)
     images = await asyncio.to_thread(_images, context, app_id, [item.item_id for item in answer.items])
     return {
         "user_id": user_id,

@@ -15,6 +15,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ from portraits.engine import connect
 from portraits.errors import HuaxiangError, NothingThere
 from portraits.portrait_set import PortraitSet
 from portraits.rules import Rule, parse
-from portraits.segments.tables import laid_out_tables, moment_of, without
+from portraits.segments.tables import laid_out_tables, masked, moment_of, without
+from serving.everything import everything, page
 from serving.publish import portraits_folder
 from serving.segments.analyst import READY
 from serving.segments.counting import People, profile_to_dict
 from serving.settings import ProcessSettings
+from serving.stores import Store
 
 NICENESS = 10
 MEMORY = "1GB"
@@ -78,6 +81,15 @@ class Counter:
         base = None if question["base"] is None else _rule(people, question, "base")
         return profile_to_dict(people.profile(_rule(people, question, "rule"), base, question["fields"]))
 
+    def everything(self, question: Question) -> dict[str, Any]:
+        """What is kept of one person, some rows of it."""
+        rows = everything(self._process, self._store, question["app_id"], question["user_id"])
+        return page(rows, question["after"], question["n"])
+
+    @cached_property
+    def _store(self) -> Store:
+        return Store.open(self._process.store_url)
+
     def _people(self, question: Question) -> People:
         which = question["app_id"], question["version"], question["time_zone"]
         known = self._open.pop(which, None) or self._opened(*which)
@@ -86,11 +98,15 @@ class Counter:
             _, (con, _) = self._open.popitem(last=False)
             con.disconnect()
         people = known[1]
-        left_out = question["left_out"]
-        return People(without(people.tables, left_out), people.moment, people.fields) if left_out else people
+        left_out, deleted = question["left_out"], question["deleted"]
+        if not left_out and not deleted:
+            return people
+        tables = masked(without(people.tables, left_out), people.fields, deleted)
+        return People(tables, people.moment, people.fields)
 
     def _opened(self, app_id: str, version: str, time_zone: str) -> tuple[Backend, People]:
         portraits = PortraitSet(portraits_folder(self._process, app_id, version))
+        portraits.verify()
         if portraits.manifest["app_id"] != app_id:
             raise NothingThere("portraits", version, f"publish them with: huaxiang nightly --app {app_id}")
         spill = self._folder / f"{app_id}-{version}-{time_zone.replace('/', '-')}"
@@ -104,6 +120,7 @@ QUESTIONS: Mapping[str, Callable[[Counter, Question], dict[str, Any]]] = {
     "preview": Counter.preview,
     "compare": Counter.compare,
     "profile": Counter.profile,
+    "everything": Counter.everything,
 }
 
 

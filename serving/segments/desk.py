@@ -11,6 +11,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
+from portraits import deleted
 from portraits.dictionary import FIELDS
 from portraits.engine import connect
 from portraits.errors import InvalidValue, NothingThere, UnknownName
@@ -20,7 +21,7 @@ from portraits.portrait_set import PortraitSet
 from portraits.rules import Rule
 from portraits.segments.cap import by_lot, by_score, check_size
 from portraits.segments.nights import Night, nights
-from portraits.segments.tables import laid_out_tables, moment_of, without
+from portraits.segments.tables import laid_out_tables, masked, moment_of, without
 from portraits.settings import AppSettings
 from serving.publish import portraits_folder
 from serving.segments.counting import People
@@ -73,16 +74,21 @@ class Desk:
 
     @cached_property
     def people(self) -> People:
-        """Everyone with a published portrait who did not refuse since."""
+        """Everyone with a published portrait who did not refuse since, without tags that were deleted since."""
         tables = laid_out_tables(self.con, self.portraits.path)
         moment = moment_of(self.portraits, self.app.time_zone)
-        return People(without(tables, self.left_out), moment, self.fields)
+        return People(masked(without(tables, self.left_out), self.fields, self.deleted), moment, self.fields)
 
     @property
     def left_out(self) -> list[str]:
         """Who refused since the portraits were built, or was forgotten."""
         version = self.store.active(self.app.app_id).portraits
         return [] if version is None else self.store.left_out(self.app.app_id, version)
+
+    @cached_property
+    def deleted(self) -> dict[str, list[str]]:
+        """Tags that were deleted since the portraits were built, and by whom."""
+        return deleted.cells(self.portraits, self.store.deleted_tags(self.app.app_id))
 
     @property
     def nights(self) -> list[Night]:

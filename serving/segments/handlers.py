@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from portraits.deleted import cells
 from portraits.errors import InvalidValue, NothingThere
 from portraits.rules import Rule, in_words
 from portraits.segments.nights import newest
@@ -23,7 +24,9 @@ from serving.stores.segments import Segment, Wanted
 from serving.stores.store import OnlineState
 
 NOBODY = {"total": 0, "base": 0, "lines": []}
-NO_OVERLAP = {"one": 0, "other": 0, "both": 0, "base": 0, "jaccard": None, "lift": None}
+NO_OVERLAP = dict.fromkeys(("one", "other", "both", "base"), 0) | dict.fromkeys(
+    ("jaccard", "share_of_one", "share_of_other", "lift")
+)
 NO_PROFILE: Mapping[str, Any] = {"members": 0, "base": 0, "too_small": True, "cells": [], "suppressed": {}}
 
 
@@ -38,8 +41,9 @@ class Ground:
     @classmethod
     async def of(cls, call: Call, user_id: str = "") -> Ground:
         """Confirms the key, reads the app. Raises StoreUnavailable, NotKnown."""
-        state = call.state(user_id)
-        return cls(call, state, await call.context.published.segments(call.context.store, call.app_id, state))
+        state = await call.state(user_id)
+        context = call.context
+        return cls(call, state, await context.published.segments(context.store, context.reads, call.app_id, state))
 
     @property
     def version(self) -> Version | None:
@@ -67,7 +71,7 @@ class Ground:
         return in_words(rule, self.call.body["lang"], self.call.grant.settings.currency)
 
     async def ask(self, question: Mapping[str, Any], *rules: Any) -> dict[str, Any]:
-        """The counting process' answer about the published portraits, without who refused since.
+        """The counting process' answer about the published portraits, without who refused or deleted a tag since.
 
         `rules`: those of the question, whose other segments go along.
         """
@@ -76,10 +80,18 @@ class Ground:
             raise NothingThere("portraits", self.call.app_id, "they come with the first night")
         store, app_id = self.call.context.store, self.call.app_id
         left_out = await asyncio.to_thread(store.left_out, app_id, version)
+        deleted = await self._deleted(version)
         about = {"app_id": app_id, "version": version.version, "time_zone": self.call.grant.settings.time_zone}
         others = {name: rule for told in rules for name, rule in needed(told, self.segments.rules).items()}
-        asked = {**about, **question, "segments": others, "left_out": left_out}
+        asked = {**about, **question, "segments": others, "left_out": left_out, "deleted": deleted}
         return await self.call.unless_gone(self.call.context.analyst.ask(asked))
+
+    async def _deleted(self, version: Version) -> dict[str, list[str]]:
+        """Tags that were deleted since the portraits were built, and by whom."""
+        context, app_id = self.call.context, self.call.app_id
+        deletions = await asyncio.to_thread(context.store.deleted_tags, app_id)
+        people = await context.published.people(app_id, version) if deletions else None
+        return {} if people is None else await context.published.read(partial(cells, people, deletions))
 
 
 async def post_save(call: Call) -> dict[str, Any]:
@@ -88,7 +100,7 @@ async def post_save(call: Call) -> dict[str, Any]:
     body = call.body
     wanted = Wanted(body["name"], body["title"] or body["name"], body["rule"])
     write = partial(_save, call.app_id, ground.segments, wanted)
-    segment = await call.context.writer.write(write)
+    segment = await call.context.writer.write(call.app_id, write)
     return segment.to_dict() | {"words": ground.words(ground.segments.parse(segment.rule))}
 
 
@@ -101,10 +113,10 @@ async def post_list(call: Call) -> dict[str, Any]:
 
 async def post_delete(call: Call) -> dict[str, Any]:
     """POST /v1/segments/delete: the segment is there no more; its versions are kept."""
-    call.confirm()
+    await call.confirm()
     write = partial(definitions.delete, app_id=call.app_id, name=call.body["name"])
     try:
-        await call.context.writer.write(write)
+        await call.context.writer.write(call.app_id, write)
     except NothingThere:
         return {"name": call.body["name"], "deleted": False}
     return {"name": call.body["name"], "deleted": True}

@@ -19,6 +19,7 @@ from portraits.rules.traffic import Happened, without_test_traffic
 from portraits.rules.values import LEVELS
 from recommender.answers.catalogue import Catalogue
 from serving.call import Call
+from serving.portrait import portrait_of
 from serving.stores.database import now_us
 from serving.stores.store import OnlineState
 
@@ -54,8 +55,8 @@ def _person(call: Call, state: OnlineState, people: PortraitSet | None) -> Perso
     acts = acts_by_now(people, state.user_id, since)
     others = [one for one in state.ids if one != state.user_id]
     acts += [act for one in others for act in acts_of(people, one)]
-    portraits = (portrait for one in (state.user_id, *others) if (portrait := people.get(one)) is not None)
-    return Person(next(portraits, None), sorted(acts, key=lambda act: act.us) if others else acts)
+    portrait = portrait_of(store, call.app_id, people, state.ids)
+    return Person(portrait, sorted(acts, key=lambda act: act.us) if others else acts)
 
 
 def _since(events: list[tuple[int, str]]) -> list[Happened]:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -29,7 +30,7 @@ from portraits.lake import Lake
 from portraits.portrait_set import PortraitSet
 from portraits.segments.nights import nights
 from portraits.settings import AppSettings
-from recommender.bundles.bundle import write_bundle
+from recommender.bundles.bundle import Bundle, write_bundle
 from recommender.train import Trained, train
 from serving import nightly
 from serving.app import v1
@@ -38,7 +39,8 @@ from serving.context import Context
 from serving.forget import forget
 from serving.imports import take_file
 from serving.nightly import run_night
-from serving.publish import portraits_folder, rollback, versions
+from serving.publish import bundle_folder, portraits_folder, rollback, versions
+from serving.receipts import sign
 from serving.segments.night import folder_of
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -50,6 +52,9 @@ pytestmark = pytest.mark.law
 MAIN, PHONE, ANON = ZOE = ("zoe-main", "zoe-phone", "zoe-anon")
 LIKE = ("zoe-mai", "ZOE-MAIN")
 BEFORE = END - timedelta(days=1)
+SAID = json.dumps({"to": MAIN, "cc": [ANON, "zoe-mai"], "text": f"hello {PHONE}", MAIN: 1, "kept": "zoe"})
+"""What another visitor's event says of her."""
+UNSAID = {"to": None, "cc": [None, "zoe-mai"], "text": None, "-": 1, "kept": "zoe"}
 BAD = {"event_id": "bad", "user_id": MAIN, "ts": BEFORE.isoformat(), "type": "purchase", "amount": -1}
 
 
@@ -95,14 +100,16 @@ def live(app_id: str, store: Store, lake: Lake) -> None:
     """Zoe and those with ids like hers, in the lake and in the store."""
     rows = [row for number, user in enumerate((MAIN, ANON, *LIKE)) for row in history(number, user)]
     brought = purchase("brought", LIKE[0], "i01", BEFORE) | {"referrer_user_id": MAIN}
-    table = pa.Table.from_pylist([*rows, brought], schema=EVENTS.arrow_schema())
+    asked = purchase("asked", LIKE[1], "i01", BEFORE) | {"query": f"what did {PHONE} buy", "properties": SAID}
+    table = pa.Table.from_pylist([*rows, brought, asked], schema=EVENTS.arrow_schema())
     lake.append(app_id, "events", table, "test")
     store.upsert(app_id, "users", [{"user_id": user, "member_tier": "gold"} for user in (MAIN, *LIKE)])
     links = [{"link_id": "l-zoe-main", "user_id": MAIN, "openid": PHONE}, {"link_id": "l2", "openid": PHONE}]
     links[1] |= {"anonymous_id": ANON}
     store.upsert(app_id, "identities", links)
     shared = {"type": "share_open", "referrer_user_id": ANON, "item_id": "i02"}
-    today = [("t1", PHONE, {}), ("t2", LIKE[0], shared), ("t3", LIKE[1], {})]
+    wrote = {"query": f"a gift for {MAIN}", "properties": SAID}
+    today = [("t1", PHONE, {}), ("t2", LIKE[0], shared), ("t3", LIKE[1], wrote)]
     send(store, app_id, [viewed(event_id, user) | more for event_id, user, more in today] + [BAD])
 
 
@@ -237,7 +244,12 @@ def test_the_lake_keeps_everybody_else(shop: Shop, gate: Callable[[str], None]) 
     shop.night()
     after = events_of(shop)
     assert {row["user_id"] for row in before} - {row["user_id"] for row in after} == {MAIN, PHONE, ANON}
-    others = [row | {"referrer_user_id": None} for row in before if row["user_id"] not in ZOE]
+    written = {"query": None, "properties": UNSAID}
+    others = [
+        row | {"referrer_user_id": None} | (written if row["event_id"] in ("asked", "t3") else {})
+        for row in before
+        if row["user_id"] not in ZOE
+    ]
     kept = [row for row in after if row["event_id"] not in ("lately",)]
     assert kept == others
     assert all(row["referrer_user_id"] is None for row in after)
@@ -246,35 +258,78 @@ def test_the_lake_keeps_everybody_else(shop: Shop, gate: Callable[[str], None]) 
 def events_of(shop: Shop) -> list[dict[str, Any]]:
     files = shop.lake.snapshot("shop").files("events")
     rows = [row for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
-    return sorted(rows, key=lambda row: (row["event_id"], row["ts"]))
+    told = [row | {"properties": json.loads(row["properties"] or "null")} for row in rows]
+    return sorted(told, key=lambda row: (row["event_id"], row["ts"]))
 
 
-def test_a_bundle_that_is_still_served_keeps_the_receipt_pending(shop: Shop, gate: Callable[[str], None]) -> None:
+@pytest.mark.parametrize("rehearsal", [False, True])
+def test_what_is_still_served_is_served_without_the_person(
+    shop: Shop, gate: Callable[[str], None], *, rehearsal: bool
+) -> None:
+    """The gate holds the new model back, or the night is one for the past: what is served is what was, but for her."""
+    before = bundle_of(shop)
+    portraits = shop.store.active("shop").portraits
     shop.forget()
+    gate("hold")
+    summary = shop.night(as_of=BEFORE - timedelta(days=1) if rehearsal else END - timedelta(hours=2))
+    assert summary.status == ("rehearsed" if rehearsal else "held")
+    receipt = shop.forget()
+    assert (receipt["status"], receipt["pending"]) == ("done", [])
+    assert shop.files_with(*ZOE) == []
+    after = bundle_of(shop)
+    assert after.manifest["version"] == f"{before.manifest['version']}-r1"
+    users = [set(one.users.ids(np.arange(len(one.users)))) for one in (before, after)]
+    assert users[0] - users[1] == {MAIN}
+    of_users = {"users", "bought_indptr", "bought_items", *(name for name in before.arrays if "candidate" in name)}
+    same = set(before.arrays) - of_users
+    assert all(before.manifest["files"][f"{name}.npy"] == after.manifest["files"][f"{name}.npy"] for name in same)
+    for user in ("u001", "u002"):
+        rows = before.users.index(user), after.users.index(user)
+        assert np.array_equal(before.candidate_items[rows[0]], after.candidate_items[rows[1]])
+        assert np.array_equal(before.bought(rows[0]), after.bought(rows[1]))
+    assert shop.portrait(MAIN) is None
+    now = shop.store.active("shop").portraits
+    assert portraits is not None
+    assert now is not None
+    if rehearsal:
+        assert now == portraits._replace(version=f"{portraits.version}-r1")
+        kept = PortraitSet(portraits_folder(shop.process, "shop", now.version))
+        kept.verify()
+        assert kept.get(LIKE[0]) is not None
+
+
+def bundle_of(shop: Shop) -> Bundle:
+    """What is served."""
+    version = shop.store.active("shop").bundle
+    assert version is not None
+    return Bundle.open(bundle_folder(shop.process, "shop", version.version))
+
+
+def test_what_is_served_and_broken_keeps_the_receipt_pending(shop: Shop, gate: Callable[[str], None]) -> None:
+    shop.forget()
+    version = shop.store.active("shop").bundle
+    assert version is not None
+    (bundle_folder(shop.process, "shop", version.version) / "manifest.json").write_text("{}")
     gate("hold")
     summary = shop.night(as_of=END - timedelta(hours=2))
     assert any("forgetting is pending" in line for line in summary.warnings)
     receipt = shop.forget()
-    assert receipt["status"] == "pending"
-    assert [what.split()[0] for what in receipt["pending"]] == ["bundle"]
-    assert not [path for path in shop.files_with(*ZOE) if "/lake/shop/" in path or "/portraits/" in path]
+    assert (receipt["status"], [what.split()[0] for what in receipt["pending"]]) == ("pending", ["bundle"])
     gate("publish")
     shop.night()
     assert shop.forget()["status"] == "done"
 
 
 def test_a_bundle_that_was_held_back_before_goes_with_the_person(shop: Shop, gate: Callable[[str], None]) -> None:
-    """Also one that was promoted meanwhile: it is as old as its night."""
+    """Also one that was promoted meanwhile: it is as old as its night, and served without her."""
     gate("hold")
     held = [shop.night(as_of=END - timedelta(hours=hours)).version for hours in (4, 3)]
     shop.forget()
     assert {one.version for one in versions(shop.process, shop.store, "shop") if one.held} == set(held)
     rollback(shop.process, shop.store, "shop", held[0])
     summary = shop.night(as_of=END - timedelta(hours=2))
-    assert [line for line in summary.warnings if f"bundle {held[0]} (active)" in line]
-    assert {one.version for one in versions(shop.process, shop.store, "shop")} == {held[0], summary.version}
-    gate("publish")
-    shop.night()
+    assert not [line for line in summary.warnings if "forget" in line]
+    assert {one.version for one in versions(shop.process, shop.store, "shop")} == {f"{held[0]}-r1", summary.version}
     assert shop.forget()["status"] == "done"
 
 
@@ -400,3 +455,37 @@ def test_what_cannot_be_an_id_is_not_forgotten(tmp_path: Path, user_id: str) -> 
         forget(process, store, "shop", user_id)
     assert not store.waiting("shop")
     store.close()
+
+
+@pytest.mark.usefixtures("publishing")
+def test_the_checker_finds_what_is_left_until_nothing_is(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HUAXIANG_HOME", str(shop.process.home))
+    monkeypatch.setenv("HUAXIANG_SECRET", shop.process.secret)
+
+    def run(user_id: str) -> tuple[int, dict[str, Any]]:
+        with pytest.raises(SystemExit) as ended:
+            main(["forget", user_id, "--check", "--app", "shop", "--json"])
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), json.loads(told.out or told.err)
+
+    assert run(MAIN)[1]["error"]["code"] == "not_found"
+    shop.forget()
+    code, told = run(ANON)
+    assert (code, told["status"]) == (1, "pending")
+    places = {"/".join(place.split("/")[: 3 if place.startswith("lake") else 1]) for place in told["left"]}
+    assert places == {"store: forgotten", "bentoml", "portraits", "runs"} | {
+        f"lake/shop/{table}" for table in ("events", "users", "identities", "quarantine", "segments")
+    }
+    kept = shop.lake.folder("shop") / "events" / "vacuumed-one-day.parquet"
+    shutil.copyfile(shop.lake.snapshot("shop").files("events")[0], kept)
+    shop.night()
+    code, told = run(PHONE)
+    assert (code, told["status"], told["left"]) == (0, "done", [])
+    assert told["rows"] > 0 < told["files"]
+    assert told["signature"] == sign(told, shop.process.secret)
+    assert told["signature"] != sign(told | {"left": ["something"]}, shop.process.secret)
+    assert not any(one in json.dumps(told) for one in ZOE)
+    (shop.process.runs / "shop" / "note.txt").write_text(f"called {ANON}, no answer")
+    assert run(MAIN)[1]["left"] == ["runs/shop/note.txt"]

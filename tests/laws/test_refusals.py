@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,21 @@ import pyarrow.parquet as pq
 import pytest
 from published_shop import ALL, EVEN, open_published_shop
 from small_shop import END, USERS
+from sqlalchemy import select, text
 
 from portraits.build import build
+from portraits.importing import import_file
 from portraits.lake import Lake
 from portraits.segments.nights import nights
 from serving.cli import main
+from serving.drain import drain, keep_to_switches
+from serving.imports import take_file
 from serving.publish import publish
+from serving.rights import turn
 from serving.segments.night import folder_of, remember
 from serving.settings import ProcessSettings
 from serving.stores import Store
+from serving.stores.schema import catalogue
 
 pytestmark = pytest.mark.law
 
@@ -159,3 +165,44 @@ def in_night(lake: Lake) -> list[int]:
     users = [pq.read_table(night.path)["user_id"].to_pylist() for night in nights(folder_of(lake, "shop"))]
     assert all((ANN in some) == (len(some) == USERS) for some in users)
     return [len(some) for some in users]
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_no_import_turns_the_visitors_own_switch(
+    process: ProcessSettings, store: Store, tmp_path: Path, *, on: bool
+) -> None:
+    """Not a file whose import was cut short, either: then the lake says otherwise, and the store has not heard."""
+    lake, app = Lake(process.lake), store.app("shop")
+    linked(store)
+    store.upsert("shop", "users", [{"user_id": ANN, "consent": not on, "points": 3}])
+    with store.write() as connection:
+        turn(connection, "shop", PHONE, on=on)
+    path = tmp_path / "users.jsonl"
+    path.write_text("".join(json.dumps({"user_id": one, "consent": not on}) + "\n" for one in (ANN, PHONE, "u003")))
+    import_file(lake, app, "users", path)
+
+    def consents() -> list[bool]:
+        return [store.state("shop", one).consent for one in (ANN, PHONE)]
+
+    assert consents() == [on, on]
+    as_of = datetime.now(UTC)
+    drain(store, lake, "shop", lambda _: None)
+    keep_to_switches(store, lake, "shop", as_of)
+    people = build(lake.snapshot("shop"), app, as_of, tmp_path / "made")
+    assert (people.get(ANN) is not None) is on
+    assert (people.get("u003") is not None) is not on
+    take_file(store, lake, "shop", "users", path)
+    assert consents() == [on, on]
+    assert keep_to_switches(store, lake, "shop", datetime.now(UTC)) == 0 or consents() == [on, on]
+
+
+def test_who_refused_since_is_found_by_an_index(store: Store) -> None:
+    """A marketer's question asks it each time: it must not walk through all visitors."""
+    store.upsert("shop", "users", [{"user_id": f"v{number}"} for number in range(2000)])
+    now_us = max(row.changed_us for row in store.read(select(catalogue.c.changed_us)))
+    refuses("late")(store)
+    assert store.refused("shop", 2**40, now_us + 1) == ["late"]
+    late = "(change_seq > 1 OR changed_us >= 1)"
+    query = f"SELECT key, payload FROM catalogue WHERE app_id = 'shop' AND name = 'users' AND {late}"
+    plan = [row.detail for row in store.read(text(f"EXPLAIN QUERY PLAN {query}"))]
+    assert any("catalogue_changed" in line for line in plan), plan

@@ -134,7 +134,8 @@ def test_answers_hold_items_once_and_what_is_no_list_holds_none(tmp_path: Path) 
     offer = answer("d4", "ann", 1) | {"candidates": '[{"offer_id":"o1","position":1}]'}
     odd = answer("d5", "ann", 1) | {"candidates": '{"item_id":"tea"}'}
     twice = answer("d6", "ann", 1, "tea", "tea")
-    entries = attribution(tmp_path, [BOUGHT], [ASKED, offer, odd, twice]).entries
+    found = attribution(tmp_path, [BOUGHT], [ASKED, offer, odd, twice])
+    entries = found.entries(found.answers)
     rows = entries.order_by([ibis._.decision_id, ibis._.item_id]).to_pyarrow().to_pylist()
     assert [(row["decision_id"], row["item_id"], row["source"]) for row in rows] == [
         ("d1", "cup", "als"), ("d1", "tea", "als"), ("d6", "tea", "als"),

@@ -1,0 +1,17 @@
+"""The one way to a visitor's published portrait: under any linked id, without the tags that were deleted since."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from portraits.deleted import masked
+from portraits.portrait_set import PortraitSet
+from serving.stores import Store
+
+
+def portrait_of(store: Store, app_id: str, people: PortraitSet, ids: Collection[str]) -> dict[str, Any] | None:
+    """The portrait of the person with these ids (the person's own first), None where there is none. Whether the
+    visitor wants one is the caller's to know. Raises StoreUnavailable."""
+    portrait = people.of(ids)
+    return portrait and masked(people, portrait, store.deleted_tags_of(app_id, ids))
