@@ -9,6 +9,8 @@ from typing import Any, Literal
 from portraits.errors import InvalidValue
 from portraits.history import ID_LIMIT, INTEGER_LIMIT
 
+TEXT_PATTERN = r"^[^\u0000]*$"
+"""Any text but NUL, which no store keeps."""
 FieldKind = Literal["string", "integer", "number", "boolean", "strings", "object", "rows"]
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "string": str,
@@ -59,6 +61,10 @@ class Form:
             field.name: field.inside.read({}) if field.inside is not None and not field.required else field.default
             for field in fields
         }
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a field."""
+        return name in self._by_name
 
     def read(self, body: Mapping[str, Any], path: str = "") -> dict[str, Any]:
         """The body with every field present. Null counts as absent. Raises InvalidValue naming the field."""
@@ -142,20 +148,37 @@ def schema_of(form: Form) -> dict[str, Any]:
     return schema | ({"required": required} if required else {})
 
 
+def nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a value that may also be null."""
+    return {"anyOf": [*schema.get("anyOf", [schema]), {"type": "null"}]}
+
+
 def _schema_of_field(field: Field) -> dict[str, Any]:
-    text: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": ID_LIMIT}
-    if field.choices:
-        text["enum"] = list(field.choices)
-    if field.kind == "string":
-        schema = text
-    elif field.kind == "strings":
-        schema = {"type": "array", "items": text, "maxItems": field.most}
-    elif field.kind == "rows":
-        schema = {"type": "array", "items": {"$ref": f"#/components/schemas/{field.row}"}, "maxItems": field.most}
-    elif field.kind == "object":
-        schema = {"type": "object"} if field.inside is None else schema_of(field.inside)
-    else:
-        schema = {"type": field.kind}
-    bounds = {"minimum": field.least, "maximum": field.greatest, "default": field.default}
-    given = {name: value for name, value in bounds.items() if value is not None}
-    return schema | given | {"description": field.meaning}
+    schema = _of_kind(field) if field.required else nullable(_of_kind(field))
+    if field.default is not None:
+        schema["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
+    return schema | {"description": field.meaning}
+
+
+def _of_kind(field: Field) -> dict[str, Any]:
+    text: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": ID_LIMIT, "pattern": TEXT_PATTERN}
+    match field.kind:
+        case "string":
+            return {"type": "string", "enum": list(field.choices)} if field.choices else text
+        case "strings":
+            return {"type": "array", "items": text, "maxItems": field.most}
+        case "rows":
+            row = {"$ref": f"#/components/schemas/{row_name(field.row)}"}
+            return {"type": "array", "items": row, "maxItems": field.most}
+        case "object":
+            return {"type": "object"} if field.inside is None else schema_of(field.inside)
+        case "boolean":
+            return {"type": "boolean"}
+    least = -INTEGER_LIMIT if field.least is None else field.least
+    greatest = INTEGER_LIMIT if field.greatest is None else field.greatest
+    return {"type": field.kind, "minimum": least, "maximum": greatest}
+
+
+def row_name(table: str) -> str:
+    """What the schema of a table's row is called: items -> ItemsRow."""
+    return f"{table.title()}Row"

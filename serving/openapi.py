@@ -1,171 +1,119 @@
-"""The OpenAPI 3.1 document of `/v1`, made from the same declarations that check the requests."""
+"""The OpenAPI 3.1 document of `/v1`, made from the same declarations that check the requests and type the client."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from portraits.history import ID_LIMIT, INTEGER_LIMIT, JSON_LIMIT, LIST_LIMIT, TABLES, TEXT_LIMIT, Column, Kind, Table
-from serving.forms import schema_of
+from serving.examples import EXAMPLES
+from serving.forms import TEXT_PATTERN, nullable, row_name, schema_of
 from serving.promotions import RULES
 from serving.routes import ROUTES, Route
-from serving.segments.answers import SEGMENT_ANSWERS
+from serving.sdk.answers import ANSWERS, ErrorAnswer
+from serving.shapes import Schema, components, reference
 
-_KINDS: dict[Kind, dict[str, Any]] = {
-    Kind.ID: {"type": "string", "maxLength": ID_LIMIT},
-    Kind.TEXT: {"type": "string", "maxLength": TEXT_LIMIT},
-    Kind.TIME: {"type": "string", "format": "date-time"},
-    Kind.INTEGER: {"type": "integer", "maximum": INTEGER_LIMIT},
-    Kind.DECIMAL: {"type": ["number", "string"]},
-    Kind.BOOLEAN: {"type": "boolean"},
-    Kind.LIST: {"type": "array", "items": {"type": "string", "maxLength": TEXT_LIMIT}, "maxItems": LIST_LIMIT},
-    Kind.JSON: {"type": ["object", "array", "string"], "description": f"at most {JSON_LIMIT} characters"},
-}
-_REASON = {
-    "type": "object",
-    "properties": {"code": {"type": "string"}, "text": {"type": "string"}, "evidence": {"type": "object"}},
-}
-_ITEM = {
-    "type": "object",
-    "properties": {
-        "item_id": {"type": "string"},
-        "score": {"type": "number"},
-        "source": {"type": "string"},
-        "reason": _REASON,
-    },
-}
-_ITEMS_ANSWER = {
-    "decision_id": {"type": "string"},
-    "version": {"type": ["string", "null"]},
-    "degraded": {"type": "boolean"},
-    "items": {"type": "array", "items": _ITEM},
-    "removed": {"type": "object", "additionalProperties": {"type": "integer"}},
-}
-_PERSON = {"user_id": {"type": "string", "description": "the person's own, whichever linked id was asked for"}}
-_REFUSED_ROWS = {
-    "type": "array",
-    "items": {"type": "object", "properties": {"index": {"type": "integer"}, "reason": {"type": "string"}}},
-    "description": "rows of visitors who were forgotten",
-}
-_UPSERTED = {"changed": {"type": "integer"}, "unchanged": {"type": "integer"}, "rejected": _REFUSED_ROWS}
-_ANSWERS: dict[str, dict[str, Any]] = {
-    "/events": {
-        "accepted": {"type": "integer"},
-        "duplicates": {"type": "integer"},
-        "rejected": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "index": {"type": "integer"},
-                    "field": {"type": "string"},
-                    "reason": {"type": "string"},
-                },
-            },
-        },
-    },
-    "/recommend": _ITEMS_ANSWER | _PERSON,
-    "/similar": _ITEMS_ANSWER,
-    "/together": _ITEMS_ANSWER,
-    "/trending": _ITEMS_ANSWER,
-    "/offers": {
-        **_PERSON,
-        "decision_id": {"type": "string"},
-        "degraded": {"type": "boolean"},
-        "offers": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "offer_id": {"type": "string"},
-                    "title": {"type": "string"},
-                    "kind": {"type": "string"},
-                    "value": {"type": ["integer", "null"]},
-                    "minimum": {"type": ["integer", "null"]},
-                    "reason": _REASON,
-                    "expires": {"type": ["string", "null"], "format": "date-time"},
-                },
-            },
-        },
-    },
-}
-_ANSWERS |= SEGMENT_ANSWERS
-_ANSWERS["/forget"] = {
-    "user_id": {"type": "string"},
-    "ids": {"type": "integer", "description": "how many ids the person had"},
-    "known": {"type": "boolean", "description": "false: there was nothing to forget; it is remembered all the same"},
-    "status": {"type": "string", "enum": ["pending", "done"]},
-    "pending": {"type": "array", "items": {"type": "string"}, "description": "what may still hold the visitor"},
-}
-_UNKNOWN = {"type": "array", "items": {"type": "string"}, "description": "rule_ids about what the catalogue lacks"}
-_ANSWERS["/rules"] = {"changed": {"type": "integer"}, "unchanged": {"type": "integer"}, "unknown": _UNKNOWN}
-_ANSWERS["/rules/list"] = {"rules": {"type": "array", "items": {"type": "object"}}}
-_ANSWERS["/rules/delete"] = {"deleted": {"type": "integer"}}
 ROWS = {**TABLES, RULES.name: RULES}
 """What a field of rows may hold, by name."""
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["code", "message"],
-            "properties": {
-                "code": {"type": "string"},
-                "message": {"type": "string"},
-                "field": {"type": "string"},
-            },
-        }
+
+_KINDS: Mapping[Kind, Schema] = {
+    Kind.ID: {"type": "string", "maxLength": ID_LIMIT, "pattern": TEXT_PATTERN},
+    Kind.TEXT: {"type": "string", "maxLength": TEXT_LIMIT, "pattern": TEXT_PATTERN},
+    Kind.TIME: {"type": "string", "format": "date-time"},
+    Kind.INTEGER: {"type": "integer", "format": "int64", "minimum": -INTEGER_LIMIT, "maximum": INTEGER_LIMIT},
+    Kind.DECIMAL: {"anyOf": [{"type": "number"}, {"type": "string"}]},
+    Kind.BOOLEAN: {"type": "boolean"},
+    Kind.LIST: {
+        "type": "array",
+        "items": {"type": "string", "maxLength": TEXT_LIMIT, "pattern": TEXT_PATTERN},
+        "maxItems": LIST_LIMIT,
+    },
+    Kind.JSON: {
+        "anyOf": [{"type": "object"}, {"type": "array", "items": {}}, {"type": "string"}],
+        "description": f"at most {JSON_LIMIT} characters",
     },
 }
-_REFUSALS = {
-    "401": "no valid key",
-    "403": "the key has another scope",
-    "404": "no such segment",
-    "409": "in use by another segment",
-    "413": "the body is too large",
-    "422": "a field cannot be taken; `field` names it",
-    "429": "too many questions wait, or the portraits of the night are being opened",
-    "503": "the store is away; nothing was accepted, try again after Retry-After seconds",
-    "504": "the question took too long and was stopped",
+_REQUEST_ID = {"X-Request-Id": {"description": "names the request in the service's log", "schema": {"type": "string"}}}
+_RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 0}}}
+_REFUSALS: Mapping[int, tuple[str, str, Mapping[str, Any]]] = {
+    401: ("Unauthorized", "no valid key", {"WWW-Authenticate": {"schema": {"type": "string"}}}),
+    403: ("Forbidden", "the key may not do that: another scope, app or visitor", {}),
+    404: ("NotFound", "nothing goes by that name", {}),
+    405: ("WrongMethod", "every route takes POST", {"Allow": {"schema": {"type": "string"}}}),
+    408: ("NotReceived", "the request did not arrive in time; nothing was accepted", {}),
+    409: ("Conflict", "in use by something else", {}),
+    413: ("TooLarge", "over a stated limit", {}),
+    422: ("Invalid", "a field cannot be taken; `field` names it", {}),
+    429: ("TooMany", "too many requests, or too many questions wait", _RETRY_AFTER),
+    503: ("Unavailable", "nothing was accepted; try again after Retry-After seconds", _RETRY_AFTER),
+    504: ("TooSlow", "the question took too long and was stopped", {}),
 }
+_OFTEN = (401, 403, 405, 408, 413, 422, 429, 503)
+_MORE: Mapping[str, tuple[int, ...]] = {"segments": (404, 409, 504), "portrait": (504,)}
+"""Beside those, by how a path begins."""
 
 
 def document() -> dict[str, Any]:
     """The whole document."""
-    tables = {field.row for route in ROUTES.values() for field in route.form.fields if field.row}
+    tables = sorted({field.row for route in ROUTES.values() for field in route.form.fields if field.row})
     return {
         "openapi": "3.1.0",
         "info": {"title": "huaxiang", "version": "1", "description": "Events in, recommendations out."},
         "servers": [{"url": "/v1"}],
-        "security": [{"key": []}],
+        "tags": [
+            {"name": scope, "description": f"needs a key of scope {scope}, or admin"}
+            for scope in dict.fromkeys(route.scope for route in ROUTES.values())
+        ],
         "paths": {path: {"post": _operation(route)} for path, route in ROUTES.items()},
         "components": {
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": {name: _row_schema(ROWS[name]) for name in sorted(tables)} | {"error": _ERROR},
+            "securitySchemes": _SECURITY,
+            "responses": {name: _refusal(text, headers) for name, text, headers in _REFUSALS.values()},
+            "schemas": {row_name(name): _row_schema(ROWS[name]) for name in tables}
+            | components(*ANSWERS.values(), ErrorAnswer),
         },
     }
 
 
+_OR_VISITOR = ", or a visitor's token, whose own `user_id` need not be said"
+_BY_KEY: list[dict[str, list[str]]] = [{"key": []}, {"key": [], "app": []}]
+_SECURITY = {
+    "key": {"type": "http", "scheme": "bearer", "description": "a key of an app; a provider's key names the app too"},
+    "app": {"type": "apiKey", "in": "header", "name": "X-App-Id", "description": "which app a provider's key is for"},
+    "token": {"type": "http", "scheme": "bearer", "description": "a visitor's own token, made by the app's backend"},
+}
+
+
+def operation_id(path: str) -> str:
+    """What the operation, and the method of a client, is called: /offers/catalogue -> offers_catalogue."""
+    return path.strip("/").replace("/", "_")
+
+
 def _operation(route: Route) -> dict[str, Any]:
-    answer = {"type": "object", "properties": _ANSWERS.get(route.path, _UPSERTED)}
-    refusals = {
-        status: {"description": meaning, "content": _json({"$ref": "#/components/schemas/error"})}
-        for status, meaning in _REFUSALS.items()
-    }
+    body = _json(schema_of(route.form))
+    body["application/json"]["example"] = EXAMPLES[route.path]
+    statuses = sorted(_OFTEN + _MORE.get(route.path.split("/")[1], ()))
+    refusals = {str(status): {"$ref": f"#/components/responses/{_REFUSALS[status][0]}"} for status in statuses}
+    answer = {"description": "done", "headers": _REQUEST_ID, "content": _json(reference(ANSWERS[route.path]))}
     return {
-        "operationId": route.path.strip("/").replace("/", "_"),
+        "operationId": operation_id(route.path),
+        "tags": [route.scope],
         "summary": route.meaning,
-        "description": f"Needs a key with scope `{route.scope}`.",
-        "requestBody": {"required": True, "content": _json(schema_of(route.form))},
-        "responses": {"200": {"description": "done", "content": _json(answer)}} | refusals,
+        "description": f"Needs a key with scope `{route.scope}`{_OR_VISITOR if route.user else ''}.",
+        "security": [*_BY_KEY, {"token": []}] if route.user else _BY_KEY,
+        "requestBody": {"required": True, "content": body},
+        "responses": {"200": answer} | refusals,
     }
 
 
-def _json(schema: dict[str, Any]) -> dict[str, Any]:
+def _refusal(meaning: str, headers: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": meaning, "headers": {**_REQUEST_ID, **headers}, "content": _json(reference(ErrorAnswer))}
+
+
+def _json(schema: Schema) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def _row_schema(table: Table) -> dict[str, Any]:
+def _row_schema(table: Table) -> Schema:
     return {
         "type": "object",
         "additionalProperties": False,
@@ -174,8 +122,12 @@ def _row_schema(table: Table) -> dict[str, Any]:
     }
 
 
-def _column_schema(column: Column) -> dict[str, Any]:
-    kind = _KINDS[column.kind]
-    limits = f" ({kind['description']})" if "description" in kind else ""
-    bound = {} if column.minimum is None else {"minimum": column.minimum}
-    return {**kind, **bound, "description": column.meaning + limits}
+def _column_schema(column: Column) -> Schema:
+    kind = dict(_KINDS[column.kind])
+    limits = kind.pop("description", "")
+    schema = kind | ({} if column.minimum is None else {"minimum": column.minimum})
+    if not column.required:
+        schema = nullable(schema)
+    elif column.kind is Kind.ID:
+        schema["minLength"] = 1
+    return schema | {"description": f"{column.meaning} ({limits})" if limits else column.meaning}
