@@ -1,37 +1,48 @@
 """The one thread of a process that writes to the store while requests are answered.
 
-A commit costs a sync of the disk, whatever it holds, so all writes that wait at the same moment share one transaction
-(group commit): the more requests, the fewer syncs a request. A write is a function of the transaction's connection;
-its caller gets the result after the commit, that is, when it is on disk. What is written behind the answers
-(decisions) goes along with the next commit.
+A commit costs a sync of the disk, whatever it holds, so writes that wait at the same moment share one transaction
+(group commit): the more requests, the fewer syncs a request. A transaction takes on writes for `GROUP_S` and no longer,
+because nobody else, in this process or another, can write meanwhile. Each app's writes wait in a line of their own, and
+the app that was given the least goes next (as in start-time fair queueing: Goyal, Vin and Cheng, 1996), so that one
+app's flood costs another app's write a few rows of waiting, not the whole flood.
+
+A write is a function of the transaction's connection; its caller gets the result after the commit, that is, when it is
+on disk. What is written behind the answers (decisions) goes along with the next commit.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
 from portraits.errors import StoreUnavailable
 from serving.stores import Store
+from serving.stores.database import our_errors
+from serving.stores.dialect import part
 from serving.stores.events import DecisionRow, insert_decisions
+from serving.tally import ROWS, Tally
 
 T = TypeVar("T")
 Write = Callable[[Connection], T]
 
-GROUP = 64
-"""Most writes in one transaction: 64 batches of 20 events take about 25 ms."""
-WAITING = 2_000
-"""Most writes that may wait; beyond it callers are told to come back."""
+GROUP_S = 0.015
+"""How long a transaction takes on writes. The largest write takes about as long again, and the commit a sync."""
+WAITING = 60_000
+WAITING_EACH = 20_000
+"""Most rows that may wait, and most of one app; beyond it callers are told to come back."""
 WAIT_S = 10.0
-BEHIND = 20_000
+BEHIND_BYTES = 32_000_000
+"""Most text of decisions that may wait for a store that is away."""
+BEHIND_AT_ONCE = 250
 BEHIND_EVERY_S = 0.25
 
 log = logging.getLogger(__name__)
@@ -39,7 +50,18 @@ log = logging.getLogger(__name__)
 
 class _Job(NamedTuple):
     write: Callable[[Connection], Any]
+    rows: int
     done: Future[Any]
+    since: float
+
+
+@dataclass(slots=True)
+class _Line:
+    """The writes of one app that wait. `had`: rows that it was given, counted on from where the others stood."""
+
+    had: int
+    jobs: deque[_Job] = field(default_factory=deque)
+    rows: int = 0
 
 
 class Writer:
@@ -47,31 +69,45 @@ class Writer:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(WAITING)
-        self._behind: queue.Queue[tuple[str, DecisionRow]] = queue.Queue(BEHIND)
+        self._changed = threading.Condition()
+        self._lines: dict[str, _Line] = {}
+        self._had = 0
+        self._behind: deque[tuple[str, DecisionRow]] = deque()
+        self._behind_bytes = 0
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self.waiting = 0
+        """Rows that wait."""
         self.lost_decisions = 0
+        self.failing = False
+        """The last transaction could not be written."""
+        self.waited, self.committed, self.groups = Tally(), Tally(), Tally(ROWS)
+        """Seconds that a write waited for its transaction, seconds that a transaction took, its rows."""
+
+    @property
+    def alive(self) -> bool:
+        """The thread runs and goes on."""
+        return self._thread.is_alive() and not self._closing
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self) -> None:
         """Writes what waits, then ends the thread."""
-        self._jobs.put(None)
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
         self._thread.join()
 
-    async def write(self, write: Write[T]) -> T:
-        """The result of `write`, once it is on disk.
+    async def write(self, app_id: str, write: Write[T], rows: int = 1) -> T:
+        """The result of `write`, once it is on disk; `rows` is about how much it writes.
 
         Raises:
             StoreUnavailable: too many writes wait, the store cannot be written, or it took longer than `WAIT_S`; in
             the last case the write may still happen, which is why events are sent again with the same event_id.
         """
-        job = _Job(write, Future())
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
-            raise StoreUnavailable("too many writes are waiting") from None
+        job = _Job(write, max(rows, 1), Future(), time.perf_counter())
+        self._join_line(app_id, job)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(job.done), WAIT_S)
         except TimeoutError:
@@ -79,64 +115,123 @@ class Writer:
 
     def behind(self, app_id: str, decision: DecisionRow) -> None:
         """Writes an answer soon, without anyone waiting. When the store is down for long, the newest are lost."""
-        try:
-            self._behind.put_nowait((app_id, decision))
-        except queue.Full:
-            self.lost_decisions += 1
+        with self._changed:
+            if self._behind_bytes >= BEHIND_BYTES:
+                self.lost_decisions += 1
+                return
+            self._behind.append((app_id, decision))
+            self._behind_bytes += len(decision.payload)
+
+    def _join_line(self, app_id: str, job: _Job) -> None:
+        with self._changed:
+            line = self._lines.get(app_id)
+            if self.waiting >= WAITING or (line is not None and line.rows >= WAITING_EACH):
+                raise StoreUnavailable("too many writes are waiting")
+            if line is None:
+                line = self._lines[app_id] = _Line(self._had)
+            line.jobs.append(job)
+            line.rows += job.rows
+            self.waiting += job.rows
+            self._changed.notify()
+
+    def _next(self) -> _Job | None:
+        """The oldest write of the app that was given the least."""
+        with self._changed:
+            while self._lines:
+                app_id, line = min(self._lines.items(), key=_had)
+                job = line.jobs.popleft()
+                self._had = line.had
+                line.had += job.rows
+                line.rows -= job.rows
+                self.waiting -= job.rows
+                if not line.jobs:
+                    del self._lines[app_id]
+                if job.done.set_running_or_notify_cancel():
+                    self.waited.add(time.perf_counter() - job.since)
+                    return job
+        return None
 
     def _run(self) -> None:
-        going_on = True
-        while going_on:
-            jobs, going_on = self._next_group()
-            decisions = _take(self._behind)
-            if decisions:
-                jobs.append(_Job(partial(insert_decisions, rows=decisions), Future()))
-            if jobs and not self._commit(jobs) and decisions and going_on:
-                self._put_back(decisions, jobs[-1])
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._lines or self._closing, BEHIND_EVERY_S)
+                over = self._closing and not self._lines and not self._behind
+            if over:
+                return
+            decisions = self._take_behind()
+            if (self._lines or decisions) and not self._commit(decisions):
+                self._put_back(decisions)
 
-    def _next_group(self) -> tuple[list[_Job], bool]:
-        """Waits for a first job (or for the time to write decisions), then takes what else is there."""
-        jobs: list[_Job] = []
-        try:
-            job = self._jobs.get(timeout=BEHIND_EVERY_S)
-            while job is not None:
-                if job.done.set_running_or_notify_cancel():
-                    jobs.append(job)
-                if len(jobs) == GROUP:
-                    return jobs, True
-                job = self._jobs.get_nowait()
-        except queue.Empty:
-            return jobs, True
-        return jobs, False
-
-    def _commit(self, jobs: list[_Job]) -> bool:
-        """One transaction for all; when it fails, each for itself, so that one bad write fails nobody else's."""
+    def _commit(self, decisions: list[tuple[str, DecisionRow]]) -> bool:
+        """One transaction with the decisions and as many writes as its time allows; False: nothing was written."""
+        taken: list[tuple[_Job, Any]] = []
+        began = time.perf_counter()
         try:
             with self._store.write() as connection:
-                results = [job.write(connection) for job in jobs]
+                until = time.monotonic() + GROUP_S
+                insert_decisions(connection, decisions)
+                while (not taken or time.monotonic() < until) and (job := self._next()) is not None:
+                    taken.append((job, None))
+                    taken[-1] = job, _outcome(connection, job)
         except StoreUnavailable as error:
+            self.failing = True
             log.warning("nothing was written: %s", error.message)
-            for job in jobs:
-                job.done.set_exception(error)
+            # Without a transaction, whoever waits would wait in vain as long again.
+            refused = [job for job, _ in taken] or list(iter(self._next, None))
+            _refuse(refused, error)
             return False
-        except Exception as error:  # noqa: BLE001 - the caller gets it, whatever it is; the thread goes on
-            if len(jobs) > 1:
-                written = [self._commit([job]) for job in jobs]
-                return all(written)
-            jobs[0].done.set_exception(error)
+        except Exception as error:
+            self.failing = True
+            log.exception("nothing was written")
+            _refuse([job for job, _ in taken], error)
             return False
-        for job, result in zip(jobs, results, strict=True):
-            job.done.set_result(result)
+        self.failing = False
+        self.committed.add(time.perf_counter() - began)
+        self.groups.add(len(decisions) + sum(job.rows for job, _ in taken))
+        for job, outcome in taken:
+            if isinstance(outcome, Exception):
+                job.done.set_exception(outcome)
+            else:
+                job.done.set_result(outcome)
         return True
 
-    def _put_back(self, decisions: list[tuple[str, DecisionRow]], job: _Job) -> None:
-        if isinstance(job.done.exception(), StoreUnavailable):
-            for app_id, decision in decisions:
-                self.behind(app_id, decision)
+    def _take_behind(self) -> list[tuple[str, DecisionRow]]:
+        with self._changed:
+            taken = [self._behind.popleft() for _ in range(min(len(self._behind), BEHIND_AT_ONCE))]
+            self._behind_bytes -= sum(len(decision.payload) for _, decision in taken)
+            return taken
+
+    def _put_back(self, decisions: list[tuple[str, DecisionRow]]) -> None:
+        with self._changed:
+            if self._closing:
+                self.lost_decisions += len(decisions)
+                return
+            self._behind.extendleft(reversed(decisions))
+            self._behind_bytes += sum(len(decision.payload) for _, decision in decisions)
 
 
-def _take(rows: queue.Queue[tuple[str, DecisionRow]]) -> list[tuple[str, DecisionRow]]:
-    taken: list[tuple[str, DecisionRow]] = []
-    while not rows.empty():
-        taken.append(rows.get_nowait())
-    return taken
+def _had(line: tuple[str, _Line]) -> int:
+    return line[1].had
+
+
+def _outcome(connection: Connection, job: _Job) -> Any:
+    """What the write returns or raises. One that raises leaves nothing behind and fails nobody else's.
+
+    Raises StoreUnavailable: nothing of the transaction can be written.
+    """
+    part(connection, "SAVEPOINT")
+    try:
+        with our_errors():
+            outcome = job.write(connection)
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - the caller gets it, whatever it is; the thread goes on
+        part(connection, "ROLLBACK TO SAVEPOINT")
+        outcome = error
+    part(connection, "RELEASE SAVEPOINT")
+    return outcome
+
+
+def _refuse(jobs: list[_Job], error: Exception) -> None:
+    for job in jobs:
+        job.done.set_exception(error)
