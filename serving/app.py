@@ -7,26 +7,38 @@ checked before anything is stored or looked up.
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
-from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from portraits.errors import HuaxiangError, InvalidValue, NothingThere, StoreUnavailable, TooMuch, WrongMethod
+from portraits.errors import (
+    HuaxiangError,
+    NothingThere,
+    NotReceived,
+    RateLimited,
+    StoreUnavailable,
+    TooMuch,
+    WrongMethod,
+)
 from serving.call import Call
+from serving.codec import encode
 from serving.context import Context
+from serving.limits import Limits
+from serving.observed import HUNG_UP, lap, seen
 from serving.openapi import document
 from serving.routes import ROUTES, Route
+from serving.started import Started
 
 LARGEST_BODY = 1_000_000
 """Bytes of a request's body."""
+BODY_S = 10.0
+"""How long the body may take to arrive: a phone on a poor line needs a second, a client that drips has no end."""
 
 log = logging.getLogger(__name__)
 _NO_HEADERS: list[tuple[bytes, bytes]] = []
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Api:
@@ -34,7 +46,8 @@ class Api:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._openapi = _ENCODER.encode(document()).encode()
+        self._limits = Limits(context.settings.workers)
+        self._openapi = encode(document())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,13 +56,20 @@ class Api:
             body = await self._answer(scope, receive)
             status, headers = 200, _NO_HEADERS
         except ClientDisconnect:
-            return
+            # Nobody hears it, but BentoML keeps a request that sends nothing until its timeout, and a worker that is
+            # asked to end waits for it.
+            status, headers, body = HUNG_UP, _NO_HEADERS, b""
         except HuaxiangError as error:
-            status, headers, body = _refusal(error)
+            status, headers, body = self._refuse(error)
         except Exception:
-            log.exception("a request of %s failed", scope["path"])
-            status, headers, body = _refusal(_Unexpected())
+            log.exception("a request failed")
+            status, headers, body = self._refuse(_Unexpected(seen().request_id))
         await _send(send, status, headers, body)
+
+    def _refuse(self, error: HuaxiangError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        seen().code = error.code
+        self._context.metrics.refused[(error.code,)] += 1
+        return _refusal(error)
 
     async def _answer(self, scope: Scope, receive: Receive) -> bytes:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -59,16 +79,25 @@ class Api:
         route = ROUTES.get(path)
         if route is None:
             raise NothingThere("path", path, "the routes are listed in /v1/openapi.json")
+        request = seen()
+        request.route = "/v1" + path
         _allow(scope, "POST")
         call = await self._call(route, scope, receive)
-        return _ENCODER.encode(await route.handler(call)).encode("utf-8", "replace")
+        lap("accept")
+        answer = await route.handler(call)
+        lap("work")
+        body = encode(answer)
+        lap("encode")
+        return body
 
     async def _call(self, route: Route, scope: Scope, receive: Receive) -> Call:
-        authorization = _header(scope, b"authorization").decode("latin-1")
-        grant = self._context.tenants.remembered(authorization)
-        grant.need(route.scope)
-        body = route.form.read(_parse(await _body(scope, receive)))
-        return Call(self._context, grant, authorization, body, receive)
+        authorization, named = _header(scope, b"authorization"), _header(scope, b"x-app-id")
+        grant = await self._context.tenants.remembered(authorization.decode("latin-1"), named.decode("latin-1"))
+        seen().app_id = grant.app_id
+        grant.need(route.scope, user=route.user)
+        self._limits.count(grant)
+        body = route.read(await _body(scope, receive), grant.user_id)
+        return Call(self._context, grant, body, receive)
 
 
 class _Unexpected(HuaxiangError):
@@ -77,8 +106,8 @@ class _Unexpected(HuaxiangError):
     code = "internal"
     status = 500
 
-    def __init__(self) -> None:
-        super().__init__("the server failed; nothing was accepted, the log knows why")
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"the server failed; nothing was accepted, its log has it as {request_id or 'an error'}")
 
 
 def v1(context: Context) -> Mount:
@@ -100,6 +129,17 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
     stated = _header(scope, b"content-length")
     if stated.isdigit() and int(stated) > LARGEST_BODY:
         raise TooMuch("body", int(stated), LARGEST_BODY)
+    started = Started(_whole(receive))
+    if started.done:  # nearly always: a deadline costs more than reading what is there already
+        return started.result
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await started
+    except TimeoutError:
+        raise NotReceived("body", BODY_S) from None
+
+
+async def _whole(receive: Receive) -> bytes:
     body = b""
     while True:
         message = await receive()
@@ -112,30 +152,18 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
             return body
 
 
-def _parse(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise InvalidValue("body", body[:80].decode("utf-8", "replace"), "a JSON object") from None
-    if not isinstance(value, dict):
-        raise InvalidValue("body", value, "a JSON object")
-    return value
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(name)
-
-
 def _refusal(error: HuaxiangError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     envelope = {"code": error.code, "message": error.message} | ({"field": error.field} if error.field else {})
     headers = []
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreUnavailable | RateLimited):
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
     if isinstance(error, WrongMethod):
         headers.append((b"allow", error.allowed.encode()))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    return error.status, headers, json.dumps({"error": envelope}).encode()
+    if isinstance(error, (NotReceived, TooMuch)):
+        headers.append((b"connection", b"close"))  # the rest of the body is not waited for
+    return error.status, headers, encode({"error": envelope})
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

@@ -31,6 +31,7 @@ from recommender.answers.pipeline import recommend
 from recommender.history.pair_files import read_users
 from recommender.types import Query, State
 from serving.models import Model, Models
+from serving.reads import Reads
 from serving.segments.files import WRITERS, check_ending
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -171,7 +172,7 @@ def open_batch(process: ProcessSettings, store: Store, app_id: str, n: int, allo
     """A batch on the model that is served now. Raises UnknownApp, StoreUnavailable."""
     state = store.state(app_id)
     known = Known(store.with_news(app_id, state.active), store.refusing(app_id), store.forgotten(app_id))
-    model = asyncio.run(Models(process, store).model(app_id, state))
+    model = asyncio.run(Models(process, store, Reads(store)).model(app_id, state))
     return Batch(store, model, app_id, n, allow_seen, store.app(app_id).diversity, known)
 
 

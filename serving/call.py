@@ -26,7 +26,6 @@ class Call:
 
     context: Context
     grant: Grant
-    authorization: str
     body: dict[str, Any]
     receive: Receive
 
@@ -34,14 +33,14 @@ class Call:
     def app_id(self) -> str:
         return self.grant.app_id
 
-    def confirm(self) -> None:
+    async def confirm(self) -> None:
         """Holds the key against the store. Raises NotKnown when it was revoked, StoreUnavailable."""
-        self._confirm(self.context.store.revision(self.app_id))
+        await self._confirm(await self.context.reads.quick(self.context.store.revision, self.app_id))
 
-    def state(self, user_id: str = "") -> OnlineState:
+    async def state(self, user_id: str = "") -> OnlineState:
         """What the store knows of the app and the visitor now; confirms the key by the way. Raises as `confirm`."""
-        state = self.context.store.state(self.app_id, user_id)
-        self._confirm(state.revision)
+        state = await self.context.reads.quick(self.context.store.state, self.app_id, user_id)
+        await self._confirm(state.revision)
         return state
 
     async def unless_gone(self, answer: Coroutine[Any, Any, T]) -> T:
@@ -58,8 +57,8 @@ class Call:
             answering.cancel()
             leaving.cancel()
 
-    def _confirm(self, revision: int) -> None:
-        self.grant = self.context.tenants.confirm(self.grant, self.authorization, revision)
+    async def _confirm(self, revision: int) -> None:
+        self.grant = await self.context.tenants.confirm(self.grant, revision)
 
 
 Handler = Callable[[Call], Awaitable[dict[str, Any]]]

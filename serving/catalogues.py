@@ -23,9 +23,10 @@ def upsert_route(name: str) -> Handler:
     table = CATALOGUES[name]
 
     async def post_rows(call: Call) -> dict[str, Any]:
-        call.confirm()
+        await call.confirm()
         rows = _checked(table, call.body[table.name])
-        changed, lost = await call.context.writer.write(partial(_store, app_id=call.app_id, name=name, rows=rows))
+        write = partial(_store, app_id=call.app_id, name=name, rows=rows)
+        changed, lost = await call.context.writer.write(call.app_id, write, len(rows))
         kept = {row[table.key] for place, row in enumerate(rows) if place not in lost}
         answer: dict[str, Any] = {"changed": changed, "unchanged": len(kept) - changed}
         refused = [{"index": place, "reason": REASON} for place in sorted(lost)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serving.metrics import Metrics
 from serving.models import Models
+from serving.reads import Reads
 from serving.segments.analyst import Analyst
 from serving.segments.published import Published
 from serving.settings import ProcessSettings
@@ -19,11 +21,13 @@ class Context:
 
     settings: ProcessSettings
     store: Store
+    reads: Reads
     models: Models
     tenants: Tenants
     writer: Writer
     analyst: Analyst
     published: Published
+    metrics: Metrics
 
     @classmethod
     def open(cls, settings: ProcessSettings) -> Context:
@@ -37,11 +41,14 @@ class Context:
         writer.start()
         analyst = Analyst(settings)
         published = Published(settings, analyst)
-        return cls(settings, store, Models(settings, store), Tenants(store), writer, analyst, published)
+        reads = Reads(store)
+        models, tenants = Models(settings, store, reads), Tenants(store, reads, settings.secret)
+        return cls(settings, store, reads, models, tenants, writer, analyst, published, Metrics())
 
     def close(self) -> None:
         """Ends the counting process, writes what waits and closes the store."""
         self.analyst.close()
         self.published.close()
         self.writer.close()
+        self.reads.close()
         self.store.close()

@@ -2,6 +2,9 @@
 
 Every part is: read what the lake does not hold yet, append it (the lake takes each key once), then tell the store how
 far it is filled. A crash between the last two repeats the append, which finds duplicates and changes nothing.
+
+A page that is not full was the last: what comes in meanwhile is for the next night, because while events keep coming
+there would always be another page.
 """
 
 from __future__ import annotations
@@ -9,13 +12,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet as pq
 
 from portraits.engine import connect
-from portraits.history import CATALOGUES, DECISIONS, EVENTS, TABLES, Kind, Table
+from portraits.history import CATALOGUES, DECISIONS, EVENTS, TABLES, USERS, Kind, Table
 from portraits.lake import Appended, Lake
 from portraits.quarantine import STAGED
 from serving.stores import Store
@@ -62,7 +66,18 @@ def drain_changes(store: Store, lake: Lake, app_id: str) -> int:
             lake.upsert(app_id, name, told.append_column("valid_from", moments), source=SOURCE)
         taken += len(changes)
         store.mark_changes_drained(app_id, changes[-1].seq)
+        if len(changes) < PAGE_ROWS:
+            break
     return taken
+
+
+def keep_to_switches(store: Store, lake: Lake, app_id: str, as_of: datetime) -> int:
+    """Makes the lake say of consent what visitors said themselves, true at `as_of`: a file that was imported since may
+    say otherwise. How many rows it took."""
+    rows = store.rows_of_switches(app_id)
+    if not rows:
+        return 0
+    return lake.upsert(app_id, USERS.name, as_table(USERS, rows), valid_from=as_of, source=SOURCE).accepted
 
 
 def as_table(table: Table, payloads: Sequence[str]) -> pa.Table:
@@ -89,6 +104,8 @@ def _drain_events(store: Store, lake: Lake, app_id: str, tell: Callable[[str], N
         )
         tell(f"{taken.accepted:,} events")
         store.mark_drained(app_id, page.last_seq)
+        if len(page.payloads) < PAGE_ROWS:
+            return taken
 
 
 def _drain_decisions(store: Store, lake: Lake, app_id: str) -> int:
@@ -100,6 +117,8 @@ def _drain_decisions(store: Store, lake: Lake, app_id: str) -> int:
         lake.append(app_id, "decisions", as_table(DECISIONS, page.payloads), SOURCE)
         store.delete_decisions(app_id, page.last_seq)
         taken += len(page.payloads)
+        if len(page.payloads) < PAGE_ROWS:
+            return taken
 
 
 def _drain_rejected(store: Store, lake: Lake, app_id: str) -> int:
@@ -110,6 +129,8 @@ def _drain_rejected(store: Store, lake: Lake, app_id: str) -> int:
             _quarantine(lake, app_id, source, [row for _, row in rejected if row.source == source])
         store.delete_rejected(app_id, rejected[-1][0])
         taken += len(rejected)
+        if len(rejected) < PAGE_ROWS:
+            break
     return taken
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from recommender.answers.promotions import NO_PROMOTIONS, Promotions
 from recommender.bundles.bundle import Bundle
 from serving.promotions import promotions
 from serving.publish import bundle_folder
+from serving.reads import Reads
 from serving.settings import ProcessSettings
 from serving.stores import Store
 from serving.stores.nights import Version
@@ -36,7 +38,8 @@ class Model:
     """What answers the requests of one app.
 
     `revision`: the app's up to which its rules are known; `change_seq`: the last catalogue change that it knows;
-    `problem`: why there is no bundle although a version is active.
+    `problem`: why there is no bundle although a version is active; `events_seq`: without a bundle and without a
+    catalogue the items of the app's events are shown, and these are known up to here.
     """
 
     version: Version | None
@@ -45,6 +48,7 @@ class Model:
     revision: int = 0
     problem: str | None = None
     change_seq: int = 0
+    events_seq: int | None = None
     offers: list[dict[str, Any]] = field(default_factory=list)
     promotions: Promotions = NO_PROMOTIONS
 
@@ -77,33 +81,52 @@ class Model:
 class Models:
     """Models by app, opened when first asked for."""
 
-    def __init__(self, settings: ProcessSettings, store: Store) -> None:
+    def __init__(self, settings: ProcessSettings, store: Store, reads: Reads) -> None:
         self._settings = settings
         self._store = store
+        self._reads = reads
         self._models: dict[str, Model] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def model(self, app_id: str, state: OnlineState) -> Model:
         """The model that `state` calls for. Raises StoreUnavailable when changes cannot be read."""
         model = self._models.get(app_id)
-        if model is not None and model.answers(state):
+        if model is not None and model.events_seq is None and model.answers(state):
             return model
         async with self._locks.setdefault(app_id, asyncio.Lock()):
             model = self._models.get(app_id)
-            if model is not None and model.answers(state):
-                return model
-            if model is not None and model.is_version_of(state):
-                current = model
-                rows = await asyncio.to_thread(self._store.changes, app_id, "items", model.change_seq)
-            else:
-                current, rows = await asyncio.to_thread(self._open, app_id, state)
-            await self._apply(app_id, current, rows, state)
-            self._models[app_id] = current
-            return current
+            if model is None or not model.answers(state):
+                model, rows = await self._renewed(app_id, model, state)
+                await self._apply(app_id, model, rows, state)
+                self._models[app_id] = model
+            if model.events_seq is not None:
+                await self._follow(app_id, model, model.events_seq)
+            return model
+
+    @property
+    def broken(self) -> int:
+        """How many apps have an active version that could not be opened."""
+        return sum(model.problem is not None for model in list(self._models.values()))
 
     def last(self, app_id: str) -> Model | None:
         """The model that answered last, for when the store is away."""
         return self._models.get(app_id)
+
+    async def _renewed(
+        self, app_id: str, model: Model | None, state: OnlineState
+    ) -> tuple[Model, list[dict[str, Any]]]:
+        """The model that `state` calls for, and the catalogue rows that it must learn yet."""
+        if model is not None and model.is_version_of(state):
+            rows = await self._reads.slow(self._store.changes, app_id, "items", model.change_seq)
+            if model.events_seq is None or not rows:
+                return model, rows
+        return await self._reads.slow(self._open, app_id, state)  # also where the first row of a catalogue has come
+
+    async def _follow(self, app_id: str, model: Model, known: int) -> None:
+        """Adds the items of the events that came since."""
+        last, items = await self._reads.slow(self._store.items_of_events, app_id, known)
+        model.catalogue.apply([{"item_id": item_id} for item_id in items])
+        model.events_seq = last
 
     def _open(self, app_id: str, state: OnlineState) -> tuple[Model, list[dict[str, Any]]]:
         """The model of a version and the catalogue rows that it does not hold."""
@@ -117,14 +140,26 @@ class Models:
             else:
                 rows = self._store.changes(app_id, "items", version.changes_seq, version.as_of_us)
                 return Model(version, bundle, Catalogue.from_bundle(bundle)), rows
+        model = Model(version, None, Catalogue.empty(), problem=problem)
         rows = self._store.changes(app_id, "items")
-        return Model(version, None, Catalogue.empty(), problem=problem), rows
+        if not rows:
+            model.events_seq = 0
+            rows = [{"item_id": item_id} for item_id in self._last_known(app_id)] if problem else []
+        return model, rows
+
+    def _last_known(self, app_id: str) -> list[str]:
+        """The items of the last version whose files are whole, the most popular last."""
+        for version in dict.fromkeys(old.version for old in self._store.activations(app_id, "bundle")):
+            with suppress(BrokenBundle):
+                bundle = Bundle.open(bundle_folder(self._settings, app_id, version))
+                return [bundle.items.id(item) for item in reversed(bundle.shelf_items.tolist())]
+        return []
 
     async def _apply(self, app_id: str, model: Model, rows: list[dict[str, Any]], state: OnlineState) -> None:
         for start in range(0, len(rows), APPLY_AT_ONCE):
             model.catalogue.apply(rows[start : start + APPLY_AT_ONCE])
             await asyncio.sleep(0)
-        model.offers = await asyncio.to_thread(self._store.changes, app_id, "offers")
-        model.promotions = promotions(await asyncio.to_thread(self._store.rules, app_id))
+        model.offers = await self._reads.slow(self._store.changes, app_id, "offers")
+        model.promotions = promotions(await self._reads.slow(self._store.rules, app_id))
         model.change_seq = max(model.change_seq, state.change_seq)
         model.revision = max(model.revision, state.revision)

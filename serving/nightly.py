@@ -1,4 +1,4 @@
-"""The night of one app: drain, forget, portraits, segments, train, publish, tidy.
+"""The night of one app: drain, forget, portraits, segments, train, publish, answers, tidy.
 
 Only serving knows the online store, so the night is composed here. Each step leaves its outputs in the run's folder
 and then a marker (`runs.Run.finish`); a night that was killed is taken up at the first step without one, with the same
@@ -16,21 +16,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from portraits.build import build
 from portraits.doctor import diagnose
-from portraits.engine import engine
+from portraits.engine import connect, engine
 from portraits.errors import BrokenBundle, InvalidValue, StoreUnavailable
 from portraits.lake import Lake
 from portraits.portrait_set import PortraitSet
 from portraits.settings import AppSettings
 from recommender.bundles.bundle import Bundle
+from recommender.earned import led_to
 from recommender.memory import Memory
 from recommender.train import train
-from serving.drain import drain
+from serving.drain import drain, keep_to_switches
 from serving.forgetting import erase_lake, settle
 from serving.publish import bundle_folder, portraits_folder, publish
 from serving.runs import Question, Run, forget_old_runs, only_night, open_run
@@ -136,6 +137,8 @@ def _drain(night: Night) -> dict[str, Any]:
     """The day's events, catalogue changes and decisions into the lake; what it then holds and supports."""
     app_id = night.app.app_id
     drained = drain(night.store, night.lake, app_id, lambda what: night.on_step("drain", what))
+    if night.run.question.as_of is None:
+        keep_to_switches(night.store, night.lake, app_id, night.run.as_of)
     snapshot = night.lake.snapshot(app_id)
     bounds = snapshot.bounds()
     first, last, events = (None, None, 0) if bounds is None else bounds
@@ -155,13 +158,33 @@ def _forget(night: Night) -> dict[str, Any]:
 def _portraits(night: Night) -> dict[str, Any]:
     snapshot = night.lake.snapshot(night.app.app_id)
     with engine(night.process.engine) as con:
-        built = build(snapshot, night.app, night.run.as_of, night.portraits, con, previous=_published(night))
+        built = build(
+            snapshot,
+            night.app,
+            night.run.as_of,
+            night.portraits,
+            con,
+            previous=_published(night),
+            deleted=night.store.deleted_tags(night.app.app_id),
+        )
     return {"rows": built.rows}
 
 
 def _segments(night: Night) -> dict[str, Any]:
     """Who is in which segment tonight, kept in the lake."""
     return remember(night.store, night.lake, night.app, night.portraits)
+
+
+def _answers(night: Night) -> dict[str, Any]:
+    """What the answers of the last day led to until now."""
+    snapshot = night.lake.snapshot(night.app.app_id)
+    if "decisions" not in snapshot.versions:
+        return {}
+    con = connect()
+    try:
+        return led_to(snapshot, night.app, night.run.as_of - timedelta(days=1), night.run.as_of, con) or {}
+    finally:
+        con.disconnect()
 
 
 def _train(night: Night) -> dict[str, Any]:
@@ -218,6 +241,7 @@ STEPS: Mapping[str, Callable[[Night], dict[str, Any]]] = {
     "segments": _segments,
     "train": _train,
     "publish": _publish,
+    "answers": _answers,
     "tidy": _tidy,
 }
 
@@ -237,6 +261,7 @@ def _summary(night: Night, results: Mapping[str, Mapping[str, Any]]) -> NightSum
         history=results["drain"]["history"],
         portraits=results["portraits"]["rows"],
         segments=results["segments"]["members"],
+        answers=results["answers"],
         backtest=report.get("table") or {},
         compared=(report.get("gate") or {}).get("comparisons", ()),
         tuning=report.get("tuning") or {},
@@ -292,7 +317,8 @@ def _close_killed(store: Store, run: Run) -> None:
 
 def _fail(night: Night, error: Exception) -> None:
     """The failure stays on record, also where the store cannot take it: the folder's marker is enough."""
-    night.run.end("failed")
+    with suppress(OSError):  # on a full disk the night stays open, and the next one takes it up
+        night.run.end("failed")
     reason = f"{type(error).__name__}: {error}"
     with suppress(StoreUnavailable):
         _record_failure(night.store, night.app.app_id, night.run.run_id, night.run.as_of, reason)

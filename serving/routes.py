@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from recommender.types import LANGUAGES
 from serving.call import Handler
 from serving.catalogues import upsert_route
+from serving.codec import parse
 from serving.events import post_events
 from serving.forget import post_forget
 from serving.forms import Field, Form
 from serving.recommend import post_offers, post_recommend, post_similar, post_together, post_trending
+from serving.rights import MOST_ROWS, post_export, post_personalization, post_portrait, post_tags_delete
 from serving.rules import post_rules, post_rules_delete, post_rules_list
 from serving.segments import handlers as segments
+from serving.sent_events import LARGEST_BATCH, read_events
 from serving.stores.catalogues import LINKS_AT_ONCE
+from serving.tokens import DEFAULT_TTL_S, LONGEST_TTL_S
+from serving.visitors import need_own, post_token, with_own_id
 
-LARGEST_BATCH = 500
 LARGEST_N = 100
 DEFAULT_N = 10
 
@@ -101,6 +106,23 @@ class Route:
     form: Form
     handler: Handler
     meaning: str
+    quickly: Callable[[bytes], dict[str, Any] | None] | None = None
+    """Reads a body in which all is as usual; None where something is not, and `form` says what."""
+    user: bool = False
+    """Whether a visitor's token may call it, for its own `user_id` (`serving.visitors`)."""
+
+    def read(self, body: bytes, visitor: str = "") -> dict[str, Any]:
+        """The body with every field of the form; of a `visitor` (by token), whose requests are all their own.
+
+        Raises InvalidValue naming the first field that is wrong, NotAllowed (another visitor's user_id).
+        """
+        read = None if self.quickly is None else self.quickly(body)
+        if read is None:
+            sent = parse(body)
+            read = self.form.read(with_own_id(self.form, sent, visitor) if visitor else sent)
+        if visitor:
+            need_own(read, visitor)
+        return read
 
 
 def _rows(path: str, table: str, scope: str, more: str = "", most: int = LARGEST_BATCH) -> Route:
@@ -143,19 +165,39 @@ _RULES = Form(Field("rules", "rows", "pins and boosts", required=True, most=LARG
 _HOLDING = Form(Field("holding", "boolean", "only those that hold now", default=False))
 _RULE_IDS = Form(Field("rule_ids", "strings", "the rules", required=True))
 
+_TOKEN = Form(
+    Field("user_id", "string", "the visitor whom the token is for", required=True),
+    Field("ttl", "integer", "seconds that it is valid", default=DEFAULT_TTL_S, least=1, greatest=LONGEST_TTL_S),
+)
+
 _FORGET = "Forget a visitor under all linked ids: online now, everywhere by the next night; asked again: how far."
 
+_TELL = "What is said of a visitor, in words and tag by tag, and why."
+_KEPT = "Every row that is kept of a visitor, a page at a time."
+_UNTELL = "Delete a tag of a visitor's portrait: gone at once, and not made again from what happened before."
+_TURN = "A visitor's own switch: off, nothing personal is used or kept; no import turns it back."
+_PORTRAIT = Form(_USER, Field("lang", "string", "language of the words", default="en", choices=LANGUAGES))
+_EXPORT = Form(
+    _USER,
+    Field("after", "integer", "rows to pass over: `next` of the page before", default=0, least=0, greatest=10**9),
+    Field("n", "integer", "rows, at most", default=MOST_ROWS, least=1, greatest=MOST_ROWS),
+)
+_TAG = Form(_USER, Field("tag", "string", "a tag of the portrait, or a field of it", required=True))
+_SWITCH = Form(_USER, Field("on", "boolean", "whether personalisation is wanted", required=True))
+
+_SEND = "Send events; what is accepted is on disk. A visitor's token sends the visitor's own, and none of money."
+_BEST = "The best items for a visitor, with reasons."
 _EVENTS = Form(Field("events", "rows", "events, oldest first", required=True, most=LARGEST_BATCH, row="events"))
 
 ROUTES: Mapping[str, Route] = {
     route.path: route
     for route in (
-        Route("/events", "events", _EVENTS, post_events, "Send events; what is accepted is on disk."),
-        Route("/recommend", "recommend", _RECOMMEND, post_recommend, "The best items for a visitor, with reasons."),
-        Route("/similar", "recommend", _SIMILAR, post_similar, "Items like one item."),
-        Route("/together", "recommend", _TOGETHER, post_together, "Items bought in one order with others."),
-        Route("/trending", "recommend", Form(*_SHOWN), post_trending, "Items that rise most now."),
-        Route("/offers", "recommend", _OFFERS, post_offers, "Offers whose own conditions hold now."),
+        Route("/events", "events", _EVENTS, post_events, _SEND, read_events, user=True),
+        Route("/recommend", "recommend", _RECOMMEND, post_recommend, _BEST, user=True),
+        Route("/similar", "recommend", _SIMILAR, post_similar, "Items like one item.", user=True),
+        Route("/together", "recommend", _TOGETHER, post_together, "Items bought in one order with others.", user=True),
+        Route("/trending", "recommend", Form(*_SHOWN), post_trending, "Items that rise most now.", user=True),
+        Route("/offers", "recommend", _OFFERS, post_offers, "Offers whose own conditions hold now.", user=True),
         _rows("/items", "items", "events"),
         _rows("/users", "users", "events"),
         _rows("/stores", "stores", "events"),
@@ -165,7 +207,12 @@ ROUTES: Mapping[str, Route] = {
         Route("/rules", "marketing", _RULES, post_rules, "Save pins and boosts, all or none; a rule_id is replaced."),
         Route("/rules/list", "marketing", _HOLDING, post_rules_list, "Every pin and boost, and whether it holds."),
         Route("/rules/delete", "marketing", _RULE_IDS, post_rules_delete, "Delete pins and boosts."),
-        Route("/forget", "admin", Form(_USER), post_forget, _FORGET),
+        Route("/token", "events", _TOKEN, post_token, "A token with which one visitor's phone may ask for itself."),
+        Route("/forget", "admin", Form(_USER), post_forget, _FORGET, user=True),
+        Route("/portrait", "recommend", _PORTRAIT, post_portrait, _TELL, user=True),
+        Route("/portrait/export", "admin", _EXPORT, post_export, _KEPT, user=True),
+        Route("/tags/delete", "recommend", _TAG, post_tags_delete, _UNTELL, user=True),
+        Route("/personalization", "recommend", _SWITCH, post_personalization, _TURN, user=True),
         Route("/segments", "marketing", _SAVE, segments.post_save, "Save a segment as its next version."),
         Route("/segments/list", "marketing", Form(_WORDS), segments.post_list, "Every segment, with its rule."),
         Route("/segments/delete", "marketing", Form(_NAME), segments.post_delete, "Delete a segment."),

@@ -15,18 +15,20 @@ from serving.stores.rows import as_text
 async def post_rules(call: Call) -> dict[str, Any]:
     """POST /v1/rules: upserts pins and boosts, all of them or none; names those about what the catalogue does not
     know."""
-    model = await call.context.models.model(call.app_id, call.state())
+    model = await call.context.models.model(call.app_id, await call.state())
     rows = check_rules(call.body["rules"])
     texts = {row["rule_id"]: as_text(row) for row in rows}
-    changed = await call.context.writer.write(partial(put_rules, app_id=call.app_id, texts=texts))
+    changed = await call.context.writer.write(
+        call.app_id, partial(put_rules, app_id=call.app_id, texts=texts), len(texts)
+    )
     found = unknown(rows, model.catalogue)
     return {"changed": changed, "unchanged": len(texts) - changed} | ({"unknown": list(found)} if found else {})
 
 
 async def post_rules_list(call: Call) -> dict[str, Any]:
     """POST /v1/rules/list: every rule, whether it holds, and whether the catalogue knows what it is about."""
-    model = await call.context.models.model(call.app_id, call.state())
-    rows, now = call.context.store.rules(call.app_id), datetime.now(UTC)
+    model = await call.context.models.model(call.app_id, await call.state())
+    rows, now = await call.context.reads.slow(call.context.store.rules, call.app_id), datetime.now(UTC)
     found = unknown(rows, model.catalogue)
     told = [row | {"when": when(row, now), "known": row["rule_id"] not in found} for row in rows]
     return {"rules": [row for row in told if not call.body["holding"] or row["when"] == "now"]}
@@ -34,6 +36,6 @@ async def post_rules_list(call: Call) -> dict[str, Any]:
 
 async def post_rules_delete(call: Call) -> dict[str, Any]:
     """POST /v1/rules/delete: the rules are there no more; those that were not there are no error."""
-    call.confirm()
+    await call.confirm()
     write = partial(drop_rules, app_id=call.app_id, rule_ids=call.body["rule_ids"])
-    return {"deleted": await call.context.writer.write(write)}
+    return {"deleted": await call.context.writer.write(call.app_id, write)}

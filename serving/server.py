@@ -19,6 +19,9 @@ from serving.settings import ProcessSettings
 
 LOCALHOST = "127.0.0.1"
 READY_WITHIN_S = 120
+ANSWER_WITHIN_S = 20
+"""How long a worker that was asked to end waits for its clients to take their answers; a client that reads nothing
+would hold it up for ever."""
 STOP_WITHIN_S = 15
 POLL_S = 0.1
 LOG_TAIL_BYTES = 2_000
@@ -26,7 +29,8 @@ LOG_TAIL_BYTES = 2_000
 
 def command(host: str, port: int) -> list[str]:
     """The command line of the serving process."""
-    return [sys.executable, "-m", "bentoml", "serve", "serving.service:Huaxiang", "--host", host, "--port", str(port)]
+    serve = [sys.executable, "-m", "bentoml", "serve", "serving.service:Huaxiang", "--host", host, "--port", str(port)]
+    return [*serve, "--timeout-graceful-shutdown", str(ANSWER_WITHIN_S)]
 
 
 def with_secret(process: ProcessSettings, port: int | None) -> ProcessSettings:

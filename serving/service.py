@@ -1,4 +1,4 @@
-"""The Bento: BentoML starts workers, answers /healthz, /readyz and /metrics, and mounts the application.
+"""The Bento: BentoML starts workers, answers /healthz and /readyz, and mounts the application.
 
 Each worker opens its own context when it starts. Then the collector is run once and what lives is frozen: otherwise
 every full collection walks the imported modules and holds a request up for tens of milliseconds.
@@ -6,7 +6,9 @@ every full collection walks the imported modules and holds a request up for tens
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,28 +18,48 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from portraits.errors import StoreUnavailable
+from portraits.errors import HuaxiangError
 from serving.app import v1
+from serving.connections import bound_connections
 from serving.console import routes as console_routes
 from serving.context import Context
-from serving.settings import QUIET, ProcessSettings
+from serving.leaving import leaving
+from serving.logs import configure
+from serving.observed import Observed, of_request
+from serving.ready import Readiness
+from serving.scraping import Scrape, keep_publishing, metrics_route
+from serving.settings import QUIET, ProcessSettings, metrics_folder
 
 REQUEST_TIMEOUT_S = 30
 GC_THRESHOLDS = (50_000, 50, 50)
 
+log = logging.getLogger(__name__)
+
 
 @asynccontextmanager
 async def _lifespan(application: Starlette) -> AsyncIterator[None]:
-    context = Context.open(ProcessSettings.from_env())
-    application.state.context = context
-    application.router.routes.extend([v1(context), Route("/", _to_console), *console_routes(context)])
+    folder = metrics_folder()
+    try:
+        context = Context.open(ProcessSettings.from_env())
+    except HuaxiangError as error:
+        log.error("cannot start: %s", error.message)
+        raise
+    application.state.readiness = readiness = Readiness(context)
+    scrape = Scrape(context.metrics, context.store, folder)
+    ours = [v1(context), metrics_route(context, scrape), Route("/", _to_console), *console_routes(context)]
+    application.router.routes.extend(ours)
+    application.add_middleware(Observed, metrics=context.metrics)
+    publishing = asyncio.create_task(keep_publishing(context))
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     try:
-        yield
+        with leaving(readiness.leave):
+            yield
     finally:
-        context.close()
+        publishing.cancel()
+        await asyncio.to_thread(context.close)
+        context.metrics.publish(context.writer, context.models)
 
 
 async def _to_console(_: Request) -> Response:
@@ -45,6 +67,7 @@ async def _to_console(_: Request) -> Response:
 
 
 app = Starlette(lifespan=_lifespan)
+bound_connections()  # here, because a worker has its server made as soon as this module is there
 
 
 @bentoml.service(
@@ -52,17 +75,17 @@ app = Starlette(lifespan=_lifespan)
     workers=ProcessSettings.from_env().workers,
     traffic={"timeout": REQUEST_TIMEOUT_S},
     logging={"access": {"enabled": False}},
+    metrics={"enabled": False},  # ours are better: see serving.metrics
     envs=[{"name": name, "value": value} for name, value in QUIET.items()],
 )
 @bentoml.asgi_app(app, path="/")
 class Huaxiang:
     """huaxiang's HTTP interface."""
 
-    def __is_ready__(self) -> bool:
-        """Ready means that a request could be answered from the store."""
-        context: Context = app.state.context
-        try:
-            context.store.apps()
-        except StoreUnavailable:
-            return False
-        return True
+    def __init__(self) -> None:
+        configure(of_request)
+
+    async def __is_ready__(self) -> bool:
+        """Whether requests should come to this worker."""
+        readiness: Readiness = app.state.readiness
+        return await readiness.problem() is None

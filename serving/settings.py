@@ -6,9 +6,13 @@ What one merchant chooses is `portraits.settings.AppSettings`; this is what the 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from portraits.errors import InvalidValue
 
@@ -17,6 +21,8 @@ DEFAULT_PORT = 3000
 DEFAULT_ENGINE = "duckdb"
 SPARKS = ("spark://", "local", "yarn", "k8s://")
 """How the address of a Spark master begins."""
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
+"""Where `prometheus_client` counts across processes; BentoML sets it for its workers."""
 QUIET = {"BENTOML_DO_NOT_TRACK": "true", "OTEL_SDK_DISABLED": "true", "OMP_NUM_THREADS": "1"}
 """For a process that serves: nothing reported to BentoML's makers, no traces that nobody collects, and one thread of
 numeric code a worker (limiting threads call by call costs milliseconds)."""
@@ -24,11 +30,12 @@ numeric code a worker (limiting threads call by call costs milliseconds)."""
 
 @dataclass(frozen=True, slots=True)
 class ProcessSettings:
-    """Where things live and how the process runs. `secret` signs cookies and tokens and is never printed; `engine`
-    makes the features of portraits and trains: `duckdb`, or the address of a Spark master."""
+    """Where things live and how the process runs. `secret` signs cookies and tokens; it and `store_url`, which may hold
+    a password, are never printed. `engine` makes the features of portraits and trains: `duckdb`, or the address of a
+    Spark master."""
 
     home: Path = Path(DEFAULT_HOME)
-    store_url: str = ""
+    store_url: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
     port: int = DEFAULT_PORT
     workers: int = 1
@@ -109,6 +116,25 @@ def _whole(environ: Mapping[str, str], name: str, default: int) -> int:
         return int(text)
     except ValueError:
         raise InvalidValue(name, text, "a whole number") from None
+
+
+def metrics_folder() -> Path | None:
+    """Where the workers of this service count, and nobody else; None outside of `bentoml serve`.
+
+    BentoML would have all services of one BENTOML_HOME count in one folder, which each one empties when it starts. This
+    one is named by the supervisor that started the worker; those of supervisors that are gone are removed.
+    """
+    if METRICS not in os.environ:
+        return None
+    supervisor = psutil.Process().parent() or psutil.Process()
+    folder = Path(tempfile.gettempdir(), f"huaxiang-metrics-{supervisor.pid}-{supervisor.create_time():.0f}")
+    for old in folder.parent.glob("huaxiang-metrics-*"):
+        pid = int(old.name.split("-")[2])
+        if old != folder and (pid == supervisor.pid or not psutil.pid_exists(pid)):
+            shutil.rmtree(old, ignore_errors=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    os.environ[METRICS] = str(folder)
+    return folder
 
 
 def no_tracking() -> None:

@@ -30,7 +30,8 @@ class NightSummary:
     """One night of one app.
 
     `version` is what this night published (None: nothing), `drained` and `history` count rows (first and last are None
-    where the history has no real time), `segments` members; `backtest` is the recommender's table
+    where the history has no real time), `segments` members; `answers` is what the last day's led to, a row of
+    `recommender.outcomes` (empty: there were none); `backtest` is the recommender's table
     ({k, rows: [{name, part, users, recall: [mean, low, high], ...}]}),
     `compared` what the gate compared ([{rival, part, metric, difference: [mean, low, high], lost}], of the new model
     minus the rival's; of a part in which nobody could be judged, difference and the rows' metrics are None), `tuning`
@@ -52,6 +53,7 @@ class NightSummary:
     history: Mapping[str, Any] = field(default_factory=dict)
     portraits: int = 0
     segments: Mapping[str, int] = field(default_factory=dict)
+    answers: Mapping[str, Any] = field(default_factory=dict)
     backtest: Mapping[str, Any] = field(default_factory=dict)
     compared: Sequence[Mapping[str, Any]] = ()
     tuning: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +91,8 @@ def in_words(summary: NightSummary, zone: ZoneInfo) -> Iterator[str]:
     yield f"  history    {_history(summary.history, zone)}"
     yield f"  portraits  {summary.portraits:,}"
     yield f"  segments   {_largest(summary.segments)}"
+    if summary.answers:
+        yield f"  answers    {_answers(summary.answers)}"
     if summary.tuning.get("trials"):
         yield f"  tuning     {_tuning(summary.tuning)}"
     yield f"  seconds    {', '.join(f'{step} {took:.1f}' for step, took in summary.seconds.items())}"
@@ -132,6 +136,15 @@ def _tuning(tuning: Mapping[str, Any]) -> str:
 def _largest(segments: Mapping[str, int]) -> str:
     largest = sorted(segments.items(), key=lambda one: (-one[1], one[0]))[:LARGEST_SEGMENTS]
     return f"{len(segments)}; largest: {', '.join(f'{name} {members:,}' for name, members in largest)}"
+
+
+def _answers(led: Mapping[str, Any]) -> str:
+    rate, low, high = led["ctr"]
+    of_shown = "" if rate is None else f" ({rate:.2%} of {led['shown']:,} shown"
+    of_shown += "" if low is None else f", 95% {low:.2%} to {high:.2%}"
+    of_shown += ")" if of_shown else ""
+    bought = f"{led['purchases']:,} purchases, {led['revenue']:,} in minor units"
+    return f"{led['answers']:,} in a day led to {led['clicks']:,} clicks{of_shown}, {bought}"
 
 
 def _table(title: str, rows: list[Mapping[str, Any]], k: int) -> Iterator[str]:

@@ -49,9 +49,9 @@ def publish_night(settings: ProcessSettings, store: Store, made: Night, app_id: 
     return publish(settings, store, app_id, as_of=datetime.now(UTC), bundle=folder, **more)
 
 
-def open_shop(home: Path, **changes: Any) -> tuple[ProcessSettings, Store]:
+def open_shop(home: Path, store_url: str = "", **changes: Any) -> tuple[ProcessSettings, Store]:
     """The apps `shop` (published, no control group, nothing explored) and `cafe` (empty)."""
-    settings = ProcessSettings(home=home, secret="only for tests")
+    settings = ProcessSettings(home=home, store_url=store_url, secret="only for tests")
     store = Store.open(settings.store_url)
     store.add_app(AppSettings("shop", **{"control_share": 0.0, "exploration_share": 0.0} | changes))
     store.add_app(AppSettings("cafe"))

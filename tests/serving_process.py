@@ -12,6 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,13 +23,25 @@ from serving.settings import ProcessSettings
 
 READY_S = 60.0
 SERVICE = "serving.service:Huaxiang"
+WORKER = "_bentoml_impl.worker.service"
+"""What the command line of BentoML's workers holds."""
 
 
 class Service:
     """`with Service(settings) as service:` - `service.url` answers inside the block."""
 
-    def __init__(self, settings: ProcessSettings, what: str = SERVICE, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: ProcessSettings,
+        what: str = SERVICE,
+        folder: Path | None = None,
+        prefix: Sequence[str] = (),
+        **environment: str,
+    ) -> None:
+        """`prefix`: words before the command, such as those that run it elsewhere; `environment`: added to it."""
         self.settings = settings
+        self._prefix = prefix
+        self._environment = environment
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._what = what
@@ -37,7 +50,11 @@ class Service:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except RuntimeError:
+            self._log.close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -47,6 +64,7 @@ class Service:
     def start(self) -> None:
         """Starts the service in a process group of its own and waits until it is ready."""
         command = [
+            *self._prefix,
             sys.executable,
             "-m",
             "bentoml",
@@ -60,7 +78,7 @@ class Service:
         self._process = subprocess.Popen(
             command,
             cwd=self._folder,
-            env={**os.environ, **self.settings.environment()},
+            env={**os.environ, **self.settings.environment(), **self._environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
             text=True,
@@ -102,6 +120,23 @@ class Service:
             raise RuntimeError("the service was not started")
         return self._process.pid
 
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer requests, in the order they were started."""
+        children = psutil.Process(self.pid).children(recursive=True)
+        return sorted(
+            (one for one in children if any(WORKER in word for word in _command(one))), key=psutil.Process.create_time
+        )
+
+    def new_worker(self, before: Sequence[psutil.Process]) -> psutil.Process:
+        """The worker that the supervisor has started since. Raises TimeoutError."""
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            fresh = [one for one in self.workers() if one not in before]
+            if fresh:
+                return fresh[0]
+            time.sleep(0.05)
+        raise TimeoutError("no worker was started")
+
     def cpu_seconds(self) -> float:
         """Processor time of the workers so far."""
         if self._process is None:
@@ -119,6 +154,13 @@ class Service:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
 
 
 def _free_port() -> int:

@@ -11,7 +11,8 @@ import pyarrow as pa
 from portraits.history import EVENTS, ITEMS
 from portraits.lake import Lake
 from portraits.settings import AppSettings
-from serving.events import prepare, store_batch
+from serving.events import store_batch
+from serving.sent_events import prepare
 from serving.settings import ProcessSettings
 from serving.stores import Store
 

@@ -14,7 +14,7 @@ from importlib import import_module
 
 import typer
 
-from portraits.errors import HuaxiangError
+from portraits.errors import DiskFull, HuaxiangError
 from serving.cli.output import fail
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong use, 3 the gate held the model back, 4 another night is running."
@@ -35,7 +35,9 @@ class Verb:
 VERBS = {
     "demo": Verb("serving.cli.demo:demo", "Sample shop, nightly, serve: from nothing to a page in the browser."),
     "app": Verb("serving.cli.apps:apps", "Add, list and set apps (one app = one merchant's mini program)."),
-    "key": Verb("serving.cli.apps:keys", "Create, list and revoke server keys."),
+    "merchant": Verb("serving.cli.merchants:merchants", "Add and list merchants, who own apps."),
+    "provider": Verb("serving.cli.merchants:providers", "Add and list providers, who run apps for several merchants."),
+    "key": Verb("serving.cli.keys:keys", "Create, list, rotate and revoke server keys."),
     "import": Verb("serving.cli.history:import_table", "Import a file into one table of an app's history."),
     "doctor": Verb("serving.cli.history:doctor", "Say what an app's history can and cannot support, and why."),
     "nightly": Verb("serving.cli.night:nightly", "The whole night: drain, portraits, train, gate, publish."),
@@ -46,7 +48,10 @@ VERBS = {
     "evaluate": Verb("serving.cli.answers:evaluate", "Backtest every source and baseline, with intervals."),
     "earned": Verb("serving.cli.earned:earned", "What the recommender earns beside its control group."),
     "models": Verb("serving.cli.models:models", "List, promote and roll back published versions."),
+    "export": Verb("serving.cli.people:export_everything", "Everything that is kept of one visitor, in a file."),
     "forget": Verb("serving.cli.people:forget_visitor", "Forget a visitor: online now, everywhere by the next night."),
+    "backup": Verb("serving.cli.backup:backup", "Copy all that is kept into a folder, while it is used."),
+    "restore": Verb("serving.cli.backup:restore", "Put a backup into an empty home."),
     "serve": Verb("serving.cli.serve:serve", "Serve /v1 and /console with BentoML."),
 }
 
@@ -81,6 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command(called)(given, prog_name="huaxiang")
     except HuaxiangError as error:
         fail(error, as_json="--json" in given)
+    except Exception as error:
+        if not DiskFull.behind(error):
+            raise
+        fail(DiskFull(str(error)), as_json="--json" in given)
 
 
 def _root() -> None:

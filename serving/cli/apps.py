@@ -1,4 +1,4 @@
-"""`huaxiang app` and `huaxiang key`: merchants, their settings and their keys."""
+"""`huaxiang app`: the mini programs of merchants, and their settings."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import typer
 
 from portraits.errors import InvalidValue
 from portraits.settings import AppSettings
-from serving.cli.output import App, AsJson, show, table
+from serving.cli.output import AsJson, show, table
 from serving.settings import ProcessSettings
 from serving.stores import Store
 
 apps = typer.Typer(no_args_is_help=True)
-keys = typer.Typer(no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="APP", show_default=False)]
+OfMerchant = Annotated[str | None, typer.Option("--merchant", help="Whose app it is.", show_default=False)]
 
 
 @apps.command("add")
-def add_app(app: Name, as_json: AsJson = False) -> None:
-    """Add an app; adding it twice is no error."""
-    added = _store().add_app(AppSettings(app))
+def add_app(app: Name, merchant: OfMerchant = None, as_json: AsJson = False) -> None:
+    """Add an app; adding it twice is no error. With a merchant it is that one's from now on."""
+    added = _store().add_app(AppSettings(app), merchant)
     show({"app_id": app, "added": added}, f"{app}: added" if added else f"{app}: there already", as_json)
 
 
@@ -50,35 +50,6 @@ def set_app(
     store.save_app(changed)
     values = asdict(changed)
     show(values, table(("setting", "value"), values.items()), as_json)
-
-
-@keys.command("create")
-def create_key(
-    app: App,
-    scope: Annotated[str, typer.Option("--scope", help="events, recommend, marketing or admin.", show_default=False)],
-    as_json: AsJson = False,
-) -> None:
-    """Create a server key. It is printed once; the store keeps only its hash."""
-    key = _store().add_key(app, scope)
-    show({"app_id": app, "scope": scope, "key": key}, key, as_json)
-
-
-@keys.command("list")
-def list_keys(app: App, as_json: AsJson = False) -> None:
-    """List the keys of an app, without the keys themselves."""
-    found = [asdict(key) for key in _store().keys(app)]
-    names = ("key_id", "scope", "created", "revoked")
-    lines = table(names, ([key[name] for name in names] for key in found))
-    show(found, lines if found else f"no key yet; create one with: huaxiang key create --app {app} --scope S", as_json)
-
-
-@keys.command("revoke")
-def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", show_default=False)], app: App, as_json: AsJson = False
-) -> None:
-    """Revoke a key; it stops working with the next request."""
-    _store().revoke_key(app, key_id)
-    show({"app_id": app, "key_id": key_id, "revoked": True}, f"{key_id}: revoked", as_json)
 
 
 def _store() -> Store:

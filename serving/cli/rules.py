@@ -13,6 +13,7 @@ from recommender.answers.catalogue import Catalogue
 from serving.cli.output import App, AsJson, show, table
 from serving.models import Models
 from serving.promotions import RULES, read_rules, unknown, when
+from serving.reads import Reads
 from serving.settings import ProcessSettings
 from serving.stores import Store
 from serving.stores.rows import as_text
@@ -84,4 +85,4 @@ def _store() -> Store:
 def _catalogue(app: str) -> Catalogue:
     """What answers would know now."""
     process, store = ProcessSettings.from_env(), _store()
-    return asyncio.run(Models(process, store).model(app, store.state(app))).catalogue
+    return asyncio.run(Models(process, store, Reads(store)).model(app, store.state(app))).catalogue

@@ -224,7 +224,7 @@ def find_lookalikes(
     desk = _desk(app)
     asked = desk.rule(name, rule)
     members = desk.people.members(asked).select("user_id").to_pyarrow()["user_id"].to_pylist()
-    left_out = set(desk.left_out)
+    left_out = set(desk.left_out).union(*desk.deleted.values())  # whom what was deleted would place
     found = lookalikes(desk.portraits, members, n + len(left_out))
     kept = [user not in left_out for user in found.table["user_id"].to_pylist()]
     chosen = found.table.filter(pyarrow.array(kept, pyarrow.bool_())).slice(0, n)

@@ -17,7 +17,8 @@ def serve(
 ) -> None:
     """Serve /v1 and /console with BentoML.
 
-    HUAXIANG_WORKERS sets the number of processes. Without HUAXIANG_SECRET the console's sessions end with this process.
+    HUAXIANG_WORKERS sets the number of processes. Without HUAXIANG_SECRET the console's sessions and
+    visitors' tokens end with this process.
     """
     process = with_secret(ProcessSettings.from_env(), port)
     arguments = command(host, process.port)

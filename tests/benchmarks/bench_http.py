@@ -1,15 +1,19 @@
 """Requests a second and latency over HTTP, beside an empty mounted ASGI route of the same running service.
 
-    python tests/benchmarks/bench_http.py [--users 50000] [--items 20000] [--workers 1] [--seconds 5] [--rounds 3]
+    python tests/benchmarks/bench_http.py [--users 50000 ...] [--items 20000 ...] [--workers 1 ...] [--store URL]
+        [--seconds 5] [--rounds 3] [--routes recommend events similar offers]
 
 Starts `bentoml serve` on a planted app in a temporary home, loads it with wrk (16 connections, one thread, many users)
-and alternates empty route and route under test, so that whatever else the machine does meets both. Without wrk
-(Debian package `wrk`) it says so and ends.
+and alternates empty route and route under test, so that whatever else the machine does meets both. Of each route: rate,
+latencies, the processor time of a request, and its profile by stage, as the service's own `/metrics` tell it. Several
+sizes: one after the other, which shows how the cost of an answer grows. `--store`: a database that is empty, for
+PostgreSQL. Without wrk (Debian package `wrk`) it says so and ends.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import shutil
@@ -17,9 +21,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from serving_process import Service
 
 CONNECTIONS = 16
-CANDIDATES, NEIGHBOURS = 100, 20
+CANDIDATES, NEIGHBOURS, OFFERS = 100, 20, 30
 AIMS = {"recommend": 0.4, "similar": 0.4, "events": 0.3, "offers": 0.4}
 LUA = """
 local key, kind, users, items = "%(key)s", "%(kind)s", %(users)d, %(items)d
@@ -70,7 +76,8 @@ end
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of wrk measured. Latencies and `cpu`, the service's processor time a request, in milliseconds."""
+    """What one run of wrk measured. Latencies and `cpu`, the service's processor time a request, in milliseconds;
+    `stages`: how long each part of a request took, on average, in microseconds."""
 
     rate: float
     p50: float
@@ -78,22 +85,33 @@ class Run:
     p999: float
     errors: int
     cpu: float
+    stages: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk sends: by which key, about how many visitors and items, for how long."""
+
+    key: str
+    users: int
+    items: int
+    seconds: int
 
 
 def main() -> None:
-    """Prints one line a route: its medians over the rounds, and their ratios to the empty route's."""
+    """Prints two lines a route: its medians over the rounds with their ratios to the empty route's, and its profile."""
     asked = _arguments()
     if shutil.which("wrk") is None:
         sys.exit("wrk is not installed (Debian: apt install wrk): nothing was measured")
-    with tempfile.TemporaryDirectory() as folder:
-        settings = ProcessSettings(home=Path(folder) / "home", workers=asked.workers)
-        key = plant(settings, asked.users, asked.items)
-        with Service(settings, "http_service:Huaxiang", Path(__file__).parent) as service:
-            print(
-                f"{asked.users:,} users x {asked.items:,} items, {asked.workers} worker(s), {CONNECTIONS} connections"
-            )
-            for kind in asked.routes:
-                _compare(service, key, kind, asked)
+    for users, items, workers in itertools.product(asked.users, asked.items, asked.workers):
+        with tempfile.TemporaryDirectory() as folder:
+            home = Path(folder) / "home"
+            settings = ProcessSettings(home=home, workers=workers, store_url=asked.store)
+            load = Load(plant(settings, users, items), users, items, asked.seconds)
+            with Service(settings, "http_service:Huaxiang", Path(__file__).parent) as service:
+                print(f"{users:,} users x {items:,} items, {workers} worker(s), {CONNECTIONS} connections")
+                for kind in asked.routes:
+                    _compare(service, load, kind, asked.rounds)
 
 
 def plant(settings: ProcessSettings, users: int, items: int) -> str:
@@ -101,14 +119,21 @@ def plant(settings: ProcessSettings, users: int, items: int) -> str:
     store = Store.open(settings.store_url)
     store.add_app(AppSettings("shop", control_share=0.0))
     rows = [{"item_id": f"i{n:06d}", "title": f"Item {n}", "price": 100 + n % 900} for n in range(items)]
-    store.upsert("shop", "items", rows)
+    for start in range(0, items, 10_000):
+        store.upsert("shop", "items", rows[start : start + 10_000])
     store.mark_changes_drained("shop", items)
+    store.upsert("shop", "offers", [_offer(n) for n in range(OFFERS)])
     bundle = settings.home / "bundle"
     write_bundle(bundle, _arrays(users, items), {"sources": ["als"], "target": "purchase", "repeat": False})
     publish(settings, store, "shop", as_of=datetime.now(UTC), bundle=bundle)
     key = store.add_key("shop", "admin")
     store.close()
     return key
+
+
+def _offer(number: int) -> dict[str, Any]:
+    off = {"offer_id": f"o{number:03d}", "title": f"Offer {number}", "kind": "cash", "value": 100 + number}
+    return off | {"minimum": 1_000, "categories": [], "budget": 1_000_000, "per_user_limit": 1}
 
 
 def _arrays(users: int, items: int) -> dict[str, np.ndarray]:
@@ -135,12 +160,12 @@ def _arrays(users: int, items: int) -> dict[str, np.ndarray]:
     }
 
 
-def _compare(service: Service, key: str, kind: str, asked: argparse.Namespace) -> None:
+def _compare(service: Service, load: Load, kind: str, rounds: int) -> None:
     empty: list[Run] = []
     tested: list[Run] = []
-    for number in range(asked.rounds):
-        empty.append(_wrk(service, key, "empty", number, asked))
-        tested.append(_wrk(service, key, kind, number, asked))
+    for number in range(rounds):
+        empty.append(_wrk(service, load, "empty", number))
+        tested.append(_wrk(service, load, kind, number))
     rate, base = (statistics.median(run.rate for run in runs) for runs in (tested, empty))
     p99, base_p99 = (statistics.median(run.p99 for run in runs) for runs in (tested, empty))
     p50, p999 = statistics.median(run.p50 for run in tested), statistics.median(run.p999 for run in tested)
@@ -152,30 +177,47 @@ def _compare(service: Service, key: str, kind: str, asked: argparse.Namespace) -
         f"rate ratio {rate / base:.2f} (aim {AIMS[kind]})  p99 ratio {p99 / base_p99:.2f} (aim 3)  "
         f"cpu {cpu:.3f} / {base_cpu:.3f} ms = {cpu / base_cpu:.2f}"
     )
+    print(f"{'':10} stages, us: " + ", ".join(f"{name} {took:.0f}" for name, took in tested[-1].stages.items()))
 
 
-def _wrk(service: Service, key: str, kind: str, number: int, asked: argparse.Namespace) -> Run:
-    values = {"key": key, "kind": kind, "users": asked.users, "items": asked.items, "salt": f"{kind}{number}-"}
+def _wrk(service: Service, load: Load, kind: str, number: int) -> Run:
+    values = {"key": load.key, "kind": kind, "users": load.users, "items": load.items, "salt": f"{kind}{number}-"}
     ts = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(LUA % (values | {"ts": ts}))
         script.flush()
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{asked.seconds}s", "-s", script.name, service.url]
-        before = service.cpu_seconds()
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{load.seconds}s", "-s", script.name, service.url]
+        before, counted = service.cpu_seconds(), _stages(service)
         output = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ).stdout
+        cpu = service.cpu_seconds() - before
     found = re.search(r"RESULT (\S+) (\S+) (\S+) (\S+) (\d+)", output)
     if found is None:
         sys.exit(f"wrk said nothing that can be read:\n{output}")
     rate, p50, p99, p999, errors = found.groups()
-    cpu = (service.cpu_seconds() - before) * 1000 / (float(rate) * asked.seconds)
-    return Run(float(rate), float(p50), float(p99), float(p999), int(errors), cpu)
+    took = {
+        name: (total - counted[name][0]) / (count - counted[name][1]) * 1e6
+        for name, (total, count) in _stages(service).items()
+        if count > counted[name][1]
+    }
+    cpu_ms = cpu * 1000 / (float(rate) * load.seconds)
+    return Run(float(rate), float(p50), float(p99), float(p999), int(errors), cpu_ms, took)
+
+
+def _stages(service: Service) -> dict[str, tuple[float, float]]:
+    """stage -> (seconds, how often) so far; a worker tells its numbers each second."""
+    with urllib.request.urlopen(f"{service.url}/metrics") as answer:  # noqa: S310 - our own address
+        text = answer.read().decode()
+    found = dict(re.findall(r"^huaxiang_stage_seconds_(\S+) (\S+)$", text, re.MULTILINE))
+    names = [name.removeprefix('sum{stage="').removesuffix('"}') for name in found if name.startswith("sum")]
+    return {name: tuple(float(found[f'{what}{{stage="{name}"}}']) for what in ("sum", "count")) for name in names}  # type: ignore[misc]
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=50_000)
-    parser.add_argument("--items", type=int, default=20_000)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--users", type=int, nargs="+", default=[50_000])
+    parser.add_argument("--items", type=int, nargs="+", default=[20_000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1])
+    parser.add_argument("--store", default="", help="URL of an empty database; default: SQLite in a temporary folder")
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--routes", nargs="+", choices=sorted(AIMS), default=sorted(AIMS))

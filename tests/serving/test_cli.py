@@ -25,8 +25,8 @@ from serving.stores import Store
 from serving.summary import NightSummary
 
 DESIGNED = {
-    "demo", "app", "key", "import", "doctor", "nightly", "portraits", "segments", "recommend", "evaluate", "models",
-    "forget", "rules", "serve", "earned",
+    "demo", "app", "merchant", "provider", "key", "import", "doctor", "nightly", "portraits", "segments",
+    "recommend", "evaluate", "models", "forget", "rules", "serve", "earned", "backup", "restore",
 }  # fmt: skip
 
 
@@ -119,6 +119,52 @@ def test_a_key_is_printed_once_listed_without_itself_and_revoked(shell: Shell) -
     assert shell("key", "revoke", found.key_id, "--app", "shop")[0] == 0
     assert store.find_key(key) is None
     assert shell("key", "revoke", "nothing", "--app", "shop")[0] == 1
+
+
+def test_merchants_and_providers_are_added_listed_and_given_keys(shell: Shell) -> None:
+    assert shell("merchant", "list")[1].startswith("no merchant yet")
+    assert shell("provider", "list")[1].startswith("no provider yet")
+    assert shell("provider", "add", "house", "--name", "The House")[:2] == (0, "house: added\n")
+    assert shell("provider", "add", "house")[:2] == (0, "house: there already\n")
+    assert shell("merchant", "add", "tea", "--provider", "house")[:2] == (0, "tea: added\n")
+    assert shell("app", "add", "shop", "--merchant", "tea")[:2] == (0, "shop: added\n")
+    assert shell.json("provider", "list") == [{"provider_id": "house", "name": "The House", "merchants": 1}]
+    tea = {"merchant_id": "tea", "name": "tea", "provider_id": "house", "apps": ["shop"]}
+    assert shell.json("merchant", "list", "--provider", "house") == shell.json("merchant", "list") == [tea]
+    assert "shop" in shell("merchant", "list")[1]
+    assert shell("key", "list", "--provider", "house")[1].startswith("no key yet")
+    made = shell.json("key", "create", "--provider", "house", "--scope", "recommend")
+    assert isinstance(made, dict)
+    assert made["provider_id"] == "house"
+    assert shell("key", "list", "--app", "shop")[1].startswith("no key yet"), "it is the provider's"
+    for wrong in (("--scope", "events"), ("--app", "shop", "--provider", "house", "--scope", "events")):
+        assert shell("key", "create", *wrong)[0] == 2
+    assert shell("merchant", "add", "bread", "--provider", "nobody")[0] == 1
+    assert shell("app", "add", "kiosk", "--merchant", "nobody")[0] == 1
+
+
+def test_a_key_rotates(shell: Shell) -> None:
+    shell("app", "add", "shop")
+    store = Store.open(ProcessSettings(home=shell.home).store_url)
+    old = shell("key", "create", "--app", "shop", "--scope", "events")[1].strip()
+    found = store.find_key(old)
+    assert found is not None
+    new = shell("key", "rotate", found.key_id, "--grace", "2")[1].strip()
+    listed = shell.json("key", "list", "--app", "shop")
+    assert isinstance(listed, list)
+    assert [(key["scope"], key["revoked"], key["ends"] is None) for key in listed] == [
+        ("events", False, False),
+        ("events", False, True),
+    ]
+    told = shell.json("key", "rotate", found.key_id, "--grace", "0")
+    assert isinstance(told, dict)
+    assert (told["old"]["key_id"], told["app_id"]) == (found.key_id, "shop")
+    assert [store.find_key(key) is None for key in (old, new, told["key"])] == [True, False, False]
+    (code, _, said) = shell("key", "rotate", found.key_id)
+    assert code == 1
+    assert "key create" in said
+    assert shell("key", "revoke", listed[1]["key_id"])[0] == 0
+    assert store.find_key(new) is None
 
 
 @pytest.mark.parametrize(

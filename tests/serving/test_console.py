@@ -26,9 +26,11 @@ from serving.console import routes
 from serving.console.links import make_link, use_link
 from serving.console.session import COOKIE, Session, seal, unseal
 from serving.context import Context
-from serving.events import prepare, store_batch
+from serving.events import store_batch
 from serving.publish import publish
+from serving.sent_events import prepare
 from serving.settings import ProcessSettings
+from serving.stores.merchants import Provider
 from serving.summary import NightSummary
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -189,6 +191,13 @@ def test_a_wrong_key_is_refused(client: Browser, body: bytes) -> None:
 
 def test_a_key_for_events_does_not_open_the_console(client: Browser, context: Context) -> None:
     key = context.store.add_key("shop", "events")
+    assert client.post("/console/enter", data={"key": key}).status_code == 403
+
+
+def test_a_provider_s_key_does_not_open_the_console(client: Browser, context: Context) -> None:
+    """A page is of one app; a provider has many."""
+    context.store.add_provider("house")
+    key = context.store.add_key(Provider("house"), "marketing")
     assert client.post("/console/enter", data={"key": key}).status_code == 403
 
 

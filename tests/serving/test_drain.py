@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,17 +16,19 @@ from portraits.lake import Lake
 from portraits.settings import AppSettings
 from serving import drain as drain_module
 from serving.drain import as_table, drain
-from serving.events import prepare, store_batch
+from serving.events import store_batch
+from serving.sent_events import prepare
 from serving.stores import Store
 
 NOW = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    opened = Store.open(f"sqlite:///{tmp_path / 'store.sqlite'}")
+def store(store_url: str) -> Iterator[Store]:
+    opened = Store.open(store_url)
     opened.add_app(AppSettings("shop"))
-    return opened
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ import pytest
 from planted_app import night, open_shop, publish_night
 
 from serving.models import Models
+from serving.reads import Reads
 
 
 @pytest.mark.law
 def test_a_slow_request_does_not_bring_an_old_version_back(tmp_path: Path) -> None:
     process, store = open_shop(tmp_path)
-    models = Models(process, store)
+    models = Models(process, store, Reads(store))
     before = store.state("shop", "ann")
     first = asyncio.run(models.model("shop", before))
     version = publish_night(process, store, night())
@@ -27,7 +28,7 @@ def test_a_slow_request_does_not_bring_an_old_version_back(tmp_path: Path) -> No
 
 def test_requests_that_come_together_open_a_version_once(tmp_path: Path) -> None:
     process, store = open_shop(tmp_path)
-    models = Models(process, store)
+    models = Models(process, store, Reads(store))
     state = store.state("shop", "ann")
 
     async def many() -> set[int]:
@@ -39,7 +40,7 @@ def test_requests_that_come_together_open_a_version_once(tmp_path: Path) -> None
 
 def test_changes_since_the_version_are_applied_and_older_ones_are_not_repeated(tmp_path: Path) -> None:
     process, store = open_shop(tmp_path)
-    models = Models(process, store)
+    models = Models(process, store, Reads(store))
     store.upsert("shop", "items", [{"item_id": "pot", "price": 700}])
     model = asyncio.run(models.model("shop", store.state("shop")))
     assert model.catalogue.price(model.catalogue.index("pot")) == 700
@@ -53,6 +54,6 @@ def test_changes_since_the_version_are_applied_and_older_ones_are_not_repeated(t
 def test_before_the_first_night_the_catalogue_alone_answers(tmp_path: Path) -> None:
     process, store = open_shop(tmp_path)
     store.upsert("cafe", "items", [{"item_id": "espresso"}])
-    model = asyncio.run(Models(process, store).model("cafe", store.state("cafe")))
+    model = asyncio.run(Models(process, store, Reads(store)).model("cafe", store.state("cafe")))
     assert (model.name, model.problem, len(model.catalogue)) == (None, None, 1)
     store.close()

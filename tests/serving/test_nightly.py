@@ -34,6 +34,7 @@ from serving.publish import bundle_folder, versions
 from serving.runs import only_night
 from serving.settings import ProcessSettings
 from serving.stores import Store
+from serving.stores.events import DecisionRow
 from serving.summary import NightSummary, in_words
 
 Shop = tuple[ProcessSettings, Store, Lake]
@@ -181,6 +182,24 @@ def test_a_past_night_replaces_a_newer_version_only_when_told(shop: Shop, gate: 
 
 
 @pytest.mark.law
+def test_a_night_tells_what_the_answers_of_the_day_led_to(shop: Shop, gate: Callable[[str], None]) -> None:
+    gate("publish")
+    process, store, lake = shop
+    fill(lake, ("ann", "tea"))
+    day = END - timedelta(hours=5)
+    shown = json.dumps([{"item_id": "tea", "position": 1, "source": "als"}])
+    for name, user, ts in (("d1", "ann", day), ("d2", "bob", day), ("of-another-day", "ann", day - timedelta(days=2))):
+        row = {"decision_id": name, "user_id": user, "ts": ts.isoformat(), "placement": "home", "candidates": shown}
+        store.add_decisions("shop", [DecisionRow(name, user, 1, json.dumps(row))])
+    bought = purchase("p1", "ann", "tea", day + timedelta(minutes=1)) | {"decision_id": "d1", "amount": 700}
+    send(store, "shop", [bought | {"ts": (day + timedelta(minutes=1)).isoformat()}])
+    summary = run_night(process, store, lake, "shop", as_of=END)
+    assert (summary.answers["answers"], summary.answers["purchases"], summary.answers["revenue"]) == (2, 1, 700)
+    said = "  answers    2 in a day led to 0 clicks (0.00% of 2 shown), 1 purchases, 700 in minor units"
+    assert said in in_words(summary, UTC_ZONE)
+    assert store.runs("shop")[0].summary["answers"]["purchases"] == 1
+
+
 def test_the_store_keeps_what_the_published_version_does_not_hold(shop: Shop, gate: Callable[[str], None]) -> None:
     process, store, lake = shop
     gate("publish")

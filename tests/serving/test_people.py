@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from alembic import command
@@ -21,8 +20,8 @@ from serving.stores.nights import Version
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{tmp_path / 'store.sqlite'}")
+def store(store_url: str) -> Iterator[Store]:
+    opened = Store.open(store_url)
     opened.add_app(AppSettings("shop"))
     opened.add_app(AppSettings("cafe"))
     yield opened
@@ -97,9 +96,8 @@ def test_links_are_an_app_s_own_and_are_gone_with_null(store: Store) -> None:
     assert store.people("shop") == {}
 
 
-def test_a_store_that_is_older_than_links_knows_them_after_its_migration(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
-    store = Store.open(url)
+def test_a_store_that_is_older_than_links_knows_them_after_its_migration(store_url: str) -> None:
+    store = Store.open(store_url)
     store.add_app(AppSettings("shop"))
     rows = [{"link_id": f"l{n}", "user_id": f"u{n % 50}", "openid": f"o{n}"} for n in range(90)]
     store.upsert("shop", "identities", rows)
@@ -110,7 +108,7 @@ def test_a_store_that_is_older_than_links_knows_them_after_its_migration(tmp_pat
         config.attributes["connection"] = connection
         command.downgrade(config, "0001")
     store.close()
-    store = Store.open(url)
+    store = Store.open(store_url)
     assert store.people("shop") == before
     store.close()
 

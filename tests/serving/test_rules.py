@@ -25,8 +25,8 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Context]:
-    process, store = open_shop(tmp_path)
+def shop(tmp_path: Path, store_url: str) -> Iterator[Context]:
+    process, store = open_shop(tmp_path, store_url)
     store.close()
     context = Context.open(process)
     yield context

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from portraits.errors import InvalidValue
-from serving.settings import ProcessSettings
+from serving.settings import METRICS, ProcessSettings, metrics_folder
 
 
 def test_defaults() -> None:
@@ -26,6 +30,23 @@ def test_what_the_environment_says_comes_back_for_a_child(tmp_path: Path) -> Non
 
 def test_the_secret_is_not_printed(tmp_path: Path) -> None:
     assert "s3cret" not in repr(ProcessSettings(tmp_path, secret="s3cret"))
+
+
+def test_workers_of_one_service_count_in_one_folder_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(METRICS, raising=False)
+    assert metrics_folder() is None
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    old = tmp_path / f"huaxiang-metrics-{ended.pid}-1"
+    old.mkdir()
+    monkeypatch.setenv(METRICS, "shared by all services of a home")
+    folder = metrics_folder()
+    assert folder is not None
+    assert (os.environ[METRICS], metrics_folder()) == (str(folder), folder)
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.parametrize(

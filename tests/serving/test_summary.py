@@ -69,3 +69,19 @@ def test_a_part_in_which_nobody_could_be_judged_is_told_in_words_and_on_the_cons
 )
 def test_a_history_without_times_is_not_dated(history: dict[str, Any], said: str) -> None:
     assert f"  history    {said}" in list(in_words(summary(history=history), ZONE))
+
+
+@pytest.mark.parametrize(
+    ("ctr", "said"),
+    [
+        ([0.05, 0.04, 0.06], "clicks (5.00% of 2,000 shown, 95% 4.00% to 6.00%), 7 purchases"),
+        ([0.05, None, None], "clicks (5.00% of 2,000 shown), 7 purchases"),
+        ([None, None, None], "clicks, 7 purchases"),
+    ],
+    ids=["many", "few", "none shown"],
+)
+def test_what_the_answers_of_a_day_led_to_is_one_line(ctr: list[float | None], said: str) -> None:
+    led = {"answers": 400, "shown": 2_000, "clicks": 100, "purchases": 7, "revenue": 3_500, "ctr": ctr}
+    line = f"  answers    400 in a day led to 100 {said}, 3,500 in minor units"
+    assert line in in_words(summary(answers=led), ZONE)
+    assert not any("answers" in one for one in in_words(summary(), ZONE))

@@ -1,0 +1,72 @@
+"""Whether requests should come to this worker: `/readyz`.
+
+Ready means that an answer could be given and an event kept: the store can be read, its tables are known, its disk has
+room, and a transaction goes through the thread that writes. After one has failed, the next must write a page, not only
+begin: a full disk lets a transaction begin. An app whose bundle is broken does not make a worker unready: it answers
+from its catalogue, and another worker could not do better.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from sqlalchemy import Connection
+
+from portraits.errors import StoreUnavailable
+from serving.context import Context
+from serving.stores.database import touch_disk
+
+WITHIN_S = 1.0
+"""How long the store may take."""
+AGAIN_S = 0.5
+"""How long a finding holds: however often it is asked, two checks a second are made."""
+
+log = logging.getLogger(__name__)
+
+
+class Readiness:
+    """One for each worker."""
+
+    def __init__(self, context: Context) -> None:
+        self._leaving = False
+        self._context = context
+        self._lock = asyncio.Lock()
+        self._problem: str | None = None
+        self._checked = -AGAIN_S
+
+    def leave(self) -> None:
+        """From here on the worker is not ready: it was asked to end."""
+        self._leaving = True
+
+    async def problem(self) -> str | None:
+        """Why the worker is not ready, in words; None: it is."""
+        async with self._lock:
+            if time.monotonic() - self._checked >= AGAIN_S:
+                before, self._problem = self._problem, await self._find()
+                self._checked = time.monotonic()
+                if self._problem is not None and before is None:
+                    log.warning("not ready: %s", self._problem)
+                elif self._problem is None and before is not None:
+                    log.warning("ready again")
+        return "it is shutting down" if self._leaving else self._problem
+
+    async def _find(self) -> str | None:
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                wrong = await self._context.reads.slow(self._context.store.problem)
+                if wrong is None and not self._context.writer.alive:
+                    wrong = "the thread that writes has ended"
+                if wrong is None:
+                    write = touch_disk if self._context.writer.failing else _begin
+                    await self._context.writer.write("", write)
+        except TimeoutError:
+            return f"the store did not answer within {WITHIN_S:g} s"
+        except StoreUnavailable as error:
+            return error.message
+        return wrong
+
+
+def _begin(_: Connection) -> None:
+    """A transaction that writes nothing."""

@@ -1,0 +1,153 @@
+"""A request's events, from its bytes to rows of the store.
+
+Nearly every batch is as usual: msgspec then reads it straight into rows of the contract's types, several times as fast
+as JSON is read and checked. Where anything is out of the ordinary (an empty text, a time that is no RFC 3339, an
+unknown column, one bad row) the batch is read again and each event is checked as a row of a file is (`history.check`),
+so what is taken and the reason why something is not are the same whichever way it went.
+
+An event is known again by its event_id and the UTC day of its ts *as it was sent*: a phone whose clock runs ahead sends
+the same event again some seconds later, and by then the server would clamp its ts to another moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec.structs import asdict
+
+from portraits.history import (
+    EARLIEST,
+    EVENTS,
+    ID_LIMIT,
+    INTEGER_LIMIT,
+    LATEST,
+    TEXT_LIMIT,
+    Column,
+    Kind,
+    Rejection,
+    check,
+    clamp_future,
+)
+from serving.codec import encode
+from serving.stores.events import EventRow, RejectedRow
+from serving.stores.rows import as_text
+
+LARGEST_BATCH = 500
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+DAY_US = 86_400_000_000
+ROW_TEXT_LIMIT = 1_000
+SOURCE = "/v1/events"
+_UNUSUAL = (b'""', b"\\u0000")
+"""An empty text counts as missing, a NUL is refused: msgspec would take both."""
+
+
+class Moment(NamedTuple):
+    """The moment a request came, in the three forms that each of its events needs."""
+
+    at: datetime
+    us: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A request's events: those that can be stored and those that cannot, each with its place in the request."""
+
+    at_us: int
+    rows: list[EventRow]
+    places: list[int]
+    rejected: list[RejectedRow]
+
+
+def _type(column: Column) -> Any:
+    """The type that msgspec reads a column as; anything, where `history.take` has more to say than a type can."""
+    if column.kind in (Kind.ID, Kind.TEXT):
+        limit = ID_LIMIT if column.kind is Kind.ID else TEXT_LIMIT
+        return Annotated[str, msgspec.Meta(min_length=1, max_length=limit)]
+    if column.kind is Kind.INTEGER:
+        least = -INTEGER_LIMIT if column.minimum is None else column.minimum
+        return Annotated[int, msgspec.Meta(ge=least, le=INTEGER_LIMIT)]
+    if column.kind is Kind.TIME:
+        return Annotated[datetime, msgspec.Meta(tz=True)]
+    return Any
+
+
+def _field(column: Column) -> Any:
+    return (column.name, _type(column)) if column.required else (column.name, _type(column) | None, None)
+
+
+_Event: Any = msgspec.defstruct(
+    "_Event", map(_field, EVENTS.columns), kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False
+)
+_Body: Any = msgspec.defstruct(
+    "_Body",
+    [("events", Annotated[list[_Event], msgspec.Meta(max_length=LARGEST_BATCH)])],
+    forbid_unknown_fields=True,
+)
+_DECODER = msgspec.json.Decoder(_Body)
+_LOOSE = tuple(column.name for column in EVENTS.columns if _type(column) is Any)
+
+
+def read_events(body: bytes) -> dict[str, Any] | None:
+    """The body of a batch that is as usual; None where it has to be looked at event by event."""
+    if any(unusual in body for unusual in _UNUSUAL):
+        return None
+    try:
+        return {"events": _DECODER.decode(body).events}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def prepare(sent: Sequence[Any], now: datetime) -> Batch:
+    """Checks each event, which is what `read_events` gave or JSON; `now` becomes its received_at. Nothing is stored
+    yet."""
+    moment = Moment(now, (now - EPOCH) // MICROSECOND, now.isoformat())
+    batch = Batch(moment.us, [], [], [])
+    for place, record in enumerate(sent):
+        if isinstance(record, _Event) and (_is_loose(record) or not EARLIEST <= record.ts < LATEST):
+            record = {name: value for name, value in asdict(record).items() if value is not None}  # noqa: PLW2901
+        row = _event_row(record, moment) if isinstance(record, _Event) else _checked(record, moment)
+        if isinstance(row, Rejection):
+            batch.rejected.append(rejected_row(place, row, record, moment.us))
+        else:
+            batch.rows.append(row)
+            batch.places.append(place)
+    return batch
+
+
+def _is_loose(event: Any) -> bool:
+    return any(getattr(event, name) is not None for name in _LOOSE)
+
+
+def _checked(record: Any, now: Moment) -> EventRow | Rejection:
+    if not isinstance(record, Mapping):
+        return Rejection("events", "", "not an object")
+    row = check(EVENTS, record)
+    return row if isinstance(row, Rejection) else _event_row(_Event(**row), now)
+
+
+def _event_row(event: Any, now: Moment) -> EventRow:
+    event.received_at = None  # set by the server, whatever was sent, and no part of what makes the content
+    event.ts = event.ts.astimezone(UTC)
+    sent_us = (event.ts - EPOCH) // MICROSECOND
+    content = encode(event)
+    digest = hashlib.blake2b(content, digest_size=8).hexdigest()
+    if sent_us > now.us:
+        payload = as_text(clamp_future(asdict(event), now.at))
+    else:
+        payload = f'{content[:-1].decode()},"received_at":"{now.text}"}}'
+    day, ts_us = sent_us // DAY_US, min(sent_us, now.us)
+    return EventRow(event.event_id, day, event.user_id, ts_us, event.type, event.item_id, payload, digest)
+
+
+def rejected_row(place: int, rejection: Rejection, record: Any, at_us: int) -> RejectedRow:
+    """What the quarantine keeps of an event that was refused."""
+    text = json.dumps(record, default=str)[:ROW_TEXT_LIMIT]
+    return RejectedRow(at_us, SOURCE, place, rejection.column, rejection.value, rejection.reason, text)
