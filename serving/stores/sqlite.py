@@ -21,8 +21,8 @@ from serving.stores.dialect import WRITE_WAIT_S, Dialect
 DISK_FLOOR = 2_000_000
 """Bytes of the disk below which it counts as full."""
 CHECKPOINT_PAGES = 2_000
-"""Pages (8 MB) of the write-ahead log before it goes into the file: pages that many events touch are copied once instead
-of several times. The copying is part of a writer's turn: with four times as many it took 50 ms."""
+"""Pages (8 MB) of the write-ahead log before it goes into the file: pages that many events touch are copied once, not
+several times. The copying is part of a writer's turn: with four times as many it took 50 ms."""
 MAPPED_BYTES = 1 << 30
 """So much of the file is read in place: all connections of all workers share its pages, and none is copied by a system
 call, of which an answer would else make a dozen."""
