@@ -108,6 +108,11 @@ class Models:
         """How many apps have an active version that could not be opened."""
         return sum(model.problem is not None for model in list(self._models.values()))
 
+    @property
+    def held(self) -> int:
+        """How many apps can be answered without the store."""
+        return len(self._models)
+
     def last(self, app_id: str) -> Model | None:
         """The model that answered last, for when the store is away."""
         return self._models.get(app_id)

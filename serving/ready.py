@@ -3,7 +3,9 @@
 Ready means that an answer could be given and an event kept: the store can be read, its tables are known, its disk has
 room, and a transaction goes through the thread that writes. After one has failed, the next must write a page, not only
 begin: a full disk lets a transaction begin. An app whose bundle is broken does not make a worker unready: it answers
-from its catalogue, and another worker could not do better.
+from its catalogue, and another worker could not do better. Nor does a database that all replicas share and none
+reaches, once this worker holds models: it can still answer without anything personal, and were every replica taken out,
+nobody would.
 """
 
 from __future__ import annotations
@@ -53,11 +55,15 @@ class Readiness:
         return "it is shutting down" if self._leaving else self._problem
 
     async def _find(self) -> str | None:
+        if not self._context.writer.alive:
+            return "the thread that writes has ended"
+        wrong = await self._of_the_store()
+        return None if self._context.store.remote and self._context.models.held else wrong
+
+    async def _of_the_store(self) -> str | None:
         try:
             async with asyncio.timeout(WITHIN_S):
                 wrong = await self._context.reads.slow(self._context.store.problem)
-                if wrong is None and not self._context.writer.alive:
-                    wrong = "the thread that writes has ended"
                 if wrong is None:
                     write = touch_disk if self._context.writer.failing else _begin
                     await self._context.writer.write("", write)

@@ -12,7 +12,6 @@ the same event again some seconds later, and by then the server would clamp its 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -149,5 +148,5 @@ def _event_row(event: Any, now: Moment) -> EventRow:
 
 def rejected_row(place: int, rejection: Rejection, record: Any, at_us: int) -> RejectedRow:
     """What the quarantine keeps of an event that was refused."""
-    text = json.dumps(record, default=str)[:ROW_TEXT_LIMIT]
+    text = encode(record).decode()[:ROW_TEXT_LIMIT]
     return RejectedRow(at_us, SOURCE, place, rejection.column, rejection.value, rejection.reason, text)

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -49,9 +49,12 @@ log = logging.getLogger(__name__)
 
 
 class _Job(NamedTuple):
+    """`waiting`: the future, of `loop`, that gets what the write returns or raises."""
+
     write: Callable[[Connection], Any]
     rows: int
-    done: Future[Any]
+    waiting: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
     since: float
 
 
@@ -106,12 +109,14 @@ class Writer:
             StoreUnavailable: too many writes wait, the store cannot be written, or it took longer than `WAIT_S`; in
             the last case the write may still happen, which is why events are sent again with the same event_id.
         """
-        job = _Job(write, max(rows, 1), Future(), time.perf_counter())
+        loop = asyncio.get_running_loop()
+        job = _Job(write, max(rows, 1), loop.create_future(), loop, time.perf_counter())
         self._join_line(app_id, job)
+        deadline = loop.call_later(WAIT_S, _give_up, job.waiting)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(job.done), WAIT_S)
-        except TimeoutError:
-            raise StoreUnavailable(f"no commit within {WAIT_S:.0f} s") from None
+            return await job.waiting  # type: ignore[no-any-return]
+        finally:
+            deadline.cancel()
 
     def behind(self, app_id: str, decision: DecisionRow) -> None:
         """Writes an answer soon, without anyone waiting. When the store is down for long, the newest are lost."""
@@ -146,7 +151,7 @@ class Writer:
                 self.waiting -= job.rows
                 if not line.jobs:
                     del self._lines[app_id]
-                if job.done.set_running_or_notify_cancel():
+                if not job.waiting.done():  # whoever asked may be gone
                     self.waited.add(time.perf_counter() - job.since)
                     return job
         return None
@@ -188,11 +193,7 @@ class Writer:
         self.failing = False
         self.committed.add(time.perf_counter() - began)
         self.groups.add(len(decisions) + sum(job.rows for job, _ in taken))
-        for job, outcome in taken:
-            if isinstance(outcome, Exception):
-                job.done.set_exception(outcome)
-            else:
-                job.done.set_result(outcome)
+        _tell(taken)
         return True
 
     def _take_behind(self) -> list[tuple[str, DecisionRow]]:
@@ -233,5 +234,27 @@ def _outcome(connection: Connection, job: _Job) -> Any:
 
 
 def _refuse(jobs: list[_Job], error: Exception) -> None:
-    for job in jobs:
-        job.done.set_exception(error)
+    _tell([(job, error) for job in jobs])
+
+
+def _tell(outcomes: list[tuple[_Job, Any]]) -> None:
+    """Wakes each loop once, however many of its requests have waited."""
+    for loop in {job.loop for job, _ in outcomes}:
+        mine = [(job.waiting, outcome) for job, outcome in outcomes if job.loop is loop]
+        with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            loop.call_soon_threadsafe(_settle, mine)
+
+
+def _settle(outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for waiting, outcome in outcomes:
+        if waiting.done():
+            continue
+        if isinstance(outcome, Exception):
+            waiting.set_exception(outcome)
+        else:
+            waiting.set_result(outcome)
+
+
+def _give_up(waiting: asyncio.Future[Any]) -> None:
+    if not waiting.done():
+        waiting.set_exception(StoreUnavailable(f"no commit within {WAIT_S:.0f} s"))

@@ -91,29 +91,42 @@ class Ragged:
         return hit
 
 
+FEW = 16
+"""Names up to which one by one is faster than all at once."""
+MOST_SEEN = 50_000
+"""Names whose code is remembered: what visitors touch by day are few items again and again."""
+
+
 class Names:
     """Names <-> codes: a frozen vocabulary, and after its last code the names learnt since."""
 
-    __slots__ = ("_base", "_codes", "_first", "_later")
+    __slots__ = ("_base", "_codes", "_first", "_later", "_seen")
 
     def __init__(self, base: Vocabulary) -> None:
         self._base = base
         self._first = len(base)
         self._codes: dict[str, int] = {}
         self._later: list[str] = []
+        self._seen: dict[str, int] = {}
 
     def __len__(self) -> int:
         return self._first + len(self._later)
 
     def code(self, name: str) -> int:
         """Code of a name, -1 when it is unknown."""
-        if self._codes and (code := self._codes.get(name)) is not None:
-            return code
-        return self._base.index(name)
+        code = self._seen.get(name)
+        if code is None:
+            code = self._codes.get(name, -1)
+            code = code if code >= 0 else self._base.index(name)
+            if code >= 0:  # what is unknown may be learnt yet
+                if len(self._seen) >= MOST_SEEN:
+                    self._seen.clear()
+                self._seen[name] = code
+        return code
 
     def codes(self, names: Sequence[str]) -> list[int]:
         """Codes of many names, -1 where unknown."""
-        if len(names) < 4:
+        if len(names) < FEW:
             return [self.code(name) for name in names]
         found: list[int] = self._base.indices(names).tolist()
         if self._codes:

@@ -61,9 +61,9 @@ def eligible(
     them (`catalogue` knows the categories); without, such offers are listed too, and say what they are for.
     """
     request = _Request(query, facts, now_local, currency, catalogue)
-    holding = [one for offer in offers if (one := _eligible(offer, request)) is not None]
-    holding.sort(key=lambda one: (one.expires is None, one.expires or now_local, one.offer_id))
-    return holding[: query.n]
+    holding = [one for offer in offers if (one := _holding(offer, request)) is not None]
+    holding.sort(key=lambda one: (one.expires is None, one.expires or now_local, one.offer["offer_id"]))
+    return [_told(one, request) for one in holding[: query.n]]
 
 
 class _Request(NamedTuple):
@@ -74,8 +74,14 @@ class _Request(NamedTuple):
     catalogue: Catalogue | None
 
 
-def _eligible(offer: Mapping[str, Any], request: _Request) -> Eligible | None:
-    query, facts, now_local, currency, catalogue = request
+class _Holding(NamedTuple):
+    offer: Mapping[str, Any]
+    covered: str
+    expires: datetime | None
+
+
+def _holding(offer: Mapping[str, Any], request: _Request) -> _Holding | None:
+    query, facts, now_local, _, catalogue = request
     if offer.get("kind") not in KINDS or offer.get("value") is None:
         return None  # a rule that cannot be stated is not offered
     if not (_runs(offer, now_local) and _for_visitor(offer, facts) and _affordable(offer, facts)):
@@ -83,20 +89,19 @@ def _eligible(offer: Mapping[str, Any], request: _Request) -> Eligible | None:
     if offer.get("stores") and query.store_id is not None and query.store_id not in offer["stores"]:
         return None
     covered = _covered(offer, query, catalogue)
-    if covered is None:
-        return None
-    text = describe(offer, currency, query.lang, now_local.tzinfo or UTC)
+    return None if covered is None else _Holding(offer, covered, _expires(offer, now_local))
+
+
+def _told(one: _Holding, request: _Request) -> Eligible:
+    """In words: for those that are shown, as words take longer than all else."""
+    offer, covered, expires = one
+    catalogue = request.catalogue
+    text = describe(offer, request.currency, request.query.lang, request.now_local.tzinfo or UTC)
     title = catalogue.title(catalogue.index(covered)) if catalogue is not None and covered in catalogue else ""
     evidence = {"item_id": covered, "title": title} if covered else {}
-    return Eligible(
-        offer["offer_id"],
-        offer.get("title") or "",
-        offer["kind"],
-        offer["value"],
-        offer.get("minimum"),
-        Reason(_code(offer, covered), text, evidence),
-        _expires(offer, now_local),
-    )
+    why = Reason(_code(offer, covered), text, evidence)
+    title = offer.get("title") or ""
+    return Eligible(offer["offer_id"], title, offer["kind"], offer["value"], offer.get("minimum"), why, expires)
 
 
 def _code(offer: Mapping[str, Any], covered: str) -> str:

@@ -17,6 +17,7 @@ catalogue, so the cost does not grow with it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,7 +116,7 @@ def who(bundle: Bundle | None, catalogue: Catalogue, query: Query, state: State)
     had: dict[str, int] = {}
     put_away, sent_back = set[str](), set[str]()
     returns = Returns.of(state.recent)
-    for event in sorted(state.recent, key=_newest_first):
+    for event in _newest_first(state.recent):
         one, kind = event.item_id, CANCEL if returns.has(event) else event.type
         if one is None or returns.in_part(event):
             continue
@@ -149,9 +150,11 @@ def _aged(done: Sequence[tuple[int, str, int]]) -> list[Act]:
     return acts
 
 
-def _newest_first(event: Recent) -> tuple[int, bool, str, str]:
+def _newest_first(recent: Sequence[Recent]) -> Sequence[Recent]:
     """Of events at one moment (many clients tell whole seconds) the one that takes back is the later one."""
-    return -event.ts_us, event.type not in TAKEN_BACK, event.type, event.item_id or ""
+    if all(one.ts_us > other.ts_us for one, other in pairwise(recent)):
+        return recent
+    return sorted(recent, key=lambda one: (-one.ts_us, one.type not in TAKEN_BACK, one.type, one.item_id or ""))
 
 
 def seeds_of(

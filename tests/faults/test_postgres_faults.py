@@ -90,6 +90,7 @@ def test_a_server_that_hangs_costs_personal_answers_and_nothing_else(
             assert len(answer["items"]) == 3
         refused = client.send(purchase("while", "zoe", "cup"))
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert httpx.get(f"{service.url}/readyz", timeout=WAIT_S).status_code == 200, "no replica could do better"
         server.resume()
         eventually(lambda: not client.recommend()["degraded"])
         eventually(lambda: client.send(purchase("after", "zoe", "cup")).status_code == 200)
