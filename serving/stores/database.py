@@ -134,6 +134,10 @@ def our_errors() -> Iterator[None]:
         raise StoreUnavailable(_first_line(error.orig or error)) from error
     except (OSError, sqlite3.OperationalError) as error:  # the latter where SQLAlchemy is passed by
         raise StoreUnavailable(_first_line(error)) from error
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:
+            raise
+        raise StoreUnavailable(_first_line(error)) from error
 
 
 def _first_line(error: BaseException) -> str:
