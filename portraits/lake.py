@@ -170,8 +170,10 @@ class Lake:
     def append(self, app_id: str, table: str, rows: pa.Table | pa.RecordBatchReader, source: str) -> Appended:
         """Adds rows to `events` or `decisions`, each key once within its UTC day; safe to repeat.
 
-        `rows` are in the contract's types; columns may be left out, required ones not. The same key with other content
-        goes to the quarantine under `source`. One atomic commit: after a crash the rows are all there or none is.
+        `rows` are in the contract's types; columns may be left out, required ones not. Events whose ts was clamped are
+        known again by what was sent: `sent_ts` and `sent_properties` (of all rows, or of none) say that. The same key
+        with other content goes to the quarantine under `source`. One atomic commit: after a crash the rows are all
+        there or none is.
         """
         if table not in LOGS:
             raise UnknownName("table", table, LOGS)
@@ -322,6 +324,7 @@ def _stage_rows(
             raise InvalidValue(column.name, None, f"a column of {table.name}")
     con.register("handed", rows)
     con.execute("SET preserve_insertion_order = true")
+    sent = {"sent_ts": "ts", "sent_properties": "properties"} if "sent_ts" in given else {}
     typed = [
         f'"{c.name}"::{storage.DUCKDB_TYPES[c.kind]} AS "{c.name}"'
         if c.name in given
@@ -329,21 +332,24 @@ def _stage_rows(
         for c in table.columns
     ]
     con.execute(
-        f"CREATE TEMP TABLE numbered AS SELECT {', '.join(typed)}, {_extra(table, given)}, "
+        f"CREATE TEMP TABLE numbered AS SELECT {', '.join((*typed, *sent))}, {_extra(table, given)}, "
         "row_number() OVER ()::BIGINT AS line FROM handed",
         [valid_from] if "valid_from" not in given and table.name not in LOGS else [],
     )
     con.execute("SET preserve_insertion_order = false")
     text = storage.content_text(table, table.names)
-    storage.write_parquet(
-        con, f"SELECT *, {storage.content_hash(text)} AS content FROM numbered", stage / "rows-0.parquet", "snappy"
-    )
+    for name, column in sent.items():
+        text = text.replace(f'"{column}"', name)
+    kept = f"* EXCLUDE ({', '.join(sent)})" if sent else "*"
+    query = f"SELECT {kept}, {storage.content_hash(text)} AS content FROM numbered"
+    storage.write_parquet(con, query, stage / "rows-0.parquet", "snappy")
     con.execute("DROP TABLE numbered")
 
 
 def _extra(table: Table, given: set[str]) -> str:
     if table.name in LOGS:
-        return "0 AS part, false AS made, ts::DATE AS day, ts::DATE AS sent_day"
+        sent = "sent_ts" if "sent_ts" in given else "ts"
+        return f"0 AS part, false AS made, ts::DATE AS day, {sent}::DATE AS sent_day"
     since = "valid_from::TIMESTAMPTZ" if "valid_from" in given else "?::TIMESTAMPTZ"
     deleted = "deleted::BOOLEAN" if "deleted" in given else "false"
     return f"{since} AS valid_from, {deleted} AS deleted"

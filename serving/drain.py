@@ -10,6 +10,7 @@ there would always be another page.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,13 +93,41 @@ def as_table(table: Table, payloads: Sequence[str]) -> pa.Table:
     return read.cast(table.arrow_schema())
 
 
+def _events(payloads: Sequence[str]) -> pa.Table:
+    """Events with what was sent of those whose ts was clamped (`history.clamp_future`): sent again after the night that
+    took them, they are to be known."""
+    table = as_table(EVENTS, payloads)
+    sent = {place: found for place, text in enumerate(payloads) if '"sent_ts' in text and (found := _as_sent(text))}
+    if not sent:
+        return table
+    ts, properties = table["ts"].to_pylist(), table["properties"].to_pylist()
+    for place, (moment, rest) in sent.items():
+        ts[place], properties[place] = moment, rest
+    table = table.append_column("sent_ts", pa.array(ts, table.schema.field("ts").type))
+    return table.append_column("sent_properties", pa.array(properties, pa.string()))
+
+
+def _as_sent(payload: str) -> tuple[datetime, str | None] | None:
+    """The ts and the properties that were sent; None of an event that was not clamped, whatever its properties say."""
+    row = json.loads(payload)
+    properties = json.loads(row.get("properties") or "null")
+    if row["ts"] != row["received_at"] or not isinstance(properties, dict):
+        return None
+    moment = properties.pop("sent_ts", None)
+    if moment is None:
+        return None
+    rest = properties["sent"] if [*properties] == ["sent"] else properties
+    text = json.dumps(rest, ensure_ascii=False, separators=(",", ":"), sort_keys=True) if rest else None
+    return datetime.fromisoformat(moment), text
+
+
 def _drain_events(store: Store, lake: Lake, app_id: str, tell: Callable[[str], None]) -> Appended:
     taken = Appended(0, 0, 0)
     while True:
         page = store.events_to_drain(app_id, limit=PAGE_ROWS)
         if not page.payloads:
             return taken
-        new = lake.append(app_id, "events", as_table(EVENTS, page.payloads), SOURCE)
+        new = lake.append(app_id, "events", _events(page.payloads), SOURCE)
         taken = Appended(
             taken.accepted + new.accepted, taken.duplicates + new.duplicates, taken.conflicts + new.conflicts
         )

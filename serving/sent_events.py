@@ -21,17 +21,16 @@ import msgspec
 from msgspec.structs import asdict
 
 from portraits.history import (
-    EARLIEST,
     EVENTS,
     ID_LIMIT,
     INTEGER_LIMIT,
-    LATEST,
     TEXT_LIMIT,
     Column,
     Kind,
     Rejection,
     check,
     clamp_future,
+    take,
 )
 from serving.codec import encode
 from serving.stores.events import EventRow, RejectedRow
@@ -43,6 +42,7 @@ MICROSECOND = timedelta(microseconds=1)
 DAY_US = 86_400_000_000
 ROW_TEXT_LIMIT = 1_000
 SOURCE = "/v1/events"
+TS, RECEIVED = EVENTS.by_name["ts"], "received_at"
 _UNUSUAL = (b'""', b"\\u0000")
 """An empty text counts as missing, a NUL is refused: msgspec would take both."""
 
@@ -73,8 +73,8 @@ def _type(column: Column) -> Any:
     if column.kind is Kind.INTEGER:
         least = -INTEGER_LIMIT if column.minimum is None else column.minimum
         return Annotated[int, msgspec.Meta(ge=least, le=INTEGER_LIMIT)]
-    if column.kind is Kind.TIME:
-        return Annotated[datetime, msgspec.Meta(tz=True)]
+    if column.name == "ts":
+        return str  # msgspec rounds what is below a microsecond, and Python cuts it off
     return Any
 
 
@@ -91,7 +91,7 @@ _Body: Any = msgspec.defstruct(
     forbid_unknown_fields=True,
 )
 _DECODER = msgspec.json.Decoder(_Body)
-_LOOSE = tuple(column.name for column in EVENTS.columns if _type(column) is Any)
+_LOOSE = tuple(column.name for column in EVENTS.columns if _type(column) is Any and column.name != RECEIVED)
 
 
 def read_events(body: bytes) -> dict[str, Any] | None:
@@ -110,9 +110,7 @@ def prepare(sent: Sequence[Any], now: datetime) -> Batch:
     moment = Moment(now, (now - EPOCH) // MICROSECOND, now.isoformat())
     batch = Batch(moment.us, [], [], [])
     for place, record in enumerate(sent):
-        if isinstance(record, _Event) and (_is_loose(record) or not EARLIEST <= record.ts < LATEST):
-            record = {name: value for name, value in asdict(record).items() if value is not None}  # noqa: PLW2901
-        row = _event_row(record, moment) if isinstance(record, _Event) else _checked(record, moment)
+        row = _at_once(record, moment) if isinstance(record, _Event) else _checked(record, moment)
         if isinstance(row, Rejection):
             batch.rejected.append(rejected_row(place, row, record, moment.us))
         else:
@@ -121,20 +119,25 @@ def prepare(sent: Sequence[Any], now: datetime) -> Batch:
     return batch
 
 
-def _is_loose(event: Any) -> bool:
-    return any(getattr(event, name) is not None for name in _LOOSE)
+def _at_once(event: Any, now: Moment) -> EventRow | Rejection:
+    ts = take(TS, event.ts)
+    if isinstance(ts, Rejection) or any(getattr(event, name) is not None for name in _LOOSE):
+        return _checked({name: value for name, value in asdict(event).items() if value is not None}, now)
+    event.ts = ts
+    return _event_row(event, now)
 
 
 def _checked(record: Any, now: Moment) -> EventRow | Rejection:
     if not isinstance(record, Mapping):
         return Rejection("events", "", "not an object")
+    if RECEIVED in record:  # set by the server, whatever was sent
+        record = {name: value for name, value in record.items() if name != RECEIVED}
     row = check(EVENTS, record)
     return row if isinstance(row, Rejection) else _event_row(_Event(**row), now)
 
 
 def _event_row(event: Any, now: Moment) -> EventRow:
-    event.received_at = None  # set by the server, whatever was sent, and no part of what makes the content
-    event.ts = event.ts.astimezone(UTC)
+    event.received_at = None  # no part of what makes the content
     sent_us = (event.ts - EPOCH) // MICROSECOND
     content = encode(event)
     digest = hashlib.blake2b(content, digest_size=8).hexdigest()

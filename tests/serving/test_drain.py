@@ -85,6 +85,29 @@ def test_it_ends_although_events_keep_coming(store: Store, lake: Lake) -> None:
     assert drain(store, lake, "shop", quiet).events == 1
 
 
+@pytest.mark.parametrize("ahead", [timedelta(seconds=90), timedelta(hours=30)])
+@pytest.mark.parametrize("properties", [{}, {"properties": {"shelf": 3}}, {"properties": "[1]"}])
+def test_an_event_from_the_future_is_known_again_after_its_night(
+    store: Store, lake: Lake, ahead: timedelta, properties: dict[str, object]
+) -> None:
+    """Law 5: the store has forgotten it by then, the lake must know what was sent and not what it made of it."""
+    early = event(1, ts=(NOW + ahead).isoformat(), type="purchase", amount=5, **properties)
+    send(store, early)
+    assert drain(store, lake, "shop", quiet).events == 1
+    store.activate("shop", as_of=NOW + timedelta(hours=1), bundle="v1", portraits="v1")
+    assert store.delete_drained("shop", round((NOW + timedelta(hours=1)).timestamp() * 1e6)) == 1
+    send(store, early, event(2), now=NOW + timedelta(hours=40))
+    drained = drain(store, lake, "shop", quiet)
+    assert (drained.events, drained.duplicates, drained.conflicts) == (1, 1, 0)
+
+
+def test_a_property_of_that_name_makes_no_event_one_from_the_future(store: Store, lake: Lake) -> None:
+    send(store, event(1, properties={"sent_ts": "2026-03-02T05:00:00Z", "shelf": 3}))
+    assert drain(store, lake, "shop", quiet).events == 1
+    (kept,) = lake.snapshot("shop").events(connect()).to_pyarrow().to_pylist()
+    assert json.loads(kept["properties"])["sent_ts"] == "2026-03-02T05:00:00Z"
+
+
 def test_many_pages_are_one_history(store: Store, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain_module, "PAGE_ROWS", 7)
     send(store, *(event(number) for number in range(20)))

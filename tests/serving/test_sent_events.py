@@ -22,6 +22,9 @@ TIMES = st.sampled_from(
         "2026-03-02T01:02:03Z",
         "2026-03-02T09:02:03.5+08:00",
         "2026-03-02T01:02:03.1234567Z",
+        "2026-03-02T01:02:03.123456789Z",
+        "2026-03-02T23:59:59.9999999Z",
+        "1969-12-31T23:59:59.9999999Z",
         "2026-03-02 01:02:03Z",
         "2026-03-02T01:02:03",
         "2027-01-01T00:00:00Z",
@@ -58,6 +61,13 @@ def test_both_ways_make_the_same_of_a_batch(records: list[dict[str, Any]]) -> No
 
 def test_a_usual_batch_is_read_at_once() -> None:
     assert read_events(_body([USUAL, USUAL | {"amount": 5, "properties": {"shelf": 3}, "quantity": 1.5}])) is not None
+
+
+@pytest.mark.parametrize("ts", ["2026-03-02T01:02:03.123456789Z", "2026-03-01T23:59:59.9999999Z"])
+def test_a_time_finer_than_a_microsecond_is_the_same_both_ways(ts: str) -> None:
+    (alone,) = prepare(read_events(_body([USUAL | {"ts": ts}]))["events"], NOW).rows  # type: ignore[index]
+    (beside,) = prepare([USUAL | {"ts": ts}, {}], NOW).rows
+    assert alone == beside
 
 
 def test_an_event_sent_again_beside_a_bad_one_is_known_again() -> None:

@@ -20,14 +20,15 @@ MIGRATION_S = 3600.0
 
 
 def upgrade(dialect: Dialect) -> None:
-    """Brings the tables to `REVISION`, in one transaction; several processes may try at once."""
+    """Brings the tables to `REVISION`, in one transaction; several processes may try at once. Tables that a newer release
+    has migrated stay as they are: replicas are replaced one by one, and one of the old may have to start again."""
     with dialect.engine.connect() as connection:
-        if _revision(connection) == REVISION:
+        if not _is_behind(connection):
             return
     from alembic import command  # noqa: PLC0415 - 0.2 s that only a database that is behind has to pay
 
     with patience(MIGRATION_S), dialect.writing() as connection:
-        if _revision(connection) != REVISION:
+        if _is_behind(connection):
             command.upgrade(_config(connection), REVISION)
 
 
@@ -38,6 +39,11 @@ def _config(connection: Connection) -> Config:
     config.set_main_option("script_location", "serving.stores:migrations")
     config.attributes["connection"] = connection
     return config
+
+
+def _is_behind(connection: Connection) -> bool:
+    found = _revision(connection)
+    return found is None or found < REVISION
 
 
 def _revision(connection: Connection) -> str | None:
