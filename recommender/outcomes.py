@@ -104,7 +104,11 @@ class Outcomes:
     def _cells(self) -> ir.Table:
         """What came of the answers, by visitor and all that tables are by."""
         facts, answers = self._of.facts, self._of.per_answer.select("decision_id", "placement", "version", "arm")
-        rows = facts.inner_join(answers, "decision_id")
+        rows = facts.inner_join(answers, "decision_id").inner_join(
+            self._of.whose.rename(asker="visitor"), "decision_id"
+        )
+        # An answer to nobody is a visitor of its own: what came of it belongs to what it was divided by.
+        rows = rows.mutate(visitor=ibis.ifelse(rows.asker == rows.decision_id, rows.asker, rows.visitor)).drop("asker")
         entries = self._entries.rename(held="position")
         rows = rows.left_join(entries, ["decision_id", "item_id"]).drop("decision_id_right", "item_id_right")
         weight = ibis.ifelse(rows.propensity > 0, 1 / rows.propensity, 0.0).fill_null(0.0)

@@ -29,6 +29,8 @@ from serving.stores.store import OnlineState
 
 APPLY_AT_ONCE = 500
 """Catalogue rows applied before other requests get a turn: a few milliseconds."""
+MOST_MODELS = 500
+"""Apps whose models a worker holds at a time."""
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +100,20 @@ class Models:
             if model is None or not model.answers(state):
                 model, rows = await self._renewed(app_id, model, state)
                 await self._apply(app_id, model, rows, state)
-                self._models[app_id] = model
+                self._keep(app_id, model)
             if model.events_seq is not None:
                 await self._follow(app_id, model, model.events_seq)
             return model
+
+    def _keep(self, app_id: str, model: Model) -> None:
+        """Drops what was opened or changed longest ago, when there are too many: it is opened again when asked for."""
+        self._models.pop(app_id, None)
+        if len(self._models) >= MOST_MODELS:
+            oldest = next(iter(self._models))
+            del self._models[oldest]
+            if not self._locks[oldest].locked():
+                del self._locks[oldest]
+        self._models[app_id] = model
 
     @property
     def broken(self) -> int:

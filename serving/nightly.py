@@ -20,10 +20,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from portraits.build import build
 from portraits.doctor import diagnose
 from portraits.engine import connect, engine
-from portraits.errors import BrokenBundle, InvalidValue, StoreUnavailable
+from portraits.errors import BrokenBundle, HuaxiangError, InvalidValue, StoreUnavailable
 from portraits.lake import Lake
 from portraits.portrait_set import PortraitSet
 from portraits.settings import AppSettings
@@ -176,15 +178,18 @@ def _segments(night: Night) -> dict[str, Any]:
 
 
 def _answers(night: Night) -> dict[str, Any]:
-    """What the answers of the last day led to until now."""
+    """What the answers of the last day led to until now: a report, for which no night fails that has published."""
     snapshot = night.lake.snapshot(night.app.app_id)
     if "decisions" not in snapshot.versions:
-        return {}
+        return {"led": {}, "warnings": []}
     con = connect()
     try:
-        return led_to(snapshot, night.app, night.run.as_of - timedelta(days=1), night.run.as_of, con) or {}
+        led = led_to(snapshot, night.app, night.run.as_of - timedelta(days=1), night.run.as_of, con)
+    except (duckdb.Error, HuaxiangError, OSError) as error:
+        return {"led": {}, "warnings": [f"what yesterday's answers led to is not known: {error}"[:500]]}
     finally:
         con.disconnect()
+    return {"led": led or {}, "warnings": []}
 
 
 def _train(night: Night) -> dict[str, Any]:
@@ -241,8 +246,8 @@ STEPS: Mapping[str, Callable[[Night], dict[str, Any]]] = {
     "segments": _segments,
     "train": _train,
     "publish": _publish,
-    "answers": _answers,
     "tidy": _tidy,
+    "answers": _answers,
 }
 
 
@@ -261,7 +266,7 @@ def _summary(night: Night, results: Mapping[str, Mapping[str, Any]]) -> NightSum
         history=results["drain"]["history"],
         portraits=results["portraits"]["rows"],
         segments=results["segments"]["members"],
-        answers=results["answers"],
+        answers=results["answers"]["led"],
         backtest=report.get("table") or {},
         compared=(report.get("gate") or {}).get("comparisons", ()),
         tuning=report.get("tuning") or {},
@@ -272,7 +277,7 @@ def _summary(night: Night, results: Mapping[str, Mapping[str, Any]]) -> NightSum
 
 
 def _warnings(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    for step in ("drain", "segments", "forget", "tidy"):
+    for step in ("drain", "segments", "forget", "tidy", "answers"):
         yield from results[step]["warnings"]
     gate = results["train"]["report"].get("gate") or {}
     yield from (finding["sentence"] for finding in gate.get("findings", ()) if not finding["holds"])

@@ -71,6 +71,11 @@ def test_kinds_and_names_agree() -> None:
     assert len(images) == 1
 
 
+def test_no_variable_of_kubernetes_is_taken_for_a_setting() -> None:
+    """For each Service of the namespace a pod would get NAME_PORT: for one named huaxiang our own HUAXIANG_PORT."""
+    assert all(pod["spec"]["enableServiceLinks"] is False for pod in pods().values())
+
+
 def test_what_is_set_is_a_setting() -> None:
     known = set(ProcessSettings().environment())
     (container,) = pods()["serve"]["spec"]["containers"]

@@ -37,7 +37,7 @@ KILLS = (
     "train: done",
     "publish: begins",
     "publish: done",
-    "answers: done",
+    "tidy: done",
 )
 """Lines after which the process is killed: in the middle of each step, and between one and the next."""
 

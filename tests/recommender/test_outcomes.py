@@ -133,7 +133,8 @@ def plain_facts(events: Sequence[Row], decisions: Sequence[Row]) -> list[Row]:
         keys |= {"source": entry.get("source", ""), "position": place, "explored": entry.get("source") == "explore"}
         weight = 1 / entry["propensity"] if entry else 0
         weighted = {f"weighted_{one}": fact[one] * weight for one in ("shown", "clicks", "revenue")}
-        told.append(fact | keys | weighted | {"visitor": user, "decision_id": name})
+        visitor = name if given["user_id"] == "-" else user  # an answer to nobody is a visitor of its own
+        told.append(fact | keys | weighted | {"visitor": visitor, "decision_id": name})
     return told
 
 
