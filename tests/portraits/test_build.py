@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -123,7 +124,7 @@ def test_a_broken_set_is_said_to_be_broken(portraits: PortraitSet, tmp_path: Pat
     (tmp_path / MANIFEST_FILE).write_text(json.dumps(manifest))
     with pytest.raises(BrokenBundle, match="not a portrait set"):
         PortraitSet(tmp_path)
-    (tmp_path / MANIFEST_FILE).write_text(json.dumps(portraits.manifest))
+    shutil.copytree(portraits.path, tmp_path, dirs_exist_ok=True)
     table = (portraits.path / TABLE_FILE).read_bytes()
     (tmp_path / TABLE_FILE).write_bytes(table[:-1] + bytes([table[-1] ^ 1]))
     with pytest.raises(BrokenBundle, match="checksum"):
