@@ -4,15 +4,14 @@ A compaction leaves old files for two days because a reader may hold them. Here 
 kept of the visitor. A reader that had the lake open fails with a missing file and can be run again.
 
 What goes: the visitor's events, decisions, rows of users and identities with their whole history, quarantined rows that
-name them, and their place in every night of segments. Of another visitor's event only who brought them
-(`referrer_user_id`) and what names the visitor in the free text (`without_ids`) is taken out.
+name them (`refused_ids`), and their place in every night of segments. Of another visitor's event only who brought them
+(`referrer_user_id`) and what is the visitor's id in the free text (`without_ids`) is taken out.
 """
 
 # ruff: noqa: S608  (SQL is made of the schema's own names; paths are quoted, ids are in a table)
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Callable, Collection
@@ -26,7 +25,7 @@ from deltalake import DeltaTable
 
 from portraits import delta
 from portraits.engine import connect
-from portraits.forgotten import FREE_TEXT, without_ids, words
+from portraits.forgotten import FREE_TEXT, REFERRER, refused_ids, spellings, without_ids
 from portraits.identity import KINDS
 from portraits.lake import LOGS, ORDERS, Lake
 from portraits.segments import nights
@@ -34,7 +33,6 @@ from portraits.storage import quoted, quoted_list, write_parquet
 
 NAMED = {"events": ("user_id",), "decisions": ("user_id",), "users": ("user_id",), "identities": KINDS}
 """Columns by which a row of a table is a visitor's own."""
-REFERRER = "referrer_user_id"
 
 Rewrite = Callable[[duckdb.DuckDBPyConnection, Path, delta.DataFile], delta.DataFile | None]
 
@@ -49,7 +47,7 @@ def erase(lake: Lake, app_id: str, ids: Collection[str]) -> int:
         try:
             con.register("given", pa.table({"id": pa.array(sorted(ids), pa.string())}))
             con.execute("CREATE TEMP TABLE gone AS SELECT id FROM given")
-            con.execute("CREATE TEMP TABLE cleaned (old VARCHAR, new VARCHAR)")
+            con.execute("CREATE TEMP TABLE cleaned (col VARCHAR, old VARCHAR, new VARCHAR)")
             _find_mentions(con, folder / "events", frozenset(ids))
             for name in NAMED:
                 rewritten += _rewrite_table(con, folder / name, name)
@@ -67,14 +65,13 @@ def _find_mentions(con: duckdb.DuckDBPyConnection, folder: Path, ids: frozenset[
     if not files:
         return
     source = f"read_parquet({quoted_list(files)}, hive_partitioning = false)"
-    spelled = {form for one in ids for form in (one, json.dumps(one)[1:-1])}
-    pattern = "|".join(sorted(re.escape(form) for form in spelled))
+    pattern = "|".join(sorted(re.escape(form) for one in ids for form in spellings(one)))
     for column in FREE_TEXT:
         asked = f"SELECT DISTINCT {column} FROM {source} WHERE regexp_matches({column}, ?)"
-        told = [(text, without_ids(text, ids)) for (text,) in con.execute(asked, [pattern]).fetchall()]
-        changed = [(old, new) for old, new in told if old != new]
+        told = [(text, without_ids(column, text, ids)) for (text,) in con.execute(asked, [pattern]).fetchall()]
+        changed = [(column, old, new) for old, new in told if old != new]
         if changed:
-            con.executemany("INSERT INTO cleaned VALUES (?, ?)", changed)
+            con.executemany("INSERT INTO cleaned VALUES (?, ?, ?)", changed)
 
 
 def _rewrite_table(con: duckdb.DuckDBPyConnection, folder: Path, name: str) -> int:
@@ -87,7 +84,8 @@ def _rewrite_table(con: duckdb.DuckDBPyConnection, folder: Path, name: str) -> i
         columns = (*NAMED[name], REFERRER) if name == "events" else NAMED[name]
         named = " OR ".join(f'"{column}" IN (SELECT id FROM gone)' for column in columns)
         if name == "events":
-            named += "".join(f" OR {column} IN (SELECT old FROM cleaned)" for column in FREE_TEXT)
+            cleaned = "SELECT old FROM cleaned WHERE col ="
+            named += "".join(f" OR {column} IN ({cleaned} '{column}')" for column in FREE_TEXT)
         found = f"read_parquet({quoted_list(files)}, filename = true, hive_partitioning = false)"
         holding = [path for (path,) in con.execute(f"SELECT DISTINCT filename FROM {found} WHERE {named}").fetchall()]
     removed = [files[path] for path in sorted(holding)]
@@ -109,8 +107,9 @@ def _without(con: duckdb.DuckDBPyConnection, folder: Path, name: str, file: delt
         return None
     others = [f"CASE WHEN {REFERRER} IN (SELECT id FROM gone) THEN NULL ELSE {REFERRER} END AS {REFERRER}"]
     others += [
-        f"CASE WHEN {column} IN (SELECT old FROM cleaned) "
-        f"THEN (SELECT any_value(new) FROM cleaned WHERE old = {column}) ELSE {column} END AS {column}"
+        f"CASE WHEN {column} IN (SELECT old FROM cleaned WHERE col = '{column}') "
+        f"THEN (SELECT any_value(new) FROM cleaned WHERE col = '{column}' AND old = {column}) "
+        f"ELSE {column} END AS {column}"
         for column in FREE_TEXT
     ]
     columns = f"* REPLACE ({', '.join(others)})" if name == "events" else "*"
@@ -128,8 +127,8 @@ def _rewrite_quarantine(folder: Path, ids: frozenset[str]) -> int:
     added, removed = [], []
     for file in delta.live_files(table):
         rows = pq.read_table(folder / file.path)
-        texts = zip(rows["value"].to_pylist(), rows["row"].to_pylist(), strict=True)
-        kept = [ids.isdisjoint(words(value or "") | words(row or "")) for value, row in texts]
+        told = rows.select(["column", "value", "row"]).to_pylist()
+        kept = [ids.isdisjoint(refused_ids(*(text or "" for text in one.values()))) for one in told]
         if all(kept):
             continue
         removed.append(file)

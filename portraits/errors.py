@@ -281,11 +281,15 @@ class CannotServe(HuaxiangError):
 
 
 class StoreUnavailable(HuaxiangError):
-    """The online store cannot be written or read now; nothing was accepted, the caller tries again."""
+    """The online store cannot be written or read now; nothing was accepted, the caller tries again.
+
+    `OUTWARD` is all that a caller over the network is told: the problem may name the database's host.
+    """
 
     code = "store_unavailable"
     status = 503
     retry_after_s = 1
+    OUTWARD = "the online store is not available; nothing was accepted, try again"
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"the online store is not available ({problem}); nothing was accepted, try again")

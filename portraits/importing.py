@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from portraits import checking, quarantine, shaping, storage
 from portraits.engine import connect
 from portraits.errors import InvalidValue, QuarantineFull, UnknownName
-from portraits.forgotten import REASON, Forgotten
+from portraits.forgotten import REASON, Forgotten, refused_ids
 from portraits.history import TABLES, Rejection, Table
 from portraits.identity import KINDS
 from portraits.lake import LOGS, Lake
@@ -364,7 +364,9 @@ class _Import:
 
     def _kept_of(self, row: Refused) -> Refused:
         """What is kept of a refused row: nothing of its content when it names someone who was forgotten."""
-        named = self.forgotten.named_in(row.row) or self.forgotten.named_in(row.value)
+        if not self.forgotten:
+            return row
+        named = self.forgotten.among(refused_ids(row.column, row.value, row.row))
         return Refused(row.line, row.column, "", row.reason, "") if named else row
 
     def check_limit(self, conflicts: int) -> None:

@@ -338,8 +338,8 @@ def _stage_rows(
     )
     con.execute("SET preserve_insertion_order = false")
     text = storage.content_text(table, table.names)
-    for name, column in sent.items():
-        text = text.replace(f'"{column}"', name)
+    for name, kept_as in sent.items():
+        text = text.replace(f'"{kept_as}"', name)
     kept = f"* EXCLUDE ({', '.join(sent)})" if sent else "*"
     query = f"SELECT {kept}, {storage.content_hash(text)} AS content FROM numbered"
     storage.write_parquet(con, query, stage / "rows-0.parquet", "snappy")

@@ -12,12 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from portraits.engine import connect
+from portraits.forgotten import NAMES_OTHERS
 from portraits.portrait_set import DELETED_FILE, TABLE_FILE, PortraitSet, last_users, sha256, write_manifest
 from portraits.segments.tables import FILE as LAID_OUT
 from portraits.segments.tables import lay_out
-
-NAMES_OTHERS = "brought_by"
-"""The one field of a portrait that names another visitor."""
 
 
 def without_visitors(people: PortraitSet, user_ids: Collection[str], folder: Path) -> None:

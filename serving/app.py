@@ -34,8 +34,15 @@ from serving.started import Started
 
 LARGEST_BODY = 1_000_000
 """Bytes of a request's body."""
+LARGE_BODY = 100_000
+"""Bytes above which a body is read in a thread: other requests would wait for it."""
 BODY_S = 10.0
 """How long the body may take to arrive: a phone on a poor line needs a second, a client that drips has no end."""
+
+GRACE_S = 0.1
+"""How long the body of a request that is refused may come behind its head, before the connection is closed."""
+RECEIVED = "huaxiang.received"
+"""In the scope of a request whose body was read."""
 
 log = logging.getLogger(__name__)
 _NO_HEADERS: list[tuple[bytes, bytes]] = []
@@ -61,6 +68,8 @@ class Api:
             status, headers, body = HUNG_UP, _NO_HEADERS, b""
         except HuaxiangError as error:
             status, headers, body = self._refuse(error)
+            if isinstance(error, (NotReceived, TooMuch)) or not (RECEIVED in scope or await _is_there(scope, receive)):
+                headers.append((b"connection", b"close"))  # the body, or the rest of it, is not waited for
         except Exception:
             log.exception("a request failed")
             status, headers, body = self._refuse(_Unexpected(seen().request_id))
@@ -69,6 +78,8 @@ class Api:
     def _refuse(self, error: HuaxiangError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         seen().code = error.code
         self._context.metrics.refused[(error.code,)] += 1
+        if error.code == StoreUnavailable.code:
+            log.warning("%s", error.message)
         return _refusal(error)
 
     async def _answer(self, scope: Scope, receive: Receive) -> bytes:
@@ -96,7 +107,14 @@ class Api:
         seen().app_id = grant.app_id
         grant.need(route.scope, user=route.user)
         self._limits.count(grant)
-        body = route.read(await _body(scope, receive), grant.user_id)
+        sent = await _body(scope, receive)
+        scope[RECEIVED] = True
+        if len(sent) > LARGE_BODY:
+            body = await asyncio.to_thread(route.read, sent, grant.user_id)
+        else:
+            body = route.read(sent, grant.user_id)
+        if grant.user_id and "events" in body:
+            self._limits.count_events(grant, len(body["events"]))
         return Call(self._context, grant, body, receive)
 
 
@@ -139,6 +157,19 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
         raise NotReceived("body", BODY_S) from None
 
 
+async def _is_there(scope: Scope, receive: Receive) -> bool:
+    """Whether the body of a refused request is there, all of it: nearly always. Then the connection can go on, although
+    nobody has read the body. Whoever waits to be asked for it (`Expect`) need not send it."""
+    if _header(scope, b"expect"):
+        return False
+    try:
+        async with asyncio.timeout(GRACE_S):
+            message = await receive()
+    except TimeoutError:
+        return False
+    return message["type"] == "http.request" and not message.get("more_body")
+
+
 async def _whole(receive: Receive) -> bytes:
     body = b""
     while True:
@@ -153,7 +184,8 @@ async def _whole(receive: Receive) -> bytes:
 
 
 def _refusal(error: HuaxiangError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    envelope = {"code": error.code, "message": error.message} | ({"field": error.field} if error.field else {})
+    message = StoreUnavailable.OUTWARD if error.code == StoreUnavailable.code else error.message
+    envelope = {"code": error.code, "message": message} | ({"field": error.field} if error.field else {})
     headers = []
     if isinstance(error, StoreUnavailable | RateLimited):
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
@@ -161,8 +193,6 @@ def _refusal(error: HuaxiangError) -> tuple[int, list[tuple[bytes, bytes]], byte
         headers.append((b"allow", error.allowed.encode()))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, (NotReceived, TooMuch)):
-        headers.append((b"connection", b"close"))  # the rest of the body is not waited for
     return error.status, headers, encode({"error": envelope})
 
 

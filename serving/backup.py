@@ -25,11 +25,12 @@ from pathlib import Path, PurePosixPath
 from portraits.copying import files_of
 from portraits.errors import BrokenBackup, InvalidValue, NotCopied, NotEmpty
 from portraits.lake import Lake
+from serving.private import private, private_folder
 from serving.publish import bundle_folder, portraits_folder
 from serving.runs import write_json
 from serving.settings import ProcessSettings
 from serving.stores import Store
-from serving.stores.dialect import file_of
+from serving.stores.dialect import file_of, sqlite_url
 
 MANIFEST = "backup.json"
 FORMAT = 1
@@ -98,6 +99,7 @@ def restore(process: ProcessSettings, source: Path, tell: Tell) -> Backup:
     with _our_errors(process.home):
         room = process.home / UNFINISHED
         shutil.rmtree(room, ignore_errors=True)
+        process.make_home()
         try:
             _check_in(source, files, room, tell)
             _move_in(room, process.home, target)
@@ -107,7 +109,7 @@ def restore(process: ProcessSettings, source: Path, tell: Tell) -> Backup:
 
 
 def _backup(process: ProcessSettings, out: Path, tell: Tell) -> Backup:
-    out.mkdir(parents=True, exist_ok=True)
+    private_folder(out)
     began = datetime.now(UTC).isoformat()
     files: dict[str, tuple[int, str]] = {}
     tell("store")
@@ -135,7 +137,7 @@ def _copy_store(process: ProcessSettings, target: Path) -> tuple[bool, dict[Path
     store = Store.open(process.store_url)
     try:
         copied = store.copy_to(target)
-        known = Store.open(f"sqlite:///{target}") if copied else store
+        known = Store.open(sqlite_url(target)) if copied else store
         try:
             apps = [settings.app_id for settings in known.apps()]
             versions: dict[Path, bool] = {}
@@ -194,7 +196,7 @@ def _copy(source: Path, target: Path) -> tuple[int, str]:
     """Copies a file; its size and SHA-256."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
-    with source.open("rb") as reading, target.open("wb") as writing:
+    with source.open("rb") as reading, open(target, "wb", opener=private) as writing:
         while block := reading.read(BLOCK):
             digest.update(block)
             size += writing.write(block)

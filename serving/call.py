@@ -33,6 +33,11 @@ class Call:
     def app_id(self) -> str:
         return self.grant.app_id
 
+    def person(self, user_id: str) -> str:
+        """Whom the answer names: the person, by the person's own id. A token hears of no id but its own: it may be that
+        of a guest on a shared device."""
+        return self.grant.user_id or user_id
+
     async def confirm(self) -> None:
         """Holds the key against the store. Raises NotKnown when it was revoked, StoreUnavailable."""
         await self._confirm(await self.context.reads.quick(self.context.store.revision, self.app_id))

@@ -38,7 +38,8 @@ def encode(value: Any) -> bytes:
 
 def _parse_leniently(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        # As text: the standard library would guess at the encoding of bytes. Lone surrogates are left to the fields.
+        return json.loads(body.decode("utf-8-sig", "surrogatepass"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise InvalidValue("body", body[:80].decode("utf-8", "replace"), "a JSON object") from None
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from serving.metrics import Metrics
 from serving.models import Models
+from serving.one_by_one import OneByOne
+from serving.quarantine import Quarantine
 from serving.reads import Reads
 from serving.segments.analyst import Analyst
 from serving.segments.published import Published
@@ -28,6 +30,8 @@ class Context:
     analyst: Analyst
     published: Published
     metrics: Metrics
+    quarantine: Quarantine
+    forgets: OneByOne
 
     @classmethod
     def open(cls, settings: ProcessSettings) -> Context:
@@ -36,6 +40,7 @@ class Context:
         Raises:
             StoreUnavailable, InvalidValue: see `Store.open`.
         """
+        settings.make_home()
         store = Store.open(settings.store_url)
         writer = Writer(store)
         writer.start()
@@ -43,12 +48,14 @@ class Context:
         published = Published(settings, analyst)
         reads = Reads(store)
         models, tenants = Models(settings, store, reads), Tenants(store, reads, settings.secret)
-        return cls(settings, store, reads, models, tenants, writer, analyst, published, Metrics())
+        parts = (settings, store, reads, models, tenants, writer, analyst, published, Metrics(), Quarantine())
+        return cls(*parts, OneByOne("forgetting"))
 
     def close(self) -> None:
         """Ends the counting process, writes what waits and closes the store."""
         self.analyst.close()
         self.published.close()
+        self.forgets.close()
         self.writer.close()
         self.reads.close()
         self.store.close()

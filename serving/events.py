@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
-from portraits.forgotten import REASON, words
+from portraits.forgotten import REASON, refused_ids
 from serving.call import Call
 from serving.observed import lap
 from serving.sent_events import ROW_TEXT_LIMIT, SOURCE, Batch, prepare
@@ -18,19 +20,21 @@ from serving.stores.forgotten import REFERRED, forgotten_among, without_referrer
 from serving.visitors import only_own
 
 CONFLICT = "conflict: this event_id is known with other content"
+MANY = 100
+"""Events above which a batch is checked in a thread: other requests would wait some 10 ms for it, and more."""
+Keep = Callable[[Connection, str, Sequence[RejectedRow]], Sequence[RejectedRow]]
 
 
 async def post_events(call: Call) -> dict[str, Any]:
     """POST /v1/events: stores what can be stored and says what became of each."""
     await call.confirm()
     lap("read")
-    batch = prepare(call.body["events"], datetime.now(UTC))
+    sent, visitor = call.body["events"], call.grant.user_id
+    batch = await asyncio.to_thread(_checked, sent, visitor) if len(sent) > MANY else _checked(sent, visitor)
     lap("check")
-    if call.grant.user_id:
-        batch = only_own(batch, call.grant.user_id)
-    outcomes, rejected = await call.context.writer.write(
-        call.app_id, partial(store_batch, app_id=call.app_id, batch=batch), len(batch.rows)
-    )
+    keep = partial(call.context.quarantine.fitting, limit=call.grant.settings.quarantine_limit)
+    write = partial(store_batch, app_id=call.app_id, batch=batch, keep=keep)
+    outcomes, rejected = await call.context.writer.write(call.app_id, write, len(sent))
     lap("write")
     accepted, duplicates = outcomes.count("accepted"), outcomes.count("duplicate")
     call.context.metrics.received(accepted, duplicates, [(_class(row.reason), row.column) for row in rejected])
@@ -41,24 +45,37 @@ async def post_events(call: Call) -> dict[str, Any]:
     }
 
 
-def store_batch(connection: Connection, app_id: str, batch: Batch) -> tuple[list[Outcome], list[RejectedRow]]:
+def _checked(sent: Sequence[Any], visitor: str) -> Batch:
+    batch = prepare(sent, datetime.now(UTC), visitor)
+    return only_own(batch, visitor) if visitor else batch
+
+
+def _all(_: Connection, __: str, rows: Sequence[RejectedRow]) -> Sequence[RejectedRow]:
+    return rows
+
+
+def store_batch(
+    connection: Connection, app_id: str, batch: Batch, keep: Keep = _all
+) -> tuple[list[Outcome], list[RejectedRow]]:
     """Stores a batch inside a transaction; what became of each row that was taken, and all that was refused, in
-    request order."""
+    request order. `keep`: which of the refused rows are stored."""
     batch = _without_forgotten(connection, app_id, batch)
     outcomes = insert_events(connection, app_id, batch.rows)
     conflicts = [
-        RejectedRow(batch.at_us, SOURCE, place, "event_id", row.event_id, CONFLICT, row.payload[:ROW_TEXT_LIMIT])
+        RejectedRow(
+            batch.at_us, SOURCE, place, "event_id", row.event_id, CONFLICT, row.payload[:ROW_TEXT_LIMIT], row.user_id
+        )
         for place, row, outcome in zip(batch.places, batch.rows, outcomes, strict=True)
         if outcome == "conflict"
     ]
     rejected = sorted([*batch.rejected, *conflicts], key=lambda row: row.line)
-    insert_rejected(connection, app_id, rejected)
+    insert_rejected(connection, app_id, keep(connection, app_id, rejected))
     return outcomes, rejected
 
 
 def _without_forgotten(connection: Connection, app_id: str, batch: Batch) -> Batch:
     """The batch with the events of forgotten visitors refused, and nothing kept that names one."""
-    refused = {place: words(row.row) | words(row.value) for place, row in enumerate(batch.rejected)}
+    refused = {place: _refused_ids(row) for place, row in enumerate(batch.rejected)}
     brought = {place: _referrer(row.payload) for place, row in enumerate(batch.rows) if REFERRED in row.payload}
     named = {row.user_id for row in batch.rows}.union(*refused.values(), brought.values())
     gone = forgotten_among(connection, app_id, named)
@@ -72,8 +89,12 @@ def _without_forgotten(connection: Connection, app_id: str, batch: Batch) -> Bat
             kept.rows.append(row._replace(payload=without_referrer(row.payload, gone)))
             kept.places.append(place)
     for place, bad in enumerate(batch.rejected):
-        kept.rejected.append(bad if gone.isdisjoint(refused[place]) else bad._replace(value="", row=""))
+        kept.rejected.append(bad if gone.isdisjoint(refused[place]) else bad._replace(value="", row="", user_id=None))
     return kept
+
+
+def _refused_ids(row: RejectedRow) -> set[str]:
+    return refused_ids(row.column, row.value, row.row) | ({row.user_id} if row.user_id else set())
 
 
 def _class(reason: str) -> str:

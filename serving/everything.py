@@ -1,8 +1,9 @@
 """Everything that an installation keeps of one person, row by row: for `huaxiang export` and `/v1/portrait/export`.
 
 The online store first (what the lake does not hold yet), then the published portrait, the lake and the nights of
-segments. Rows are as they are kept; of a log that both hold an event is told once. Rows of others are not told, also
-where they name the person (who came in by what the person shared): they are others'.
+segments. Rows are as they are kept, but for who brought the person: of another visitor it is told that there was one.
+Of a log that both hold an event is told once. Rows of others are not told, also where they name the person (who came in
+by what the person shared): they are others'.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 
 from portraits.engine import connect
 from portraits.errors import BrokenBundle
-from portraits.forgotten import words
+from portraits.forgotten import NAMES_OTHERS, REFERRER, SOMEBODY, refused_ids
 from portraits.identity import KINDS
 from portraits.lake import LOGS, ORDERS, Lake
 from portraits.portrait_set import PortraitSet
@@ -42,6 +43,10 @@ Row = tuple[str, dict[str, Any]]
 
 def everything(process: ProcessSettings, store: Store, app_id: str, user_id: str) -> Iterator[Row]:
     """(table, row in JSON's own types), always in the same order. Raises UnknownApp, StoreUnavailable."""
+    return (_nobody_else(row) for row in _everything(process, store, app_id, user_id))
+
+
+def _everything(process: ProcessSettings, store: Store, app_id: str, user_id: str) -> Iterator[Row]:
     state = store.state(app_id, user_id)
     yield from store.rows_of_person(app_id, state.ids)
     if state.consent and state.active.portraits is not None:
@@ -49,6 +54,11 @@ def everything(process: ProcessSettings, store: Store, app_id: str, user_id: str
     lake = Lake(process.lake)
     yield from _lake(lake, app_id, state.ids)
     yield from _segments(lake, app_id, state.ids)
+
+
+def _nobody_else(row: Row) -> Row:
+    others = {name: SOMEBODY for name in (REFERRER, NAMES_OTHERS) if row[1].get(name) is not None}
+    return row[0], row[1] | others
 
 
 def page(rows: Iterable[Row], after: int, n: int) -> dict[str, Any]:
@@ -80,7 +90,7 @@ def _lake(lake: Lake, app_id: str, ids: Collection[str]) -> Iterator[Row]:
                     yield f"lake.{name}", row
         mine = set(ids)
         for row in snapshot.quarantine(backend).to_pyarrow().to_pylist():
-            if mine & (words(row["value"] or "") | words(row["row"] or "")):
+            if mine & refused_ids(row["column"] or "", row["value"] or "", row["row"] or "", KINDS):
                 yield "lake.quarantine", {column: _plain(known) for column, known in row.items()}
     finally:
         backend.disconnect()

@@ -8,9 +8,9 @@ taken out of it (an export, a backup, a batch of answers) is its owner's to dele
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -62,7 +62,8 @@ async def post_forget(call: Call) -> dict[str, Any]:
     """POST /v1/forget: forgets the visitor under all linked ids; asked again, it tells how far that is."""
     await call.confirm()
     context, user_id = call.context, call.body["user_id"]
-    receipt = await asyncio.to_thread(forget, context.settings, context.store, call.app_id, user_id)
+    work = partial(forget, context.settings, context.store, call.app_id, user_id)
+    receipt = await context.forgets.run(call.app_id, work)
     return receipt.to_dict()
 
 

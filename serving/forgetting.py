@@ -5,6 +5,10 @@ deleted, whatever it was kept for: there is nothing to roll back to, and no bund
 is still served, because the gate held the new one back or the night was one for a past moment, is published anew
 without them, and the workers swap to that as to any version. Only where its files are broken does it stay, and with it
 the receipt pending; every following night asks again.
+
+Who refuses personalisation has no portrait in what this night built; `leave_refusing` takes them out of what earlier
+nights left. Their bundles stay, to be rolled back to, without them; their portraits and working folders, which nothing
+reads any more, go.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from portraits.erasing import erase
 from portraits.errors import BrokenBundle
@@ -25,7 +29,7 @@ from serving.forget import Kept, kept_versions
 from serving.publish import publish
 from serving.settings import ProcessSettings
 from serving.stores import Store
-from serving.stores.nights import Version
+from serving.stores.nights import Version, VersionKind
 
 IMPORT_RUNS = "forgetting waits for the next night: an import is running, and may hold rows of who was forgotten"
 
@@ -64,12 +68,64 @@ def settle(process: ProcessSettings, store: Store, app_id: str, run: Path) -> li
             stays.append((kept, broken.message))
         else:
             shutil.rmtree(kept.folder, ignore_errors=True)  # a publication may have tidied it away
-    for folder in run.parent.iterdir():
-        if folder.is_dir() and folder != run:
-            shutil.rmtree(folder)
+    _drop_runs(run)
     done = [one.user_id for one in waiting if all(kept.first_us > (one.erased_us or 0) for kept, _ in stays)]
     store.finish(app_id, done)
     return [f"forgetting is pending, as this is served from before it: {kept.words}: {why}" for kept, why in stays]
+
+
+def leave_refusing(process: ProcessSettings, store: Store, app_id: str, run: Path) -> list[str]:
+    """Takes who refused since out of every version that is older than this night's; what could not be, in words.
+    `run`: the folder of this night. Costs a few reads where nobody did."""
+    built = {(kind, one.version): one for kind in get_args(VersionKind) for one in store.activations(app_id, kind)}
+    held_any, stays = False, []
+    for kept in list(kept_versions(process, store, app_id)):
+        version = built.get((kept.kind, kept.folder.name)) or built.get(("portraits", kept.folder.name))
+        ids = [] if version is None or kept.folder.name == run.name else store.left_out(app_id, version)
+        if not ids:
+            continue
+        try:
+            held_any |= _leave(process, store, app_id, kept, Without(ids, run))
+        except BrokenBundle as broken:
+            stays.append(f"{kept.words} still holds who refused: {broken.message}")
+    if held_any:
+        _drop_runs(run)
+    return stays
+
+
+def _leave(process: ProcessSettings, store: Store, app_id: str, kept: Kept, asked: Without) -> bool:
+    """Whether the version held one of them. Raises BrokenBundle."""
+    if not kept.active and kept.kind == "portraits":
+        shutil.rmtree(kept.folder, ignore_errors=True)
+        return True
+    if kept.kind == "portraits":
+        people = PortraitSet(kept.folder)
+        holds = any(people.get(one) is not None for one in asked.ids)
+    else:
+        holds = bool((Bundle.open(kept.folder).users.indices(sorted(asked.ids)) >= 0).any())
+    if holds and kept.active:
+        _serve_without(process, store, app_id, kept, asked)
+        shutil.rmtree(kept.folder, ignore_errors=True)
+    elif holds:
+        _write_without(kept, asked)
+    return holds
+
+
+def _write_without(kept: Kept, asked: Without) -> None:
+    """Replaces a bundle that nobody is served from. Raises BrokenBundle."""
+    made = asked.room / "without-kept"
+    without_users(Bundle.open(kept.folder), asked.ids, made, kept.folder.name)
+    for path in kept.folder.iterdir():
+        if not (made / path.name).exists():  # what the model store wrote beside it
+            shutil.copyfile(path, made / path.name)
+    shutil.rmtree(kept.folder)
+    shutil.move(made, kept.folder)
+
+
+def _drop_runs(run: Path) -> None:
+    for folder in run.parent.iterdir():
+        if folder.is_dir() and folder != run:
+            shutil.rmtree(folder)
 
 
 class Without(NamedTuple):

@@ -20,7 +20,7 @@ from recommender.answers.catalogue import Catalogue
 from recommender.answers.promotions import NO_PROMOTIONS, Promotions
 from recommender.bundles.bundle import Bundle
 from serving.promotions import promotions
-from serving.publish import bundle_folder
+from serving.publish import bundle_folder, versions_on_disk
 from serving.reads import Reads
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -88,6 +88,8 @@ class Models:
         self._store = store
         self._reads = reads
         self._models: dict[str, Model] = {}
+        self._spare: dict[str, Model | None] = {}
+        self._opening = asyncio.Lock()
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def model(self, app_id: str, state: OnlineState) -> Model:
@@ -114,6 +116,7 @@ class Models:
             if not self._locks[oldest].locked():
                 del self._locks[oldest]
         self._models[app_id] = model
+        self._spare.pop(app_id, None)
 
     @property
     def broken(self) -> int:
@@ -123,11 +126,26 @@ class Models:
     @property
     def held(self) -> int:
         """How many apps can be answered without the store."""
-        return len(self._models)
+        return len(self._models) + sum(model is not None for model in self._spare.values())
 
-    def last(self, app_id: str) -> Model | None:
-        """The model that answered last, for when the store is away."""
-        return self._models.get(app_id)
+    async def last(self, app_id: str) -> Model | None:
+        """The model for when the store is away: the one that answered last; where none did yet, the version that was
+        last made active, as its files say, without what became known since. None: no version's files are whole."""
+        if app_id in self._models:
+            return self._models[app_id]
+        async with self._opening:
+            if app_id not in self._spare:
+                if len(self._spare) >= MOST_MODELS:
+                    del self._spare[next(iter(self._spare))]
+                self._spare[app_id] = await asyncio.to_thread(self._from_disk, app_id)
+            return self._spare[app_id]
+
+    def _from_disk(self, app_id: str) -> Model | None:
+        for version in versions_on_disk(self._settings, app_id):
+            with suppress(BrokenBundle):
+                bundle = Bundle.open(bundle_folder(self._settings, app_id, version))
+                return Model(Version(version, 0, 0, 0), bundle, Catalogue.from_bundle(bundle))
+        return None
 
     async def _renewed(
         self, app_id: str, model: Model | None, state: OnlineState

@@ -34,8 +34,8 @@ from recommender.earned import led_to
 from recommender.memory import Memory
 from recommender.train import train
 from serving.drain import drain, keep_to_switches
-from serving.forgetting import erase_lake, settle
-from serving.publish import bundle_folder, portraits_folder, publish
+from serving.forgetting import erase_lake, leave_refusing, settle
+from serving.publish import bundle_folder, portraits_folder, publish, rollback_version
 from serving.runs import Question, Run, forget_old_runs, only_night, open_run
 from serving.segments.night import remember
 from serving.settings import ProcessSettings
@@ -232,10 +232,12 @@ def _publish(night: Night) -> dict[str, Any]:
 
 
 def _tidy(night: Night) -> dict[str, Any]:
-    """Events that the published version holds leave the store, and what was built before someone was forgotten the
-    disk; small files of the lake become large ones."""
-    deleted = night.store.delete_drained(night.app.app_id, _microseconds(night.run.as_of))
+    """Events that the published version and the one before it hold leave the store, and what was built before someone
+    was forgotten the disk; small files of the lake become large ones."""
+    before = rollback_version(night.process, night.store, night.app.app_id)
+    deleted = night.store.delete_drained(night.app.app_id, _microseconds(night.run.as_of), also_for=before)
     remaining = settle(night.process, night.store, night.app.app_id, night.run.folder)
+    remaining += leave_refusing(night.process, night.store, night.app.app_id, night.run.folder)
     return {"deleted": deleted, "compacted": night.lake.compact(night.app.app_id), "warnings": remaining}
 
 

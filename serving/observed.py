@@ -12,7 +12,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -71,11 +71,16 @@ def of_request() -> dict[str, str]:
 
 
 class Observed:
-    """ASGI middleware around everything that is ours."""
+    """ASGI middleware around everything that is ours.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    `leaving`: this worker was asked to end. Its answers then tell clients to come back on another connection, because
+    one that is at rest when the worker ends is closed, and a request that is under way on it lost.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, leaving: Callable[[], bool] = bool) -> None:
         self._app = app
         self._metrics = metrics
+        self._leaving = leaving
         self._made = map(f"{secrets.token_hex(6)}-{{:x}}".format, itertools.count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,6 +95,8 @@ class Observed:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request.request_id.encode())]
+                if self._leaving():
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:

@@ -12,6 +12,7 @@ from serving.promotions import RULES
 from serving.routes import ROUTES, Route
 from serving.sdk.answers import ANSWERS, ErrorAnswer
 from serving.shapes import Schema, components, reference
+from serving.tenants import ADMIN
 
 ROWS = {**TABLES, RULES.name: RULES}
 """What a field of rows may hold, by name."""
@@ -75,6 +76,7 @@ def document() -> dict[str, Any]:
 
 
 _OR_VISITOR = ", or a visitor's token, whose own `user_id` need not be said"
+_OR_ADMIN_S = f"{_OR_VISITOR}, if it was made with a key of that scope"
 _BY_KEY: list[dict[str, list[str]]] = [{"key": []}, {"key": [], "app": []}]
 _SECURITY = {
     "key": {"type": "http", "scheme": "bearer", "description": "a key of an app; a provider's key names the app too"},
@@ -88,6 +90,10 @@ def operation_id(path: str) -> str:
     return path.strip("/").replace("/", "_")
 
 
+def _or_visitor(route: Route) -> str:
+    return "" if not route.user else _OR_ADMIN_S if route.scope == ADMIN else _OR_VISITOR
+
+
 def _operation(route: Route) -> dict[str, Any]:
     body = _json(schema_of(route.form))
     body["application/json"]["example"] = EXAMPLES[route.path]
@@ -98,7 +104,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": operation_id(route.path),
         "tags": [route.scope],
         "summary": route.meaning,
-        "description": f"Needs a key with scope `{route.scope}`{_OR_VISITOR if route.user else ''}.",
+        "description": f"Needs a key with scope `{route.scope}`{_or_visitor(route)}.",
         "security": [*_BY_KEY, {"token": []}] if route.user else _BY_KEY,
         "requestBody": {"required": True, "content": body},
         "responses": {"200": answer} | refusals,

@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,8 @@ from serving.stores.nights import Version, VersionKind
 
 KEEP_VERSIONS = 5
 KEEP_HELD = 2
+LATEST = "latest"
+"""BentoML's file beside the versions of a model that names one of them: here the one that is active."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ def publish(
         events_seq=events_seq,
         changes_seq=changes_seq,
     )
+    _note_active(settings, store, app_id)
     tidy(settings, store, app_id)
     return version
 
@@ -114,6 +118,10 @@ def rollback(settings: ProcessSettings, store: Store, app_id: str, version: str 
     """Serves the given bundle again, also one that was held back; returns its version. By default the last that was
     published before the active one and that the gate did not hold back.
 
+    The events that came since the default one are all still there (see `rollback_version`), so that it answers as if
+    the active one had never been: what somebody bought or was shown since counts. Of a version further back than that
+    it counts from the day on that the default one is true at: older events are in the lake alone, until the next night.
+
     Raises:
         NothingThere: there is no such version, or none before the active one. BrokenBundle: its files are not whole any
             more.
@@ -124,7 +132,25 @@ def rollback(settings: ProcessSettings, store: Store, app_id: str, version: str 
         raise NothingThere("version", wanted, f"list them with: huaxiang models list --app {app_id}")
     Bundle.open(bundle_folder(settings, app_id, wanted))
     store.reactivate(app_id, "bundle", wanted)
+    _note_active(settings, store, app_id)
     return wanted
+
+
+def rollback_version(settings: ProcessSettings, store: Store, app_id: str) -> str | None:
+    """What `rollback` would serve by default: the events that it does not hold must stay. None: nothing was published
+    before. Raises UnknownApp."""
+    with suppress(NothingThere):
+        return _before_active(versions(settings, store, app_id), app_id)
+    return None
+
+
+def versions_on_disk(settings: ProcessSettings, app_id: str) -> list[str]:
+    """What can be known without the store: the version that was last made active, then all others, the newest first."""
+    folder = bundle_folder(settings, app_id, LATEST).parent
+    others = sorted((path.name for path in folder.glob("*/") if path.is_dir()), reverse=True)
+    with suppress(OSError):
+        others.insert(0, (folder / LATEST).read_text("utf-8").strip())
+    return list(dict.fromkeys(others))
 
 
 def tidy(settings: ProcessSettings, store: Store, app_id: str) -> int:
@@ -156,6 +182,18 @@ def bundle_folder(settings: ProcessSettings, app_id: str, version: str) -> Path:
 def portraits_folder(settings: ProcessSettings, app_id: str, version: str) -> Path:
     """Where published portraits are."""
     return settings.portraits / check_app_id(app_id) / version
+
+
+def _note_active(settings: ProcessSettings, store: Store, app_id: str) -> None:
+    """Writes where a worker finds it without the store which bundle is active."""
+    active, note = store.active(app_id).bundle, bundle_folder(settings, app_id, LATEST)
+    if active is None:
+        note.unlink(missing_ok=True)
+    if active is None or not note.parent.is_dir():
+        return
+    fresh = note.with_name(f".{LATEST}-{secrets.token_hex(3)}")
+    fresh.write_text(active.version, "utf-8")
+    fresh.replace(note)
 
 
 def _model_name(app_id: str) -> str:

@@ -42,6 +42,10 @@ class Readiness:
         """From here on the worker is not ready: it was asked to end."""
         self._leaving = True
 
+    def leaving(self) -> bool:
+        """The worker was asked to end."""
+        return self._leaving
+
     async def problem(self) -> str | None:
         """Why the worker is not ready, in words; None: it is."""
         async with self._lock:
@@ -70,7 +74,9 @@ class Readiness:
         except TimeoutError:
             return f"the store did not answer within {WITHIN_S:g} s"
         except StoreUnavailable as error:
-            return error.message
+            if self._problem is None:
+                log.warning("%s", error.message)
+            return StoreUnavailable.OUTWARD
         return wrong
 
 

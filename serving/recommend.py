@@ -69,7 +69,7 @@ async def post_recommend(call: Call) -> dict[str, Any]:
     else:
         model, recent = ground.model, ground.state.recent if ground.state is not None else ()
         answer = recommend(model.bundle, model.catalogue, query, State(recent), model.promotions)
-    return _respond(call, ground, query, answer, arm) | {"user_id": ground.user_id}
+    return _respond(call, ground, query, answer, arm) | {"user_id": call.person(ground.user_id)}
 
 
 async def post_similar(call: Call) -> dict[str, Any]:
@@ -115,7 +115,7 @@ async def post_offers(call: Call) -> dict[str, Any]:
     decision_id = _record(call, query, ground, Given("eligible", None, ground.state is None, shown))
     return {
         "decision_id": decision_id,
-        "user_id": ground.user_id,
+        "user_id": call.person(ground.user_id),
         "degraded": ground.state is None,
         "offers": [_offer(one) for one in found],
     }
@@ -131,7 +131,8 @@ async def _ground(call: Call, user_id: str, shown_to: str = "") -> Ground:
         return Ground(model, state, state.user_id or shown_to, signed(call.grant.tenant.salt))
     except StoreUnavailable:
         lap("read")
-        last = call.context.models.last(call.app_id)
+        last = await call.context.models.last(call.app_id)
+        lap("model")
         return Ground(last, None, user_id or shown_to, signed(call.grant.tenant.salt))
 
 

@@ -2,7 +2,8 @@
 
 Each call is of one person under all linked ids, and holds from the next answer on, on every worker: what it says is a
 row of the store that every request reads. A visitor's own token may make any of them; of server keys those of scope
-`recommend`, since they change what is recommended, but for the export of everything, which needs `admin`.
+`recommend`, since they change what is recommended, but for the export of everything, which needs `admin` (of a token:
+that of the key which made it).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from portraits.field import Field
+from portraits.forgotten import NAMES_OTHERS, SOMEBODY
 from portraits.portrait_set import PortraitSet
 from portraits.tags import TAGS, hidden, named, tag_of
 from portraits.titles import title, value, why
@@ -28,6 +30,7 @@ from serving.stores.catalogues import upsert_rows
 from serving.stores.forgotten import forgotten_among
 from serving.stores.store import OnlineState
 
+SOMEBODY_IN = {"en": SOMEBODY, "zh": "某人"}
 MOST_ROWS = 2_000
 """Of a page of an export: about a megabyte."""
 
@@ -46,11 +49,11 @@ async def post_portrait(call: Call) -> dict[str, Any]:
     waiting = await context.reads.slow(context.store.events_of, app_id, state.ids, seq, us)
     deleted = await context.reads.slow(context.store.deleted_tags_of, app_id, state.ids)
     return {
-        "user_id": state.user_id,
+        "user_id": call.person(state.user_id),
         "personalized": True,
         "portrait": None if people is None or portrait is None else _told(call, people, portrait),
         "declared": state.user and {name: known for name, known in state.user.items() if known is not None},
-        "ids": list(state.ids),
+        "ids": _ids(call, state),
         "segments": await _segments(call, state),
         "deleted": [{"tag": tag, "at": _moment(at_us)} for tag, at_us in sorted(deleted.items())],
         "waiting": {"events": len(waiting), "since": None if version is None else version.as_of.isoformat()},
@@ -64,8 +67,9 @@ async def post_export(call: Call) -> dict[str, Any]:
     """
     state = await call.state(call.body["user_id"])
     asked = {"ask": "everything", "app_id": call.app_id, "user_id": call.body["user_id"]}
-    page = await call.unless_gone(call.context.analyst.ask(asked | {"after": call.body["after"], "n": call.body["n"]}))
-    return {"user_id": state.user_id, "ids": list(state.ids)} | page
+    asked |= {"after": call.body["after"], "n": call.body["n"]}
+    page = await call.unless_gone(call.context.analyst.export(asked))
+    return {"user_id": call.person(state.user_id), "ids": _ids(call, state)} | page
 
 
 async def post_tags_delete(call: Call) -> dict[str, Any]:
@@ -76,16 +80,22 @@ async def post_tags_delete(call: Call) -> dict[str, Any]:
     if not state.forgotten:
         write = partial(_delete_tag, app_id=call.app_id, user_id=call.body["user_id"], tag=tag)
         await call.context.writer.write(call.app_id, write, len(state.ids))
-    return {"user_id": state.user_id, "tag": tag, "fields": sorted(hidden(fields, (tag,)))}
+    return {"user_id": call.person(state.user_id), "tag": tag, "fields": sorted(hidden(fields, (tag,)))}
 
 
 async def post_personalization(call: Call) -> dict[str, Any]:
     """POST /v1/personalization: the visitor's own switch, which no import turns back."""
     state, on = await call.state(call.body["user_id"]), call.body["on"]
     if state.forgotten:
-        return {"user_id": state.user_id, "on": False}
+        return {"user_id": call.person(state.user_id), "on": False}
     write = partial(_turn, app_id=call.app_id, user_id=call.body["user_id"], on=on)
-    return {"user_id": state.user_id, "on": await call.context.writer.write(call.app_id, write, len(state.ids))}
+    on = await call.context.writer.write(call.app_id, write, len(state.ids))
+    return {"user_id": call.person(state.user_id), "on": on}
+
+
+def _ids(call: Call, state: OnlineState) -> list[str]:
+    """The linked ids, the person's own first; of a token only its own."""
+    return [call.grant.user_id] if call.grant.user_id else list(state.ids)
 
 
 def turn(connection: Connection, app_id: str, user_id: str, *, on: bool) -> bool:
@@ -126,12 +136,13 @@ def _told(call: Call, people: PortraitSet, portrait: Mapping[str, Any]) -> dict[
 
 
 def _field(call: Call, field: Field, known: Any) -> dict[str, Any]:
-    lang = call.body["lang"]
+    lang, names_others = call.body["lang"], field.name == NAMES_OTHERS  # another visitor's id is not told
+    told = value(field, known, call.grant.settings.currency, call.grant.zone, lang)
     return {
         "field": field.name,
         "title": title(field, lang),
-        "value": _plain(known),
-        "words": value(field, known, call.grant.settings.currency, call.grant.zone, lang),
+        "value": SOMEBODY if names_others else _plain(known),
+        "words": SOMEBODY_IN[lang] if names_others else told,
         "why": why(field, lang),
     }
 

@@ -177,9 +177,10 @@ _KEPT = "Every row that is kept of a visitor, a page at a time."
 _UNTELL = "Delete a tag of a visitor's portrait: gone at once, and not made again from what happened before."
 _TURN = "A visitor's own switch: off, nothing personal is used or kept; no import turns it back."
 _PORTRAIT = Form(_USER, Field("lang", "string", "language of the words", default="en", choices=LANGUAGES))
+_AFTER = "rows to pass over: `next` of the page before; rows that come or go in between move the others"
 _EXPORT = Form(
     _USER,
-    Field("after", "integer", "rows to pass over: `next` of the page before", default=0, least=0, greatest=10**9),
+    Field("after", "integer", _AFTER, default=0, least=0, greatest=10**9),
     Field("n", "integer", "rows, at most", default=MOST_ROWS, least=1, greatest=MOST_ROWS),
 )
 _TAG = Form(_USER, Field("tag", "string", "a tag of the portrait, or a field of it", required=True))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from portraits.errors import AnotherRunning
+from serving.private import private, private_folder
 
 RESUME_WITHIN = timedelta(hours=12)
 KEEP_RUNS = 3
@@ -75,8 +76,9 @@ def only_night(locks: Path, app_id: str) -> Iterator[None]:
     Raises:
         AnotherRunning: another process holds it.
     """
-    locks.mkdir(parents=True, exist_ok=True)
-    with (locks / f"night-{app_id}.lock").open("a") as held:
+    private_folder(locks.parent)
+    locks.mkdir(exist_ok=True)
+    with open(locks / f"night-{app_id}.lock", "a", opener=private) as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -27,7 +27,9 @@ from portraits.errors import StoreUnavailable
 from serving.context import Context
 from serving.metrics import Metrics
 from serving.observed import seen
+from serving.reads import QUICK_S
 from serving.stores import Store
+from serving.stores.dialect import patience
 
 PATH = "/metrics"
 EVERY_S = 1.0
@@ -81,10 +83,10 @@ class _Ages(Collector):
         yield apps
 
     def _fresh(self) -> Mapping[str, Mapping[str, int]]:
-        """What was read at most `FRESH_S` ago; what was last read while the store is away."""
+        """What was read at most `FRESH_S` ago; what was last read while the store is away, or silent for `QUICK_S`."""
         with self._lock:
             if time.monotonic() - self._read_at >= FRESH_S:
-                with suppress(StoreUnavailable):
+                with suppress(StoreUnavailable), patience(QUICK_S):
                     self._known, self._apps = self._store.moments(), len(self._store.apps())
                 self._read_at = time.monotonic()
             return self._known

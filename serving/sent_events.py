@@ -7,6 +7,9 @@ so what is taken and the reason why something is not are the same whichever way 
 
 An event is known again by its event_id and the UTC day of its ts *as it was sent*: a phone whose clock runs ahead sends
 the same event again some seconds later, and by then the server would clamp its ts to another moment.
+
+An event that a visitor's token sends is kept under an id made of the visitor and the event_id that was sent: whatever
+ids a phone makes up, it cannot take one that the backend or another visitor will use.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from portraits.history import (
     clamp_future,
     take,
 )
+from portraits.identity import USER
 from serving.codec import encode
 from serving.stores.events import EventRow, RejectedRow
 from serving.stores.rows import as_text
@@ -48,11 +52,13 @@ _UNUSUAL = (b'""', b"\\u0000")
 
 
 class Moment(NamedTuple):
-    """The moment a request came, in the three forms that each of its events needs."""
+    """The moment a request came, in the three forms that each of its events needs; and the visitor whose token it came
+    with, if it did."""
 
     at: datetime
     us: int
     text: str
+    visitor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +110,15 @@ def read_events(body: bytes) -> dict[str, Any] | None:
         return None
 
 
-def prepare(sent: Sequence[Any], now: datetime) -> Batch:
+def own_event_id(visitor: str, event_id: str) -> str:
+    """The id under which an event is kept that a visitor's token sent: `v-` and a hash of both (BLAKE2b)."""
+    return f"v-{hashlib.blake2b(encode([visitor, event_id]), digest_size=16).hexdigest()}"
+
+
+def prepare(sent: Sequence[Any], now: datetime, visitor: str = "") -> Batch:
     """Checks each event, which is what `read_events` gave or JSON; `now` becomes its received_at. Nothing is stored
-    yet."""
-    moment = Moment(now, (now - EPOCH) // MICROSECOND, now.isoformat())
+    yet. `visitor`: whose token sent them, if one did."""
+    moment = Moment(now, (now - EPOCH) // MICROSECOND, now.isoformat(), visitor)
     batch = Batch(moment.us, [], [], [])
     for place, record in enumerate(sent):
         row = _at_once(record, moment) if isinstance(record, _Event) else _checked(record, moment)
@@ -137,6 +148,8 @@ def _checked(record: Any, now: Moment) -> EventRow | Rejection:
 
 
 def _event_row(event: Any, now: Moment) -> EventRow:
+    if now.visitor:
+        event.event_id = own_event_id(now.visitor, event.event_id)
     event.received_at = None  # no part of what makes the content
     sent_us = (event.ts - EPOCH) // MICROSECOND
     content = encode(event)
@@ -152,4 +165,11 @@ def _event_row(event: Any, now: Moment) -> EventRow:
 def rejected_row(place: int, rejection: Rejection, record: Any, at_us: int) -> RejectedRow:
     """What the quarantine keeps of an event that was refused."""
     text = encode(record).decode()[:ROW_TEXT_LIMIT]
-    return RejectedRow(at_us, SOURCE, place, rejection.column, rejection.value, rejection.reason, text)
+    owner = taken_id(record.get(USER) if isinstance(record, Mapping) else getattr(record, USER, None))
+    return RejectedRow(at_us, SOURCE, place, rejection.column, rejection.value, rejection.reason, text, owner)
+
+
+def taken_id(value: Any) -> str | None:
+    """What was sent as a user_id, where it can be one."""
+    taken = take(EVENTS.by_name[USER], value) if value else None
+    return taken if isinstance(taken, str) else None

@@ -38,17 +38,20 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def _lifespan(application: Starlette) -> AsyncIterator[None]:
-    folder = metrics_folder()
     try:
+        folder = metrics_folder()
         context = Context.open(ProcessSettings.from_env())
     except HuaxiangError as error:
         log.error("cannot start: %s", error.message)
+        raise
+    except Exception:
+        log.exception("cannot start")
         raise
     application.state.readiness = readiness = Readiness(context)
     scrape = Scrape(context.metrics, context.store, folder)
     ours = [v1(context), metrics_route(context, scrape), Route("/", _to_console), *console_routes(context)]
     application.router.routes.extend(ours)
-    application.add_middleware(Observed, metrics=context.metrics)
+    application.add_middleware(Observed, metrics=context.metrics, leaving=readiness.leaving)
     publishing = asyncio.create_task(keep_publishing(context))
     gc.collect()
     gc.freeze()

@@ -6,6 +6,7 @@ What one merchant chooses is `portraits.settings.AppSettings`; this is what the 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from pathlib import Path
 import psutil
 
 from portraits.errors import InvalidValue
+from serving.private import private_folder
+from serving.stores.dialect import sqlite_url
 
 DEFAULT_HOME = ".huaxiang"
 DEFAULT_PORT = 3000
@@ -44,7 +47,7 @@ class ProcessSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "home", Path(self.home).absolute())
         if not self.store_url:
-            object.__setattr__(self, "store_url", f"sqlite:///{self.home / 'store.sqlite'}")
+            object.__setattr__(self, "store_url", sqlite_url(self.home / "store.sqlite"))
         if not 0 <= self.port <= 65535:
             raise InvalidValue("HUAXIANG_PORT", self.port, "a port, 0 to 65535")
         if not 1 <= self.workers <= 256:
@@ -81,6 +84,10 @@ class ProcessSettings:
             "HUAXIANG_WORKERS": str(self.workers),
             "HUAXIANG_ENGINE": self.engine,
         }
+
+    def make_home(self) -> None:
+        """Makes the home folder where it is not there yet, for this user only: all within it is personal."""
+        private_folder(self.home)
 
     @property
     def lake(self) -> Path:
@@ -122,19 +129,31 @@ def metrics_folder() -> Path | None:
     """Where the workers of this service count, and nobody else; None outside of `bentoml serve`.
 
     BentoML would have all services of one BENTOML_HOME count in one folder, which each one empties when it starts. This
-    one is named by the supervisor that started the worker; those of supervisors that are gone are removed.
+    one is named by the supervisor that started the worker; those of this user's supervisors that are gone are removed.
+    Of whom another container started, nothing can be known here: the name says within which the process had its number.
     """
     if METRICS not in os.environ:
         return None
     supervisor = psutil.Process().parent() or psutil.Process()
-    folder = Path(tempfile.gettempdir(), f"huaxiang-metrics-{supervisor.pid}-{supervisor.create_time():.0f}")
-    for old in folder.parent.glob("huaxiang-metrics-*"):
-        pid = int(old.name.split("-")[2])
-        if old != folder and (pid == supervisor.pid or not psutil.pid_exists(pid)):
+    began, within = f"{supervisor.create_time():.0f}", _pid_namespace()
+    folder = Path(tempfile.gettempdir(), f"huaxiang-metrics-{within}-{supervisor.pid}-{began}")
+    for old in folder.parent.glob(f"huaxiang-metrics-{within}-*"):
+        named = re.fullmatch(r"huaxiang-metrics-\d+-(\d{1,9})-\d+", old.name)
+        if named is None or old == folder or old.lstat().st_uid != os.getuid():
+            continue
+        if int(named[1]) == supervisor.pid or not psutil.pid_exists(int(named[1])):
             shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     os.environ[METRICS] = str(folder)
     return folder
+
+
+def _pid_namespace() -> int:
+    """Within which processes are numbered (`man 7 pid_namespaces`); 0 where there is but one."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
 
 
 def no_tracking() -> None:

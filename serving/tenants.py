@@ -45,6 +45,7 @@ class Asked(NamedTuple):
 class Grant:
     """What a valid key or token opens: one app and one scope, as of the app's `revision`.
 
+    `scope`: of a token, that of the key that made it.
     `user_id`: of a token, the one visitor whom it is for; empty: a server key. `until`: seconds since 1970.
     """
 
@@ -67,10 +68,13 @@ class Grant:
 
     def need(self, scope: str, *, user: bool) -> None:
         """Raises NotAllowed unless this may call a route with that scope; an admin key may do what any other may, a
-        token what a route lets visitors do (`user`)."""
+        token what a route lets visitors do (`user`). What needs `admin` needs it of the key that made the token, too:
+        else any key that makes tokens would open for every visitor what it may not open itself."""
         if self.user_id:
             if not user:
                 raise NotAllowed("a server key; a visitor's token may not call this")
+            if scope == ADMIN != self.scope:
+                raise NotAllowed(f"a token that was made with a key of scope {ADMIN}")
         elif self.scope not in (scope, ADMIN):
             raise NotAllowed(f"a key with scope {scope}")
 

@@ -1,8 +1,9 @@
 """Tokens for visitors' phones: short-lived, for one visitor of one app, signed so that no one else can make one.
 
 A token is a JSON Web Token (RFC 7519, by PyJWT) with one fixed algorithm, HMAC-SHA256, and a key derived from
-HUAXIANG_SECRET for nothing else. It names the server key that it was made with, and opens nothing that this key does
-not: when the key ends (revoked, or rotated and its grace over), its tokens end with it.
+HUAXIANG_SECRET for nothing else. It names the server key that it was made with: when that ends (revoked, or rotated and
+its grace over), its tokens end with it, and a route that needs scope `admin` opens only to tokens that were made with a
+key of that scope. All else that is a visitor's (`Route.user`) any token may ask for its own visitor.
 """
 
 from __future__ import annotations

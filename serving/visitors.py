@@ -2,7 +2,8 @@
 
 Whoever holds a phone can send what the phone can. So a token acts for one `user_id`, calls the routes that say so
 (`Route.user`), and what it reports is what a page can see: what was paid, returned or redeemed, what was earned and
-what points were given is told by the merchant's backend, with a server key.
+what points were given is told by the merchant's backend, with a server key. Nor can a phone rewrite what is long past:
+of its events none is older than `LONGEST_AGO`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from portraits.errors import NotAllowed
@@ -18,6 +19,7 @@ from portraits.history import Rejection
 from serving.call import Call
 from serving.forms import Form
 from serving.sent_events import Batch, rejected_row
+from serving.stores.events import EventRow
 from serving.tokens import Token
 
 BACKEND_TYPES = frozenset(
@@ -25,6 +27,8 @@ BACKEND_TYPES = frozenset(
 )
 """Facts of orders and budgets: one that is made up would empty a budget or move what is learnt from sales."""
 BACKEND_COLUMNS = ("revenue", "points")
+LONGEST_AGO = timedelta(days=7)
+"""How late a phone may tell what happened: it may have been off the net for days."""
 
 
 async def post_token(call: Call) -> dict[str, Any]:
@@ -57,12 +61,12 @@ def only_own(batch: Batch, visitor: str) -> Batch:
     """The batch without the events that the visitor may not send, which are refused one by one."""
     kept = Batch(batch.at_us, [], [], list(batch.rejected))
     for place, row in zip(batch.places, batch.rows, strict=True):
-        refused = _refused(row.user_id, row.type, row.payload, visitor)
+        refused = _refused(row, batch.at_us, visitor)
         if refused is None:
             kept.rows.append(row)
             kept.places.append(place)
         else:
-            kept.rejected.append(rejected_row(place, refused, row.payload, batch.at_us))
+            kept.rejected.append(rejected_row(place, refused, json.loads(row.payload), batch.at_us))
     return kept
 
 
@@ -70,12 +74,14 @@ def _named(record: Mapping[str, Any], visitor: str) -> dict[str, Any]:
     return {**record, "user_id": visitor} if record.get("user_id") in (None, "") else dict(record)
 
 
-def _refused(user_id: str, kind: str, payload: str, visitor: str) -> Rejection | None:
-    if user_id != visitor:
-        return Rejection("user_id", user_id, "not the user_id of this token")
-    if kind in BACKEND_TYPES:
-        return Rejection("type", kind, "only a server key may send this type")
-    told = json.loads(payload)
+def _refused(row: EventRow, at_us: int, visitor: str) -> Rejection | None:
+    if row.user_id != visitor:
+        return Rejection("user_id", row.user_id, "not the user_id of this token")
+    if row.type in BACKEND_TYPES:
+        return Rejection("type", row.type, "only a server key may send this type")
+    told = json.loads(row.payload)
+    if row.ts_us < at_us - LONGEST_AGO // timedelta(microseconds=1):
+        return Rejection("ts", told["ts"], f"more than {LONGEST_AGO.days} days ago: only a server key may send it")
     column = next((column for column in BACKEND_COLUMNS if told.get(column) is not None), None)
     if column is not None:
         return Rejection(column, str(told[column]), "only a server key may tell this")

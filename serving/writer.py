@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
@@ -38,8 +39,14 @@ GROUP_S = 0.015
 """How long a transaction takes on writes. The largest write takes about as long again, and the commit a sync."""
 WAITING = 60_000
 WAITING_EACH = 20_000
-"""Most rows that may wait, and most of one app; beyond it callers are told to come back."""
-WAIT_S = 10.0
+WAITING_ALWAYS = 1_000
+"""Most rows that may wait, and most of one app; beyond it callers are told to come back. So many of each app may wait
+whatever waits of others."""
+WAIT_S = 4.0
+"""How long a write waits: less than clients wait (`sdk.exchange.Patience.try_s`), so that they hear that nothing is
+written rather than hang up and send the same again beside it."""
+TOLD_EVERY_S = 60.0
+"""How often the log says that still nothing can be written."""
 BEHIND_BYTES = 32_000_000
 """Most text of decisions that may wait for a store that is away."""
 BEHIND_AT_ONCE = 250
@@ -84,6 +91,7 @@ class Writer:
         self.lost_decisions = 0
         self.failing = False
         """The last transaction could not be written."""
+        self._told = 0.0
         self.waited, self.committed, self.groups = Tally(), Tally(), Tally(ROWS)
         """Seconds that a write waited for its transaction, seconds that a transaction took, its rows."""
 
@@ -96,7 +104,7 @@ class Writer:
         self._thread.start()
 
     def close(self) -> None:
-        """Writes what waits, then ends the thread."""
+        """Writes what waits, then ends the thread. While the store is away, what waits is lost and counted."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -130,7 +138,8 @@ class Writer:
     def _join_line(self, app_id: str, job: _Job) -> None:
         with self._changed:
             line = self._lines.get(app_id)
-            if self.waiting >= WAITING or (line is not None and line.rows >= WAITING_EACH):
+            held = 0 if line is None else line.rows
+            if held >= WAITING_EACH or (self.waiting >= WAITING and held + job.rows > WAITING_ALWAYS):
                 raise StoreUnavailable("too many writes are waiting")
             if line is None:
                 line = self._lines[app_id] = _Line(self._had)
@@ -174,27 +183,49 @@ class Writer:
         try:
             with self._store.write() as connection:
                 until = time.monotonic() + GROUP_S
-                insert_decisions(connection, decisions)
+                self._write_down(connection, decisions)
                 while (not taken or time.monotonic() < until) and (job := self._next()) is not None:
                     taken.append((job, None))
-                    taken[-1] = job, _outcome(connection, job)
+                    taken[-1] = job, _outcome(connection, job.write)
         except StoreUnavailable as error:
-            self.failing = True
-            log.warning("nothing was written: %s", error.message)
+            self._complain(error)
             # Without a transaction, whoever waits would wait in vain as long again.
             refused = [job for job, _ in taken] or list(iter(self._next, None))
             _refuse(refused, error)
             return False
-        except Exception as error:
-            self.failing = True
-            log.exception("nothing was written")
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it; the thread goes on
+            self._complain(error)
             _refuse([job for job, _ in taken], error)
             return False
-        self.failing = False
+        if self.failing:
+            self.failing = False
+            log.warning("writing again")
         self.committed.add(time.perf_counter() - began)
         self.groups.add(len(decisions) + sum(job.rows for job, _ in taken))
         _tell(taken)
         return True
+
+    def _write_down(self, connection: Connection, decisions: list[tuple[str, DecisionRow]]) -> None:
+        """Decisions that cannot be written, whatever the store's state, are dropped: all that comes after would wait
+        for them in vain."""
+        if not decisions:
+            return
+        problem = _outcome(connection, partial(insert_decisions, rows=decisions))
+        if isinstance(problem, Exception):
+            log.error("%d answers cannot be written down", len(decisions), exc_info=problem)
+            self.lost_decisions += len(decisions)
+            decisions.clear()
+
+    def _complain(self, error: Exception) -> None:
+        """Says that nothing was written when it begins to be so, then now and then."""
+        now = time.monotonic()
+        if not self.failing or now - self._told >= TOLD_EVERY_S:
+            self._told = now
+            if isinstance(error, StoreUnavailable):
+                log.warning("nothing was written: %s", error.message)
+            else:
+                log.error("nothing was written", exc_info=error)
+        self.failing = True
 
     def _take_behind(self) -> list[tuple[str, DecisionRow]]:
         with self._changed:
@@ -204,8 +235,9 @@ class Writer:
 
     def _put_back(self, decisions: list[tuple[str, DecisionRow]]) -> None:
         with self._changed:
-            if self._closing:
-                self.lost_decisions += len(decisions)
+            if self._closing:  # each further try would take as long as this one
+                self.lost_decisions += len(decisions) + len(self._behind)
+                self._behind.clear()
                 return
             self._behind.extendleft(reversed(decisions))
             self._behind_bytes += sum(len(decision.payload) for _, decision in decisions)
@@ -215,7 +247,7 @@ def _had(line: tuple[str, _Line]) -> int:
     return line[1].had
 
 
-def _outcome(connection: Connection, job: _Job) -> Any:
+def _outcome(connection: Connection, write: Write[Any]) -> Any:
     """What the write returns or raises. One that raises leaves nothing behind and fails nobody else's.
 
     Raises StoreUnavailable: nothing of the transaction can be written.
@@ -223,7 +255,7 @@ def _outcome(connection: Connection, job: _Job) -> Any:
     part(connection, "SAVEPOINT")
     try:
         with our_errors():
-            outcome = job.write(connection)
+            outcome = write(connection)
     except StoreUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - the caller gets it, whatever it is; the thread goes on

@@ -76,6 +76,11 @@ def test_no_variable_of_kubernetes_is_taken_for_a_setting() -> None:
     assert all(pod["spec"]["enableServiceLinks"] is False for pod in pods().values())
 
 
+def test_a_night_of_many_apps_is_not_begun_again_for_one_that_failed() -> None:
+    job = resources()["CronJob"]["spec"]["jobTemplate"]["spec"]
+    assert (job["backoffLimit"], job["template"]["spec"]["restartPolicy"]) == (0, "Never")
+
+
 def test_what_is_set_is_a_setting() -> None:
     known = set(ProcessSettings().environment())
     (container,) = pods()["serve"]["spec"]["containers"]

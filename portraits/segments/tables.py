@@ -19,6 +19,7 @@ from ibis.backends.duckdb import Backend
 
 from portraits import behaviour
 from portraits.field import Field
+from portraits.forgotten import NAMES_OTHERS
 from portraits.lake import Snapshot
 from portraits.portrait_set import TABLE_FILE, PortraitSet
 from portraits.rules.clock import DAY_US, to_us
@@ -74,11 +75,20 @@ def laid_out_tables(con: Backend, folder: Path) -> Tables:
 
 
 def without(tables: Tables, left_out: Collection[str]) -> Tables:
-    """The tables without some visitors: they are counted nowhere."""
+    """The tables without some visitors: they are counted nowhere, and named in nobody's portrait."""
     if not left_out:
         return tables
     gone = ibis.memtable({"user_id": sorted(left_out)})
-    return replace(tables, portraits=tables.portraits.anti_join(gone, "user_id"))
+    return replace(tables, portraits=without_names(tables.portraits.anti_join(gone, "user_id"), left_out))
+
+
+def without_names(portraits: ir.Table, left_out: Collection[str]) -> ir.Table:
+    """Portraits that do not tell that one of these visitors brought somebody."""
+    if not left_out or NAMES_OTHERS not in portraits.columns:
+        return portraits
+    gone = ibis.memtable({"gone_id": sorted(left_out)})
+    named = portraits[NAMES_OTHERS].isin(gone.gone_id)
+    return portraits.mutate({NAMES_OTHERS: ibis.ifelse(named, ibis.null("string"), portraits[NAMES_OTHERS])})
 
 
 def masked(tables: Tables, fields: Mapping[str, Field], cells: Mapping[str, Collection[str]]) -> Tables:

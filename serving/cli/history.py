@@ -42,6 +42,7 @@ def import_table(
     names = Mapping.load(mapping) if mapping is not None else None
     with reporter() as report:
         report.now(f"{app}: {table} from {source.name}")
+        process.make_home()
         store, lake = Store.open(process.store_url), Lake(process.lake)
         done = take_file(store, lake, app, table, source, mapping=names, on_progress=report.share)
     show(asdict(done), _account(done), as_json)

@@ -16,7 +16,7 @@ from portraits.deleted import cells
 from portraits.engine import connect
 from portraits.errors import NothingThere
 from portraits.portrait_set import TABLE_FILE, PortraitSet
-from portraits.segments.tables import masked_portraits
+from portraits.segments.tables import masked_portraits, without_names
 from portraits.words import in_words
 from serving.cli.output import App, AsJson, parquet_in_a_folder, show, table
 from serving.everything import as_line, everything
@@ -58,7 +58,7 @@ def export(
 ) -> None:
     """Export the published portraits to a Parquet file, one row a visitor.
 
-    Who refused since is left out, and so are tags that were deleted since.
+    Who refused since is left out, also as who brought somebody, and so are tags that were deleted since.
     """
     process = ProcessSettings.from_env()
     store = Store.open(process.store_url)
@@ -68,7 +68,7 @@ def export(
     unfinished = out.with_name(f".{out.name}.tmp")
     if refused or gone:
         rows = masked_portraits(people.table(connect()), people.fields, gone)
-        rows = rows.filter(~rows.user_id.isin(refused)) if refused else rows
+        rows = without_names(rows.filter(~rows.user_id.isin(refused)), refused) if refused else rows
         rows.order_by("user_id").to_parquet(unfinished, compression="zstd")
     else:
         shutil.copyfile(people.path / TABLE_FILE, unfinished)
@@ -104,7 +104,10 @@ def export_everything(
     out: Annotated[Path, typer.Option("--out", metavar="F.jsonl", help="The file to write.", dir_okay=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Export everything that is kept of one visitor, under all linked ids: JSON lines of table and row."""
+    """Everything that is kept of one visitor, in a file.
+
+    Under all linked ids: a JSON object a line, of the table and the row.
+    """
     process = ProcessSettings.from_env()
     unfinished, counted = out.with_name(f".{out.name}.tmp"), Counter[str]()
     with unfinished.open("w", encoding="utf-8") as file:

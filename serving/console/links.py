@@ -10,17 +10,27 @@ import hashlib
 import json
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
+
+from serving.private import private_folder
 
 LINK_HOURS = 1
 
 
 def make_link(home: Path, app_id: str) -> str:
-    """A token that opens the console for `app_id` once within `LINK_HOURS`; only its SHA-256 is kept."""
+    """A token that opens the console for `app_id` once within `LINK_HOURS`; only its SHA-256 is kept. Links that are
+    too old are deleted by the way."""
     token = secrets.token_urlsafe(32)
     file = _file(home, token)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"app_id": app_id, "until": int(time.time()) + LINK_HOURS * 3600}))
+    now = time.time()
+    private_folder(home)
+    private_folder(file.parent)
+    for old in file.parent.iterdir():
+        with suppress(FileNotFoundError):  # used at this moment
+            if old.stat().st_mtime < now - LINK_HOURS * 3600:
+                old.unlink()
+    file.write_text(json.dumps({"app_id": app_id, "until": int(now) + LINK_HOURS * 3600}))
     return token
 
 

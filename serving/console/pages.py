@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import zlib
 from collections.abc import Awaitable, Callable
@@ -18,11 +19,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from portraits.errors import HuaxiangError
+from portraits.errors import HuaxiangError, NotAllowed, NotKnown, StoreUnavailable
 from serving.console import people, views
 from serving.console.links import use_link
 from serving.console.session import COOKIE, SESSION_HOURS, Session, seal, unseal
 from serving.context import Context
+from serving.tenants import Grant
 
 SCOPES = ("marketing", "admin")
 FORM_LIMIT_BYTES = 4_096
@@ -33,6 +35,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+log = logging.getLogger(__name__)
 
 Page = Callable[[Request, Session], Awaitable[Response]]
 
@@ -74,8 +78,12 @@ class Console:
                 return RedirectResponse("/console/enter", 303, HEADERS)
             try:
                 return await page(request, session)
+            except StoreUnavailable as error:
+                log.warning("%s", error.message)
+                message, status = StoreUnavailable.OUTWARD, error.status
             except HuaxiangError as error:
-                return self._render("error.html", error.status, session, title="Not now", message=error.message)
+                message, status = error.message, error.status
+            return self._render("error.html", status, session, title="Not now", message=message)
 
         return guarded
 
@@ -99,10 +107,27 @@ class Console:
         if not stated.isdigit() or int(stated) > FORM_LIMIT_BYTES:
             return self._form("This is no key.", 413)
         form = parse_qs((await request.body()).decode("latin-1"))
-        key = await asyncio.to_thread(self._context.store.find_key, form.get("key", [""])[0].strip())
-        if key is None or key.app_id is None or key.scope not in SCOPES:  # a page is of one app, a provider has many
+        try:
+            grant = await self._grant(form.get("key", [""])[0].strip())
+        except (NotKnown, NotAllowed):
             return self._form("No such key of an app with the scope marketing.", 403)
-        return self._let_in(request, key.app_id, key.key_id)
+        except StoreUnavailable as error:
+            log.warning("%s", error.message)
+            return self._form("Not now: the store cannot be read. Try again.", 503)
+        return self._let_in(request, grant.app_id, grant.key_id)
+
+    async def _grant(self, key: str) -> Grant:
+        """What a key opens, looked up as those of requests are: a stream of wrong ones costs no more here.
+
+        Raises NotKnown, NotAllowed (of another scope; a provider's, since a page is of one app), StoreUnavailable.
+        """
+        context = self._context
+        grant = await context.tenants.remembered(f"Bearer {key}")
+        grant = await context.tenants.confirm(grant, await context.reads.quick(context.store.revision, grant.app_id))
+        keys = await asyncio.to_thread(context.store.keys, grant.app_id)
+        if grant.user_id or grant.scope not in SCOPES or all(own.key_id != grant.key_id for own in keys):
+            raise NotAllowed("a key of an app with the scope marketing")
+        return grant
 
     async def leave(self, _: Request) -> Response:
         """Forgets the session."""

@@ -69,7 +69,8 @@ async def visitor(context: Context, app_id: str, user_id: str, now: datetime) ->
     model = await context.models.model(app_id, state)
     user_id = state.user_id
     control = in_control(tenant, user_id)
-    answer = await asyncio.to_thread(_answer, model, state, now, control)
+    query = _query(model, state, settings, now)
+    answer = await asyncio.to_thread(_answer, model, query, state, control)
     people = _people(context, app_id, state)
     portrait = None
     if people is not None:
@@ -84,17 +85,29 @@ async def visitor(context: Context, app_id: str, user_id: str, now: datetime) ->
         "cards": _cards(model, answer, images, settings.currency),
         "removed": sorted(answer.removed.items()),
         "events": [
-            views.happening(event.type, _title(model, event.item_id), event.ts_us, zone) for event in state.recent
+            views.happening(event.type, _title(model, event.item_id), event.ts_us, zone)
+            for event in (state.recent if state.consent else ())
         ],
         "fields": _fields(people, portrait, zone),
     }
 
 
-def _answer(model: Model, state: OnlineState, now: datetime, control: bool) -> Answer:
-    query = Query(user_id=model.known_as(state), n=SHOWN, now=now, personalized=state.consent)
-    if control:
-        return popular_shelf(model.bundle, model.catalogue, query)
-    return recommend(model.bundle, model.catalogue, query, State(state.recent))
+def _query(model: Model, state: OnlineState, settings: AppSettings, now: datetime) -> Query:
+    """What a request without any wishes asks now; but nothing is tried out (`exploration_share`), which is chance."""
+    return Query(
+        user_id=model.known_as(state),
+        n=SHOWN,
+        now=now,
+        hour=now.astimezone(ZoneInfo(settings.time_zone)).hour,
+        personalized=state.consent,
+        diversity=settings.diversity,
+    )
+
+
+def _answer(model: Model, query: Query, state: OnlineState, control: bool) -> Answer:
+    if control and query.personalized:
+        return popular_shelf(model.bundle, model.catalogue, query, model.promotions)
+    return recommend(model.bundle, model.catalogue, query, State(state.recent), model.promotions)
 
 
 def _people(context: Context, app_id: str, state: OnlineState) -> PortraitSet | None:

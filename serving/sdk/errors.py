@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from serving.sdk.rows import Event
 
 
+NO_CODE = "not_as_agreed"
+"""Code of an answer that is none of the service's."""
+
+
 class CallFailed(Exception):
     """A call that was not answered as it should. `code` is for machines; `field` names what cannot be taken; `status`
     is HTTP's, None where no answer came; `request_id` finds the request in the service's log."""
@@ -70,9 +74,9 @@ class NotAsAgreed(CallFailed):
 
 
 class EventsNotSent(Exception):
-    """A batch of events failed; its cause (`__cause__`) is the CallFailed. `sent`: what became of those before it;
-    `left`: the events of this batch, with the event_ids they were sent under, so that sending them again is safe. What
-    comes after them was not taken from the iterable."""
+    """A batch of events failed; its cause (`__cause__`) is the CallFailed, or what the iterable itself raised. `sent`:
+    what became of those before it; `left`: the events of this batch, with the event_ids they were sent under, so that
+    sending them again is safe. What comes after them was not taken from the iterable."""
 
     def __init__(self, sent: Sent, left: Sequence[Event]) -> None:
         super().__init__(f"{len(left)} events were not acknowledged, after {sent.total} that were answered")
@@ -97,7 +101,7 @@ def of_answer(status: int, body: Any, request_id: str) -> CallFailed:
     """The refusal that an answer tells."""
     told = body.get("error") if isinstance(body, dict) else None
     if not isinstance(told, dict) or not isinstance(told.get("code"), str):
-        told = {"code": "not_as_agreed", "message": "not an answer of the service"}
+        told = {"code": NO_CODE, "message": "not an answer of the service"}
     kind = BY_STATUS.get(status, NotAsAgreed)
     message, field = str(told.get("message", "")), told.get("field")
     return kind(message, code=told["code"], field=field, status=status, request_id=request_id)

@@ -60,7 +60,7 @@ def send(events: Iterable[Event], patience: Patience) -> Steps[Sent]:
     network does, it is stored once. An event that cannot be sent at all is among the rejected. Raises EventsNotSent.
     """
     sent = Sent()
-    for batch in _batches(events, sent.rejected):
+    for batch in _batches(events, sent):
         try:
             answer = yield from exchange(batch.call, patience)
         except CallFailed as error:
@@ -73,16 +73,19 @@ def send(events: Iterable[Event], patience: Patience) -> Steps[Sent]:
     return sent
 
 
-def _batches(events: Iterable[Event], rejected: list[RejectedEvent]) -> Iterator[_Batch]:
-    batch = _Batch()
-    for place, (event, text, problem) in enumerate(_texts(events)):
-        if problem:
-            rejected.append({"index": place, "field": "events", "reason": problem})
-            continue
-        if not batch.has_room(text):
-            yield batch
-            batch = _Batch()
-        batch.add(event, text, place)
+def _batches(events: Iterable[Event], sent: Sent) -> Iterator[_Batch]:
+    given, batch = iter(events), _Batch()
+    try:
+        for place, (event, text, problem) in enumerate(_texts(given)):
+            if problem:
+                sent.rejected.append({"index": place, "field": "events", "reason": problem})
+                continue
+            if not batch.has_room(text):
+                yield batch
+                batch = _Batch()
+            batch.add(event, text, place)
+    except Exception as error:  # of the iterable itself: what was taken from it must not be lost
+        raise EventsNotSent(sent, batch.events) from error
     if batch.texts:
         yield batch
 

@@ -17,13 +17,14 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from serving.sdk.calls import Call
-from serving.sdk.errors import CallFailed, NoAnswer, of_answer
+from serving.sdk.errors import NO_CODE, CallFailed, NoAnswer, of_answer
 
 T = TypeVar("T")
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-AGAIN = (408, 429, 503)
-"""Statuses after which nothing was accepted, so the same request is sent again."""
+AGAIN = (408, 429, 502, 503)
+"""Statuses after which the same request is sent again. With 502 a proxy says that it lost the service, as it does with
+a 504 of its own: what was sent may have been accepted, and may be sent twice all the same (see `calls`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ Steps = Generator[Post | Pause, Outcome, T]
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long to try: at most `tries` times and `deadline_s` in all; one try is given up after `try_s`. Times in
-    seconds."""
+    seconds. `try_s` is longer than the service lets anything wait to be written, so that it answers before."""
 
     tries: int = 5
     try_s: float = 5.0
@@ -111,7 +112,8 @@ def _what_went_wrong(outcome: Outcome) -> tuple[CallFailed, float | None]:
         hopeless = isinstance(outcome, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
         return NoAnswer(f"{type(outcome).__name__}: {outcome}", code="no_answer"), None if hopeless else 0.0
     failed = of_answer(outcome.status, outcome.body, outcome.request_id)
-    return failed, (_retry_after(outcome.headers) if outcome.status in AGAIN else None)
+    of_proxy = outcome.status == httpx.codes.GATEWAY_TIMEOUT and failed.code == NO_CODE
+    return failed, (_retry_after(outcome.headers) if outcome.status in AGAIN or of_proxy else None)
 
 
 def _retry_after(headers: httpx.Headers) -> float:

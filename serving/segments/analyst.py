@@ -1,8 +1,9 @@
 """The parent of the process that counts (`counter`): starts it when first asked, stops it when it takes too long.
 
-One question at a time, the apps in turn (`turns`). A question that passes its deadline has its process killed, since
-DuckDB cannot be hurried; the next question starts another. Waiting has a deadline, too, and both together are shorter
-than that of a request; a question that has waited too long, or that nobody waits for any more, is never begun.
+One question at a time, the apps in turn (`turns`), and an app's marketers in turn with the exports of its visitors.
+A question that passes its deadline has its process killed, since DuckDB cannot be hurried; the next question starts
+another. Waiting has a deadline, too, and both together are shorter than that of a request; a question that has waited
+too long, or that nobody waits for any more, is never begun.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ STARTING_S = 60.0
 """After which a process that is not ready is given up. A question does not wait so long; the one after it may find it
 ready."""
 MOST_WAITING = 2
-"""Questions of one app that may wait for the one that is being answered."""
+"""Questions of one app that may wait for its own that is being answered; so many exports of its visitors, too."""
 COUNTING = "counting"
+EXPORT = "an export"
 READY: Mapping[str, Any] = {"ready": True}
 """The first line of the counting process."""
 
@@ -58,6 +60,7 @@ class Analyst:
         self._wait_s = wait_s
         self._thread = ThreadPoolExecutor(1, "analyst")
         self._turns = Turns(COUNTING, MOST_WAITING)
+        self._exporting: set[tuple[str, str]] = set()
 
     async def ask(self, question: Question) -> dict[str, Any]:
         """The answer (see `counter.QUESTIONS`). Who is cancelled waits no more, and is not asked for.
@@ -65,8 +68,23 @@ class Analyst:
         Raises Busy (too many of the app wait, or its turn does not come), TookTooLong, Interrupted, and what the
         counting process says.
         """
+        return await self._ask(question, question["app_id"])
+
+    async def export(self, question: Question) -> dict[str, Any]:
+        """As `ask`, for a visitor (`user_id`): in a line beside the app's, whose marketers lose no place to it, and one
+        of each visitor at a time. Raises Busy for a second one."""
+        who = app_id, _ = question["app_id"], question["user_id"]
+        if who in self._exporting:
+            raise Busy(EXPORT, "one of the same visitor is being made")
+        self._exporting.add(who)
         try:
-            await self._turns.take(question["app_id"], self._wait_s)
+            return await self._ask(question, f"{app_id} {EXPORT}")
+        finally:
+            self._exporting.discard(who)
+
+    async def _ask(self, question: Question, line: str) -> dict[str, Any]:
+        try:
+            await self._turns.take(line, self._wait_s)
         except TimeoutError:
             raise Busy(COUNTING, f"{self._wait_s:g} s were not enough for those before it") from None
         running = asyncio.get_running_loop().run_in_executor(self._thread, self._child.ask, question)

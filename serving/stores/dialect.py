@@ -135,6 +135,11 @@ def file_of(url: str) -> Path | None:
     return Path(named.database) if named.get_backend_name() == "sqlite" and named.database else None
 
 
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file, wherever it lies: a path may hold what means something else in a URL."""
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
 TOGETHER = (64, 16, 4, 1)
 """Rows of one statement on SQLite: as many as are left allow. Few sizes, so that it keeps each statement prepared."""
 

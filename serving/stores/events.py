@@ -40,7 +40,7 @@ class EventRow(NamedTuple):
 
 
 class RejectedRow(NamedTuple):
-    """A row that could not be taken, in the order of `schema.rejected`: when, where it stood, and why."""
+    """A row that could not be taken, in the order of `schema.rejected`: when, where it stood, why, and whose it was."""
 
     at_us: int
     source: str
@@ -49,6 +49,7 @@ class RejectedRow(NamedTuple):
     value: str
     reason: str
     row: str
+    user_id: str | None = None
 
 
 class DecisionRow(NamedTuple):
@@ -129,17 +130,21 @@ class Events(Database):
                 update(schema.apps).where(c.app_id == app_id, c.events_drained < seq).values(events_drained=seq)
             )
 
-    def delete_drained(self, app_id: str, before_ts_us: int) -> int:
+    def delete_drained(self, app_id: str, before_ts_us: int, *, also_for: str | None = None) -> int:
         """Deletes events that are in the lake and older than `before_ts_us`; how many.
 
         Law 5 is kept whatever the caller says: nothing goes that an active version does not hold, and nothing goes
-        before a first version is active.
+        before a first version is active. `also_for`: a bundle that was active and may be again; nor does anything go
+        that it does not hold.
         """
         limits = self.read(
             select(schema.active.c.as_of_us, schema.active.c.events_seq).where(schema.active.c.app_id == app_id)
         )
         if not limits:
             return 0
+        c = schema.activations.c
+        again = select(c.as_of_us, c.events_seq).where(c.app_id == app_id, c.kind == "bundle", c.version == also_for)
+        limits += self.read(again) if also_for is not None else []
         before = min(before_ts_us, *(row.as_of_us for row in limits))
         up_to = min(row.events_seq for row in limits)
         old = and_(_of(schema.events, app_id), schema.events.c.seq <= up_to, schema.events.c.ts_us < before)
@@ -153,7 +158,7 @@ class Events(Database):
     def rejected_to_drain(self, app_id: str, limit: int = 50_000) -> list[tuple[int, RejectedRow]]:
         """(seq, row) of the rejected rows that the lake does not hold yet."""
         c = schema.rejected.c
-        statement = select(c.seq, c.at_us, c.source, c.line, c.column, c.value, c.reason, c.row)
+        statement = select(c.seq, c.at_us, c.source, c.line, c.column, c.value, c.reason, c.row, c.user_id)
         rows = self.read(statement.where(c.app_id == app_id).order_by(c.seq).limit(limit))
         return [(row[0], RejectedRow._make(row[1:])) for row in rows]
 
@@ -238,6 +243,13 @@ def insert_events(connection: Connection, app_id: str, rows: Sequence[EventRow])
         else:
             outcomes.append("duplicate" if known[key] == row.content else "conflict")
     return outcomes
+
+
+def count_rejected(connection: Connection, app_id: str, most: int) -> int:
+    """How many refused rows wait, counted no further than `most`."""
+    c = schema.rejected.c
+    some = select(c.seq).where(c.app_id == app_id).limit(most).subquery()
+    return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
 
 
 def insert_rejected(connection: Connection, app_id: str, rows: Sequence[RejectedRow]) -> None:

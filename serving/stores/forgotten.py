@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, String, bindparam, delete, exists, or_, select, update
 
 from portraits.errors import UnknownApp
-from portraits.forgotten import FREE_TEXT, Forgotten, mark, without_ids, words
+from portraits.forgotten import FREE_TEXT, REFERRER, Forgotten, mark, refused_ids, spellings, without_ids
 from portraits.identity import KINDS, USER
 from serving.stores import schema
 from serving.stores.database import Database, now_us
@@ -25,6 +25,8 @@ PENDING: Status = "pending"
 DONE: Status = "done"
 AT_ONCE = 500
 """Rows of one transaction: far below the 50 ms that events may be kept waiting."""
+FORMS_AT_ONCE = 200
+"""Texts that one statement looks for."""
 NAMED: Mapping[str, tuple[str, ...]] = {"users": (USER,), "identities": KINDS}
 """Columns of the catalogues whose rows are a visitor's."""
 
@@ -61,6 +63,7 @@ class Forgetting(Database):
     def __init__(self, dialect: Dialect) -> None:
         super().__init__(dialect)
         self._salts: dict[str, str] = {}
+        self._erased: set[str] = set()
 
     def mark(self, app_id: str, user_id: str) -> str:
         """The mark of an id. An app's salt never changes, so it is read once. Raises UnknownApp."""
@@ -77,6 +80,8 @@ class Forgetting(Database):
         Repeating it changes nothing. Raises UnknownApp, StoreUnavailable (what is marked already stays marked).
         """
         person = self.mark(app_id, user_id)
+        if self._is_erased(app_id, user_id):
+            return
         with self.write() as connection:
             found = connection.execute(ids_of_person(), {"app_id": app_id, "user_id": user_id})
             ids = sorted({str(row[0]) for row in found})
@@ -88,6 +93,14 @@ class Forgetting(Database):
             with self.write() as connection:
                 mine = update(schema.forgotten).where(c.app_id == app_id, c.person == person)
                 connection.execute(mine.values(known=True))
+        self._erased.update(self.mark(app_id, one) for one in ids)
+
+    def _is_erased(self, app_id: str, user_id: str) -> bool:
+        """Whether the person's rows went before: since then none was taken. This process did it or the night did."""
+        if self.mark(app_id, user_id) in self._erased:
+            return True
+        record = self.record(app_id, user_id)
+        return record is not None and all(one.erased_us is not None for one in record.waiting)
 
     def erase_online(self, app_id: str, ids: Collection[str]) -> int:
         """Deletes every row that these ids have, who must be marked already; how many rows it changed."""
@@ -115,13 +128,13 @@ class Forgetting(Database):
         rows = self.read(select(c.hash).where(c.app_id == app_id, c.person == person))
         return Forgotten(self._salts[app_id], [row.hash for row in rows])
 
-    def texts(self, app_id: str) -> Iterator[tuple[str, str]]:
-        """(table, all texts of a row) for every row of the app, hashes aside."""
+    def texts(self, app_id: str) -> Iterator[tuple[str, dict[str, str]]]:
+        """(table, column -> text) for every row of the app, hashes aside."""
         for table in schema.metadata.sorted_tables:
             if "app_id" in table.columns:
                 columns = [c for c in table.columns if isinstance(c.type, String) and c.name not in ("hash", "person")]
                 rows = self.stream(select(*columns).where(table.c.app_id == app_id))
-                yield from ((table.name, "\n".join(text for text in row if text)) for row in rows)
+                yield from ((table.name, {name: text for name, text in row._mapping.items() if text}) for row in rows)
 
     def waiting(self, app_id: str) -> list[Waiting]:
         """The ids that something may still hold."""
@@ -183,9 +196,16 @@ class Forgetting(Database):
         return [row.seq for rows in found for row in rows]
 
     def _rejected(self, app_id: str, gone: frozenset[str]) -> list[int]:
+        """Their own, and others' that name them in a column of ids."""
         c = schema.rejected.c
-        rows = self.read(select(c.seq, c.value, c.row).where(c.app_id == app_id))
-        return [row.seq for row in rows if not gone.isdisjoint(words(row.value) | words(row.row))]
+        found: set[int] = set()
+        for some in _parts(sorted(gone)):
+            found.update(row.seq for row in self.read(select(c.seq).where(c.app_id == app_id, c.user_id.in_(some))))
+        for forms in _spelled(gone):
+            named = or_(*(text.contains(form, autoescape=True) for form in forms for text in (c.row, c.value)))
+            rows = self.stream(select(c.seq, c.column, c.value, c.row).where(c.app_id == app_id, named))
+            found.update(row.seq for row in rows if not gone.isdisjoint(refused_ids(row.column, row.value, row.row)))
+        return sorted(found)
 
     def _log(self, app_id: str, gone: frozenset[str]) -> list[int]:
         c = schema.catalogue_log.c
@@ -199,12 +219,13 @@ class Forgetting(Database):
     def _without_mentions(self, app_id: str, gone: frozenset[str]) -> int:
         """Of other visitors' events: whom they came from, and whom they name in free text."""
         c = schema.events.c
-        named = []
-        for some in _parts(sorted(gone)):
-            spelled = (json.dumps(one, ensure_ascii=False)[1:-1] for one in some)
-            mentions = or_(*(c.payload.contains(one, autoescape=True) for one in spelled))
-            rows = self.read(select(c.seq, c.payload).where(c.app_id == app_id, mentions))
-            named += [(row.seq, kept) for row in rows if (kept := without_mentions(row.payload, gone)) != row.payload]
+        found: dict[int, str] = {}
+        for forms in _spelled(gone):
+            mentions = or_(*(c.payload.contains(form, autoescape=True) for form in forms))
+            rows = self.stream(select(c.seq, c.payload).where(c.app_id == app_id, mentions))
+            told = ((row.seq, row.payload, without_mentions(row.payload, gone)) for row in rows)
+            found |= {seq: kept for seq, payload, kept in told if kept != payload}
+        named = sorted(found.items())
         for start in range(0, len(named), AT_ONCE):
             with self.write() as connection:
                 for seq, payload in named[start : start + AT_ONCE]:
@@ -218,7 +239,6 @@ class Forgetting(Database):
         return len(seqs)
 
 
-REFERRER = "referrer_user_id"
 REFERRED = f'"{REFERRER}":"'
 """What the payload of an event holds that somebody brought about (`rows.as_text` writes no spaces)."""
 
@@ -253,12 +273,12 @@ def without_referrer(payload: str, gone: Collection[str]) -> str:
 
 
 def without_mentions(payload: str, gone: Collection[str]) -> str:
-    """An event's text without who brought it about, if that is one of `gone`, and what names them in free text."""
+    """An event's text without who brought it about, if that is one of `gone`, and what is their id in free text."""
     row = json.loads(payload)
     kept = {name: value for name, value in row.items() if name != REFERRER or value not in gone}
     for name in FREE_TEXT:
         if isinstance(kept.get(name), str):
-            kept[name] = without_ids(kept[name], gone)
+            kept[name] = without_ids(name, kept[name], gone)
     kept = {name: value for name, value in kept.items() if value is not None}
     return payload if kept == row else json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
 
@@ -283,6 +303,12 @@ def _unlink(connection: Connection, app_id: str, ids: Sequence[str]) -> int:
     ).rowcount
     theirs = (rows.app_id == app_id) & rows.name.in_(("users", SWITCHES)) & rows.key.in_(ids)
     return taken + connection.execute(delete(schema.catalogue).where(theirs)).rowcount
+
+
+def _spelled(ids: Collection[str]) -> list[list[str]]:
+    """How the ids may be written, as many at a time as a statement takes."""
+    forms = sorted({form for one in ids for form in spellings(one)})
+    return [forms[start : start + FORMS_AT_ONCE] for start in range(0, len(forms), FORMS_AT_ONCE)]
 
 
 def _parts(values: list[Any]) -> list[list[Any]]:

@@ -17,7 +17,6 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, select, true
 
 from portraits.deleted import united
-from portraits.forgotten import words
 from serving.stores import schema
 from serving.stores.database import Database, now_us
 from serving.stores.dialect import upsert
@@ -81,9 +80,8 @@ class Rights(People, Database):
             of = select(table.c.payload).where(table.c.app_id == app_id, table.c.user_id.in_(mine), new)
             yield from ((table.name, json.loads(row.payload)) for row in self.read(of.order_by(table.c.seq)))
         r = schema.rejected.c
-        for row in self.read(select(r.at_us, r.source, r.reason, r.value, r.row).where(r.app_id == app_id)):
-            if not words(row.value).isdisjoint(mine) or not words(row.row).isdisjoint(mine):
-                yield "rejected", dict(row._asdict())
+        refused = select(r.at_us, r.source, r.reason, r.value, r.row).where(r.app_id == app_id, r.user_id.in_(mine))
+        yield from (("rejected", row._asdict()) for row in self.read(refused.order_by(r.seq)))
 
 
 def _tags_of(app_id: str, ids: Collection[str]) -> Any:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0009"
+REVISION = "0010"
 """The migration that these tables correspond to."""
 
 metadata = MetaData()
@@ -116,9 +116,12 @@ rejected = Table(
     Column("value", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("row", Text, nullable=False),
+    Column("user_id", String),
     Index("rejected_of_app", "app_id", "seq"),
+    Index("rejected_of_visitor", "app_id", "user_id"),
     sqlite_autoincrement=True,
 )
+"""Rows that could not be taken. `user_id`: whose each was, where it said so with something that can be an id."""
 
 catalogue = Table(
     "catalogue",

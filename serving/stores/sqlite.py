@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Select, create_engine, event
 from sqlalchemy.engine import URL
 
 from portraits.errors import InvalidValue, StoreUnavailable
+from serving.private import private, private_folder
 from serving.stores.dialect import WRITE_WAIT_S, Dialect
 
 DISK_FLOOR = 2_000_000
@@ -44,7 +45,9 @@ class Sqlite(Dialect):
         if not url.database or url.database == ":memory:":
             raise InvalidValue("HUAXIANG_STORE", str(url), "sqlite:///path/to/file")
         path = Path(url.database)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
+        with suppress(OSError):  # what is wrong with it is told when it is opened
+            os.close(private(str(path), os.O_CREAT | os.O_RDWR))  # SQLite's other files are as this one is
         super().__init__(create_engine(url, pool_size=4, max_overflow=64, hide_parameters=True))
         self.errors = self.engine.dialect.loaded_dbapi.Error
         event.listen(self.engine, "connect", _configure)
@@ -89,6 +92,7 @@ class Sqlite(Dialect):
 
     def copy_to(self, target: Path) -> bool:
         """In one step, hence as of one moment: with a WAL neither readers nor writers wait meanwhile."""
+        os.close(private(str(target), os.O_CREAT | os.O_RDWR))
         try:
             with closing(sqlite3.connect(self._path)) as source, closing(sqlite3.connect(target)) as copy:
                 source.backup(copy)
@@ -116,8 +120,8 @@ class Sqlite(Dialect):
         """Keeps out the other threads of this process, too. Who waits holds a second lock, that of the next in turn:
         whoever writes again and again cannot take the first one back before those that waited meanwhile."""
         deadline = time.monotonic() + WRITE_WAIT_S
-        with self._lock_path.open("a") as held:
-            with self._next_path.open("a") as following:
+        with open(self._lock_path, "a", opener=private) as held:
+            with open(self._next_path, "a", opener=private) as following:
                 _lock(following.fileno(), deadline)
                 _lock(held.fileno(), deadline)
             yield

@@ -84,6 +84,8 @@ def test_a_server_that_hangs_costs_personal_answers_and_nothing_else(
         assert client.send(purchase("before", "zoe", "mug")).json()["accepted"] == 1
         assert not client.recommend()["degraded"]
         server.freeze()
+        for _ in range(3):
+            assert "huaxiang_request_seconds" in httpx.get(f"{service.url}/metrics", timeout=WAIT_S).text
         for _ in range(20):
             answer = client.recommend()
             assert answer["degraded"]
@@ -96,6 +98,25 @@ def test_a_server_that_hangs_costs_personal_answers_and_nothing_else(
         eventually(lambda: client.send(purchase("after", "zoe", "cup")).status_code == 200)
         assert "cup" not in [item["item_id"] for item in client.recommend("zoe")["items"]]
     assert {"before", "after"} <= set(stored(store)) <= {"before", "while", "after"}
+
+
+@pytest.mark.law
+def test_a_worker_that_never_answered_an_app_still_has_a_shelf_for_it(
+    server: Server, shop: tuple[ProcessSettings, Store]
+) -> None:
+    """Law 7: it knows the key from an event, and the model from its files."""
+    process, store = shop
+    active = store.active("shop").bundle
+    assert active is not None
+    with Service(process) as service:
+        client = Client(service.url, store.add_key("shop", "admin"))
+        assert client.send(purchase("before", "zoe", "mug")).json()["accepted"] == 1
+        server.freeze()
+        answers = [client.recommend("zoe") for _ in range(3)]
+        server.resume()
+    assert {(answer["degraded"], answer["version"], len(answer["items"])) for answer in answers} == {
+        (True, active.version, 3)
+    }
 
 
 def stored(store: Store) -> list[str]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -80,6 +81,35 @@ def test_asked_to_end_under_load_it_answers_says_so_and_writes(service: Service)
     assert given
     assert given <= decided
     assert not [answer for answer in posting.account.refused if answer.status_code != 503]
+
+
+def test_a_connection_that_is_kept_is_not_cut(service: Service) -> None:
+    """Every answer that ends a connection says so before."""
+    store = Store.open(service.settings.store_url)
+    headers = {"authorization": f"Bearer {store.add_key('shop', 'admin')}", "content-type": "application/json"}
+    store.close()
+    begun = threading.Barrier(9)
+
+    def ask() -> str:
+        """Keeps one connection as long as it may."""
+        connection = HTTPConnection("127.0.0.1", service.port, timeout=GRACE_S)
+        count = 0
+        while True:
+            connection.request("POST", "/v1/recommend", b'{"user_id":"ann"}', headers)
+            answer = connection.getresponse()
+            answer.read()
+            count += 1
+            if count == 20:
+                begun.wait()
+            if answer.getheader("connection") == "close":
+                connection.close()
+                return f"{answer.status} after many" if count > 20 else "too early"
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ask) for _ in range(8)]
+        begun.wait()
+        service.stop()
+        assert {one.result() for one in asked} == {"200 after many"}
 
 
 def test_a_client_that_never_ends_its_request_does_not_hold_it_up(service: Service) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,7 @@ from small_shop import END, open_small_shop, purchase, send
 from sqlalchemy import text
 from starlette.applications import Starlette
 
+from portraits.engine import connect
 from portraits.errors import InvalidValue, NothingThere
 from portraits.forgotten import REASON
 from portraits.history import EVENTS
@@ -36,6 +38,7 @@ from serving import nightly
 from serving.app import v1
 from serving.cli import main
 from serving.context import Context
+from serving.everything import everything
 from serving.forget import forget
 from serving.imports import take_file
 from serving.nightly import run_night
@@ -52,9 +55,9 @@ pytestmark = pytest.mark.law
 MAIN, PHONE, ANON = ZOE = ("zoe-main", "zoe-phone", "zoe-anon")
 LIKE = ("zoe-mai", "ZOE-MAIN")
 BEFORE = END - timedelta(days=1)
-SAID = json.dumps({"to": MAIN, "cc": [ANON, "zoe-mai"], "text": f"hello {PHONE}", MAIN: 1, "kept": "zoe"})
+SAID = json.dumps({"to": MAIN, "cc": [ANON, "zoe-mai"], "text": f"/p?from={PHONE}&to=1", MAIN: 1, "kept": "zoe"})
 """What another visitor's event says of her."""
-UNSAID = {"to": None, "cc": [None, "zoe-mai"], "text": None, "-": 1, "kept": "zoe"}
+UNSAID = {"to": None, "cc": [None, "zoe-mai"], "text": "/p?from=-&to=1", "-": 1, "kept": "zoe"}
 BAD = {"event_id": "bad", "user_id": MAIN, "ts": BEFORE.isoformat(), "type": "purchase", "amount": -1}
 
 
@@ -100,7 +103,7 @@ def live(app_id: str, store: Store, lake: Lake) -> None:
     """Zoe and those with ids like hers, in the lake and in the store."""
     rows = [row for number, user in enumerate((MAIN, ANON, *LIKE)) for row in history(number, user)]
     brought = purchase("brought", LIKE[0], "i01", BEFORE) | {"referrer_user_id": MAIN}
-    asked = purchase("asked", LIKE[1], "i01", BEFORE) | {"query": f"what did {PHONE} buy", "properties": SAID}
+    asked = purchase("asked", LIKE[1], "i01", BEFORE) | {"query": PHONE, "properties": SAID}
     table = pa.Table.from_pylist([*rows, brought, asked], schema=EVENTS.arrow_schema())
     lake.append(app_id, "events", table, "test")
     store.upsert(app_id, "users", [{"user_id": user, "member_tier": "gold"} for user in (MAIN, *LIKE)])
@@ -108,7 +111,7 @@ def live(app_id: str, store: Store, lake: Lake) -> None:
     links[1] |= {"anonymous_id": ANON}
     store.upsert(app_id, "identities", links)
     shared = {"type": "share_open", "referrer_user_id": ANON, "item_id": "i02"}
-    wrote = {"query": f"a gift for {MAIN}", "properties": SAID}
+    wrote = {"query": MAIN, "properties": SAID}
     today = [("t1", PHONE, {}), ("t2", LIKE[0], shared), ("t3", LIKE[1], wrote)]
     send(store, app_id, [viewed(event_id, user) | more for event_id, user, more in today] + [BAD])
 
@@ -426,6 +429,20 @@ def test_forgetting_twice_is_once(shop: Shop) -> None:
     assert shop.store.read(forgotten.select()) == rows
 
 
+def test_asked_again_it_writes_nothing(shop: Shop) -> None:
+    """Whoever asks a hundred times keeps no writer waiting; a forgetting that was cut short is taken up again."""
+    shop.store.mark("shop", "")
+    with shop.store.write() as connection:
+        connection.execute(forgotten.insert().values(
+            app_id="shop", hash=shop.store.mark("shop", LIKE[1]), person=shop.store.mark("shop", LIKE[1]), at_us=1,
+            known=False, status="pending", id=LIKE[1],
+        ))  # fmt: skip
+    first = shop.forget(LIKE[1])
+    assert not [row for row in shop.store.read(rows_of("events")) if LIKE[1] in str(row)]
+    with shop.store.write():  # nobody else writes meanwhile
+        assert shop.forget(LIKE[1]) == first
+
+
 def test_who_is_unknown_is_refused_later_all_the_same(shop: Shop) -> None:
     receipt = shop.forget("nobody-yet")
     assert (receipt["ids"], receipt["known"], receipt["status"]) == (1, False, "pending")
@@ -443,6 +460,84 @@ def test_an_import_that_began_before_puts_the_night_off(shop: Shop, gate: Callab
     shop.night()
     assert shop.forget("nobody-yet")["status"] == "done"
     assert not shop.files_with("nobody-yet")
+
+
+AWKWARD = ("1", "li na", "a\\b", "x[1]", "emo😀", "O'Brien", "a,b")
+"""Ids that are words of others' texts, or are written otherwise in JSON, in a URL or in CSV."""
+
+
+def others(one: str) -> dict[str, Any]:
+    """What another visitor says, as it happens, in the letters of an id."""
+    told = {"event_id": f"other {one}", "user_id": LIKE[0], "ts": BEFORE.isoformat(), "type": "search", "item_id": one}
+    return told | {"query": f"size {one} shoes", "properties": json.dumps({"size": 1, "said": f"size {one} shoes"})}
+
+
+@pytest.mark.usefixtures("publishing")
+def test_whatever_an_id_is_made_of_it_goes_and_nothing_of_others(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HUAXIANG_HOME", str(shop.process.home))
+    bad = {"ts": "soon", "type": "purchase", "quantity": 1}
+    kept = [others(one) for one in AWKWARD]
+
+    def sent(day: str) -> None:
+        for one in AWKWARD:
+            url = {"page": f"/p?id=1x&from={quote(one, safe='')}", "properties": json.dumps({"inviter": one})}
+            own = [viewed(f"own {day} {one}", one), bad | {"event_id": f"bad {one}", "user_id": one}]
+            of = [viewed(f"url {day} {one}", LIKE[0]) | url, bad | {"event_id": one, "user_id": LIKE[0], "query": one}]
+            send(shop.store, "shop", [*own, *of])
+        send(shop.store, "shop", kept)
+
+    sent("first")
+    shop.night(as_of=END - timedelta(hours=2))
+    sent("second")
+    before = {row["event_id"]: row for row in events_of(shop)}
+    for one in AWKWARD:
+        exported = [row for row in everything(shop.process, shop.store, "shop", one) if row[0].endswith("rejected")]
+        assert [json.loads(row["row"])["user_id"] for _, row in exported] == [one]
+        shop.forget(one)
+    rows = shop.store.read(rows_of("rejected"))
+    assert {row.user_id for row in rows if row.app_id == "shop"} & set(AWKWARD) == set()
+    assert len([row for row in rows if row.user_id == LIKE[0]]) == len(AWKWARD)
+    summary = shop.night()
+    assert not [line for line in summary.warnings if "forget" in line]
+    after = {row["event_id"]: row for row in events_of(shop)}
+    assert not {row["user_id"] for row in after.values()} & set(AWKWARD)
+    for row in kept:
+        assert after[row["event_id"]] == before[row["event_id"]]
+    for one in AWKWARD:
+        for day in ("first", "second"):
+            told = after[f"url {day} {one}"]
+            assert (told["page"], told["properties"]) == ("/p?id=1x&from=-", {"inviter": None})
+        with pytest.raises(SystemExit) as ended:
+            main(["forget", one, "--check", "--app", "shop", "--json"])
+        found = json.loads(capsys.readouterr().out)
+        assert (ended.value.code or 0, found["status"], found["left"]) == (0, "done", []), one
+    quarantined = {json.loads(row["row"])["user_id"] for row in quarantine_of(shop) if row["row"].startswith("{")}
+    assert not quarantined & set(AWKWARD)
+    assert LIKE[0] in quarantined
+
+
+def quarantine_of(shop: Shop) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = shop.lake.snapshot("shop").quarantine(connect()).to_pyarrow().to_pylist()
+    return rows
+
+
+def test_what_a_visitors_token_may_not_send_goes_too(shop: Shop) -> None:
+    with opened(shop) as (client, context):
+        admin = {"authorization": f"Bearer {context.store.add_key('shop', 'admin')}"}
+        token = client.post("/v1/token", json={"user_id": "phone", "ttl": 600}, headers=admin).json()["token"]
+        bought = purchase("mine", "phone", "i01", BEFORE) | {"ts": BEFORE.isoformat()}
+
+        def refused() -> list[Any]:
+            sent = {"events": [{name: known for name, known in bought.items() if name != "received_at"}]}
+            answer = client.post("/v1/events", json=sent, headers={"authorization": f"Bearer {token}"})
+            assert answer.json()["accepted"] == 0, answer.text
+            return [row for row in shop.store.read(rows_of("rejected")) if "phone" in str(row)]
+
+        assert [row.user_id for row in refused()] == ["phone"]
+        client.post("/v1/forget", json={"user_id": "phone"}, headers=admin)
+        assert refused() == []
 
 
 @pytest.mark.parametrize("user_id", ["", "x" * 10_000])

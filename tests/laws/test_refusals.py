@@ -12,20 +12,28 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from planted_shelf import Night, item
 from published_shop import ALL, EVEN, open_published_shop
-from small_shop import END, USERS
+from small_shop import END, USERS, purchase
 from sqlalchemy import select, text
 
 from portraits.build import build
+from portraits.forgotten import SOMEBODY
+from portraits.history import EVENTS
 from portraits.importing import import_file
 from portraits.lake import Lake
+from portraits.portrait_set import PortraitSet
 from portraits.segments.nights import nights
+from recommender.bundles.bundle import Bundle, write_bundle
 from serving.cli import main
 from serving.drain import drain, keep_to_switches
+from serving.everything import everything
+from serving.forgetting import leave_refusing
 from serving.imports import take_file
-from serving.publish import publish
+from serving.publish import bundle_folder, portraits_folder, publish, rollback
 from serving.rights import turn
 from serving.segments.night import folder_of, remember
 from serving.settings import ProcessSettings
@@ -194,6 +202,76 @@ def test_no_import_turns_the_visitors_own_switch(
     take_file(store, lake, "shop", "users", path)
     assert consents() == [on, on]
     assert keep_to_switches(store, lake, "shop", datetime.now(UTC)) == 0 or consents() == [on, on]
+
+
+def test_nothing_that_earlier_nights_left_holds_who_refuses(
+    process: ProcessSettings, store: Store, tmp_path: Path
+) -> None:
+    """But for who refused there is still a bundle to roll back to, and an active one that knows the others."""
+    run = process.runs / "shop" / "this-night"
+    for folder in (run, run.with_name("last-night")):
+        folder.mkdir(parents=True)
+    users = [f"u{number:03}" for number in range(USERS)]
+    for number in range(3):
+        night = Night([item("i01", title="Tea")], popular=[("i01", 1.0)], bought={one: ["i01"] for one in users})
+        made = tmp_path / f"bundle-{number}"
+        write_bundle(made, night.arrays(), night.manifest)
+        publish(process, store, "shop", as_of=END, bundle=made, version=f"b{number}")
+    people = Lake(process.lake).snapshot("shop")
+    build(people, store.app("shop"), END, tmp_path / "made")
+    publish(process, store, "shop", as_of=END, portraits=tmp_path / "made", version="p1")
+    assert leave_refusing(process, store, "shop", run) == []
+    assert (holding(process), run.with_name("last-night").exists()) == ({"b0", "b1", "b2", "p1", "night"}, True)
+    refuses(ANN)(store)
+    for _ in range(2):
+        assert leave_refusing(process, store, "shop", run) == []
+        assert holding(process) == set()
+        assert not run.with_name("last-night").exists()
+    active = store.active("shop")
+    assert active.bundle is not None
+    assert active.portraits is not None
+    assert (active.bundle.version, active.portraits.version) == ("b2-r1", "p1-r1")
+    assert PortraitSet(portraits_folder(process, "shop", "p1-r1")).get("u001") is not None
+    assert rollback(process, store, "shop", "b1") == "b1"
+    kept = Bundle.open(bundle_folder(process, "shop", "b1"))
+    assert (len(kept.users), kept.users.index(ANN)) == (USERS - 1, -1)
+
+
+def holding(process: ProcessSettings) -> set[str]:
+    """Versions on disk that hold Ann; `night` for the first portraits, whose name nobody chose."""
+    bundles = [path.parent for path in process.bentoml.rglob("users.npy")]
+    found = {folder.name for folder in bundles if Bundle.open(folder).users.index(ANN) >= 0}
+    for folder in (process.portraits / "shop").iterdir():
+        if PortraitSet(folder).get(ANN) is not None:
+            found.add(folder.name if folder.name.startswith("p1") else "night")
+    return found
+
+
+def test_nobody_is_told_of_as_who_brought_somebody(
+    process: ProcessSettings, store: Store, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    lake = Lake(process.lake)
+    came = {"type": "share_open", "user_id": "kid", "referrer_user_id": ANN, "ts": END - timedelta(days=2)}
+    events = [came | {"event_id": "came"}, purchase("kid-1", "kid", "i01", END - timedelta(days=1))]
+    lake.append("shop", "events", pa.Table.from_pylist(events, schema=EVENTS.arrow_schema()), "test")
+    build(lake.snapshot("shop"), store.app("shop"), END, tmp_path / "made")
+    publish(process, store, "shop", as_of=END, portraits=tmp_path / "made", version="p1")
+    rule = tmp_path / "rule.json"
+    rule.write_text(json.dumps({"field": "brought_by", "op": "=", "value": ANN}))
+
+    def told() -> list[Any]:
+        run("portraits", "export", "--out", tmp_path / "out.parquet")
+        exported = {row["user_id"]: row["brought_by"] for row in pq.read_table(tmp_path / "out.parquet").to_pylist()}
+        shown = run("portraits", "show", "kid")["brought_by"]
+        return [shown, exported["kid"], run("segments", "preview", "--rule", rule)["total"]]
+
+    rows = list(everything(process, store, "shop", "kid"))
+    assert ANN not in str(rows)
+    assert {row["brought_by"] for table, row in rows if table == "portrait"} == {SOMEBODY}
+    assert told() == [ANN, ANN, 1]
+    linked(store)
+    refuses(PHONE)(store)
+    assert told() == [None, None, 0]
 
 
 def test_who_refused_since_is_found_by_an_index(store: Store) -> None:

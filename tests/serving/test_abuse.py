@@ -122,6 +122,28 @@ def refused(answer: tuple[int, bytes], *expected: int) -> None:
     assert b"Traceback" not in told
 
 
+@pytest.mark.parametrize("head", ["{}", "content-length: 500000", "transfer-encoding: chunked", "expect: 100-continue"])
+@pytest.mark.parametrize(
+    ("status", "asked", "wrong"),
+    [(401, ("POST", "/v1/events"), "hx_no"), (404, ("POST", "/v1/no"), ""), (405, ("PUT", "/v1/events"), "")],
+)
+def test_a_body_that_nobody_will_read_is_not_waited_for(
+    raw: Raw, status: int, asked: tuple[str, str], wrong: str, head: str
+) -> None:
+    """Its connection is closed, although the client would keep it; where the body was there, it is kept."""
+    name, _, value = head.partition(": ")
+    headers = {"connection": "keep-alive", "authorization": f"Bearer {wrong or raw.key}"}
+    if value:
+        told = raw(raw.head(*asked, **headers, **{name.replace("-", "_"): value}))  # until it hangs up
+        refused(told, status)
+        assert b"connection: close" in told[1]
+        return
+    first = raw.head(*asked, **headers, content_length="2") + b"{}"
+    last = raw.head(*asked, **headers | {"connection": "close"}, content_length="2") + b"{}"
+    told = raw(first + last)
+    assert (told[0], told[1].count(f"HTTP/1.1 {status} ".encode())) == (status, 1), "both were answered"
+
+
 @pytest.mark.parametrize("what", UNREADABLE)
 def test_a_body_that_cannot_be_read_is_refused(raw: Raw, what: str) -> None:
     refused(raw.post(UNREADABLE[what]), 422)

@@ -18,6 +18,7 @@ from planted_app import Client, night, open_shop, publish_night, purchase
 from planted_shelf import Candidate
 from starlette.applications import Starlette
 
+from portraits.errors import StoreUnavailable
 from portraits.history import CATALOGUES
 from portraits.settings import AppSettings
 from serving.app import LARGEST_BODY, Api, v1
@@ -535,7 +536,7 @@ def test_a_broken_bundle_answers_from_the_catalogue_and_says_so(ask: Ask, shop: 
 
 @pytest.mark.fault
 def test_without_its_store_the_service_answers_nothing_personal_and_accepts_nothing(
-    client: Client, shop: Context, ask: Ask, key: str, away: AbstractContextManager[None]
+    client: Client, ask: Ask, key: str, away: AbstractContextManager[None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Law 7, and law 5 from the other side: what cannot be kept is not acknowledged."""
     ask("/recommend", user_id="ann")
@@ -546,6 +547,8 @@ def test_without_its_store_the_service_answers_nothing_personal_and_accepts_noth
         body = {"events": [purchase("lost", "ann", "green")]}
         refused = client.post("/v1/events", json=body, headers={"authorization": f"Bearer {key}"})
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["error"]["message"] == StoreUnavailable.OUTWARD, "no word of the driver's"
+    assert any("not available (" in record.message for record in caplog.records), "that is in the log"
     deadline = time.monotonic() + 30
     while ask("/recommend", user_id="ann")["degraded"]:  # a remote store is left alone for a moment
         assert time.monotonic() < deadline

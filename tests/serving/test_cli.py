@@ -26,7 +26,7 @@ from serving.summary import NightSummary
 
 DESIGNED = {
     "demo", "app", "merchant", "provider", "key", "import", "doctor", "nightly", "portraits", "segments",
-    "recommend", "evaluate", "models", "forget", "rules", "serve", "earned", "backup", "restore",
+    "recommend", "evaluate", "models", "forget", "export", "rules", "serve", "earned", "backup", "restore",
 }  # fmt: skip
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,8 +24,9 @@ from portraits.history import EVENTS
 from portraits.lake import Lake
 from portraits.settings import AppSettings
 from recommender.bundles.bundle import write_bundle
+from serving.app import v1
 from serving.console import routes
-from serving.console.links import make_link, use_link
+from serving.console.links import LINK_HOURS, make_link, use_link
 from serving.console.session import COOKIE, Session, seal, unseal
 from serving.context import Context
 from serving.events import store_batch
@@ -32,6 +35,8 @@ from serving.sent_events import prepare
 from serving.settings import ProcessSettings
 from serving.stores.merchants import Provider
 from serving.summary import NightSummary
+from serving.tenants import PAUSE_S
+from serving.tokens import Token
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 ANN = 'ann <b>"&中文😀'
@@ -56,6 +61,16 @@ def test_a_link_opens_once(tmp_path: Path) -> None:
     assert use_link(tmp_path, "guess") is None
     assert use_link(tmp_path, token) == "shop"
     assert use_link(tmp_path, token) is None
+
+
+def test_links_that_are_too_old_are_deleted_when_another_is_made(tmp_path: Path) -> None:
+    make_link(tmp_path, "shop")
+    (old,) = (tmp_path / "links").iterdir()
+    os.utime(old, (0, old.stat().st_mtime - LINK_HOURS * 3600 - 1))
+    token = make_link(tmp_path, "shop")
+    make_link(tmp_path, "shop")
+    assert not old.exists()
+    assert use_link(tmp_path, token) == "shop"
 
 
 @pytest.fixture(scope="module")
@@ -234,9 +249,44 @@ def test_what_a_merchant_sends_is_text_and_never_markup(inside: Browser) -> None
     assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
+def test_what_marketers_pinned_is_shown_as_the_interface_shows_it(inside: Browser, context: Context) -> None:
+    app = Starlette(routes=[v1(context)])
+    key = {"authorization": f"Bearer {context.store.add_key('shop', 'admin')}"}
+    tea, pot = html.escape(TITLE), "茶壶"
+    with Client(app) as interface:
+        for first, then, item_id in ((tea, pot, "tea"), (pot, tea, "pot")):
+            pin = {"rule_id": "p", "kind": "pin", "item_id": item_id, "position": 1}
+            assert interface.post("/v1/rules", json={"rules": [pin]}, headers=key).status_code == 200
+            shelf = interface.post("/v1/recommend", json={"user_id": ANN, "n": 10}, headers=key).json()["items"]
+            assert shelf[0]["item_id"] == item_id
+            page = html.unescape(inside.visitor(ANN).text)
+            cards = page[page.index("What they would be shown now") :]
+            assert cards.index(html.unescape(first)) < cards.index(html.unescape(then))
+        interface.post("/v1/rules/delete", json={"rule_ids": ["p"]}, headers=key)
+
+
+def test_wrong_keys_are_looked_up_as_those_of_requests_are(client: Browser, context: Context) -> None:
+    """With the same brake: after a wrong one the next look-up comes later, whoever asks for it."""
+    brake = context.tenants._look_ups
+    for number in range(3):
+        before = brake._next_at
+        assert client.post("/console/enter", data={"key": f"hx_shop_guess{number}"}).status_code == 403
+        assert brake._next_at >= before + PAUSE_S
+
+
+def test_a_token_does_not_open_the_console(client: Browser, context: Context) -> None:
+    key = context.store.add_key("shop", "admin")
+    found = context.store.find_key(key)
+    assert found is not None
+    now = time.time()
+    token = context.tenants.tokens.make(Token("shop", found.key_id, "ann", now + 60), now)
+    assert client.post("/console/enter", data={"key": token}).status_code == 403
+
+
 def test_looking_writes_no_decision(inside: Browser, context: Context) -> None:
+    before = context.store.decisions_to_drain("shop").payloads
     inside.visitor(ANN)
-    assert context.store.decisions_to_drain("shop").payloads == []
+    assert context.store.decisions_to_drain("shop").payloads == before
 
 
 @pytest.mark.parametrize("user_id", ["nobody", "x" * 5_000, "../../etc/passwd", "\x00", "名无"])
@@ -254,6 +304,7 @@ def test_who_refused_has_no_portrait_on_the_page(inside: Browser, context: Conte
         context.store.upsert("shop", "users", [{"user_id": ANN, "consent": True}])
     assert "Ordered 3 times" not in page.text
     assert "turned personalisation off" in page.text
+    assert "No event since then" in page.text
 
 
 def test_nights_with_verdict_figures_and_warnings(inside: Browser) -> None:

@@ -20,7 +20,7 @@ from portraits.errors import InvalidValue, RateLimited
 from portraits.settings import MOST_REQUESTS, AppSettings
 from serving.app import LARGEST_BODY, v1
 from serving.context import Context
-from serving.limits import Limits
+from serving.limits import EVENTS_A_REQUEST, Limits
 from serving.routes import LARGEST_BATCH, LARGEST_N, ROUTES
 from serving.stores.apps import Tenant
 from serving.stores.merchants import Provider
@@ -99,10 +99,10 @@ def test_without_a_limit_nothing_is_counted() -> None:
     assert taken(Limits(), grant(), 5_000) == 5_000
 
 
-def test_the_workers_of_a_process_divide_a_rate_but_not_a_visitor_s() -> None:
+def test_the_workers_of_a_process_divide_an_app_s_rate_and_no_other() -> None:
     clock = Clock()
     assert taken(Limits(4, clock), grant(requests_per_second=100), 1_000) == 25
-    assert taken(Limits(4, clock), grant(key_requests_per_second=100), 1_000) == 25
+    assert taken(Limits(4, clock), grant(key_requests_per_second=100), 1_000) == 100
     assert taken(Limits(4, clock), grant(user="ann", visitor_requests_per_second=100), 1_000) == 100
 
 
@@ -120,6 +120,33 @@ def test_a_raised_limit_counts_from_now_on() -> None:
     limits = Limits(100, Clock())
     assert taken(limits, grant(requests_per_second=1), 10) == 1
     assert taken(limits, grant(requests_per_second=500), 10) == 5
+
+
+@pytest.mark.parametrize("rate", [1.0, 5.0, 20.0, 400.0])
+def test_a_phone_s_batches_count_by_what_they_hold(rate: float) -> None:
+    """One of any size is taken by whoever is at the rate; on the long run no more than the rate allows."""
+    clock = Clock()
+    limits, one, began = Limits(1, clock), grant(user="ann", visitor_requests_per_second=rate), clock.now
+    events = 0
+    for _ in range(2_000):
+        clock.now += 0.01
+        try:
+            limits.count(one)
+            limits.count_events(one, LARGEST_BATCH)
+        except RateLimited:
+            continue
+        events += LARGEST_BATCH
+    assert LARGEST_BATCH <= events <= EVENTS_A_REQUEST * rate * (clock.now - began + 1) + 2 * LARGEST_BATCH
+    clock.now += 60
+    assert taken(limits, one, 1) == 1
+
+
+def test_a_small_batch_and_a_server_key_s_cost_no_more() -> None:
+    clock = Clock()
+    limits, ann = Limits(1, clock), grant(user="ann", visitor_requests_per_second=5.0)
+    limits.count_events(ann, EVENTS_A_REQUEST)
+    limits.count_events(grant(key_requests_per_second=5.0), LARGEST_BATCH)
+    assert taken(limits, ann, 10) == 5
 
 
 def test_who_stopped_asking_is_dropped() -> None:

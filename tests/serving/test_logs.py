@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import logging
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +23,7 @@ from starlette.routing import Route
 from serving.app import v1
 from serving.context import Context
 from serving.examples import EXAMPLES
-from serving.logs import LINES_A_SECOND, Bound, JsonLines
+from serving.logs import LINES_A_SECOND, LOGGERS, Bound, JsonLines, configure
 from serving.observed import Observed, of_request
 from serving.routes import ROUTES
 
@@ -168,6 +169,40 @@ def test_a_task_that_nobody_waited_for_is_told_without_what_it_said() -> None:
     (line,) = [one for one in lines(text) if one["level"] == "ERROR"]
     assert line["message"] == "Task exception was never retrieved"
     assert CANARY not in text.getvalue()
+
+
+def test_a_start_that_failed_is_told_by_its_kind() -> None:
+    """uvicorn writes the whole traceback as its message."""
+    try:
+        int(CANARY)
+    except ValueError:
+        whole = traceback.format_exc()
+    with logged() as text:
+        logging.getLogger("uvicorn.error").error(whole)
+    (line,) = lines(text)
+    assert line["message"] == "Traceback (most recent call last): ValueError"
+    assert CANARY not in text.getvalue()
+
+
+def test_refusals_in_great_number_keep_no_failure_out() -> None:
+    log = logging.getLogger("serving.test")
+    with logged(bound=True) as text:
+        for _ in range(10 * LINES_A_SECOND):
+            log.info("refused")
+        log.warning("slow")
+        log.error("failed")
+    assert [line["message"] for line in lines(text)][-2:] == ["slow", "failed"]
+
+
+def test_a_line_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = io.StringIO()
+    for name in ("", "uvicorn.error"):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [logging.StreamHandler(text)])
+    for name in LOGGERS:
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+    configure(of_request)
+    logging.getLogger("uvicorn.error").error("cannot bind")
+    assert [line["message"] for line in lines(text)] == ["cannot bind"]
 
 
 def test_lines_are_bounded_and_those_left_out_are_counted() -> None:

@@ -9,6 +9,7 @@ import pytest
 from planted_app import night, open_shop, publish_night
 
 from serving.models import Models
+from serving.publish import bundle_folder, publish, rollback
 from serving.reads import Reads
 
 
@@ -57,3 +58,33 @@ def test_before_the_first_night_the_catalogue_alone_answers(tmp_path: Path) -> N
     model = asyncio.run(Models(process, store, Reads(store)).model("cafe", store.state("cafe")))
     assert (model.name, model.problem, len(model.catalogue)) == (None, None, 1)
     store.close()
+
+
+@pytest.mark.law
+@pytest.mark.fault
+def test_without_the_store_a_worker_that_never_answered_opens_what_is_active(tmp_path: Path) -> None:
+    """Law 7: also after a rollback, beside a bundle that was held back, and where the files of the active one broke."""
+    process, store = open_shop(tmp_path)
+    first = store.active("shop").bundle
+    assert first is not None
+    second = publish_night(process, store, night())
+    publish(process, store, "shop", as_of=first.as_of, bundle=tmp_path / "made", portraits=tmp_path / "made", held=True)
+    asyncio.run(_answers_with(second, Models(process, store, Reads(store))))
+    rollback(process, store, "shop")
+    models = Models(process, store, Reads(store))
+    asyncio.run(_answers_with(first.version, models))
+    for path in bundle_folder(process, "shop", first.version).glob("*.npy"):
+        path.unlink()
+    asyncio.run(_answers_with(first.version, models))
+    other = asyncio.run(Models(process, store, Reads(store)).last("shop"))
+    assert other is not None
+    assert other.name not in (None, first.version)
+    assert asyncio.run(Models(process, store, Reads(store)).last("cafe")) is None
+    store.close()
+
+
+async def _answers_with(version: str, models: Models) -> None:
+    model, again = await asyncio.gather(models.last("shop"), models.last("shop"))
+    assert model is not None
+    assert again is model
+    assert (model.name, len(model.catalogue)) == (version, 5)

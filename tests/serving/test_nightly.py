@@ -30,7 +30,7 @@ from recommender.types import Query
 from serving import nightly
 from serving.cli import main
 from serving.nightly import run_night
-from serving.publish import bundle_folder, versions
+from serving.publish import bundle_folder, rollback, versions
 from serving.runs import only_night
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -210,6 +210,22 @@ def test_the_store_keeps_what_the_published_version_does_not_hold(shop: Shop, ga
     assert lake.snapshot("shop").bounds() == (before, after, 2)
     kept = store.events_to_drain("shop", after_seq=0).payloads
     assert [json.loads(event)["event_id"] for event in kept] == ["today-2"]
+    assert len(store.state("shop", "u002").recent) == 1
+    assert len(store.state("shop", "u001").recent) == 0
+
+
+@pytest.mark.law
+def test_back_at_the_version_before_the_events_since_it_still_count(shop: Shop, gate: Callable[[str], None]) -> None:
+    process, store, lake = shop
+    gate("publish")
+    days = [END - timedelta(days=2), END - timedelta(days=1), END]
+    served = []
+    for number, night_at in enumerate(days):
+        send(store, "shop", [today(number, night_at - timedelta(hours=1))])
+        served.append(run_night(process, store, lake, "shop", as_of=night_at).version)
+    assert rollback(process, store, "shop") == served[1]
+    kept = [json.loads(event)["event_id"] for event in store.events_to_drain("shop", after_seq=0).payloads]
+    assert kept == ["today-2"], "what the version before the active one holds is gone"
     assert len(store.state("shop", "u002").recent) == 1
     assert len(store.state("shop", "u001").recent) == 0
 

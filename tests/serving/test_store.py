@@ -208,6 +208,17 @@ def test_an_event_leaves_only_when_the_lake_and_the_versions_hold_it(store: Stor
 
 
 @pytest.mark.law
+def test_an_event_stays_for_a_bundle_that_may_be_served_again(store: Store) -> None:
+    drained(store, event(1, hours=-1))
+    store.activate("shop", as_of=NIGHT, bundle="v1", portraits="v1")
+    drained(store, event(2, hours=5))
+    store.activate("shop", as_of=NIGHT + timedelta(days=1), bundle="v2", portraits="v2")
+    assert store.delete_drained("shop", NIGHT_US + 100 * HOUR_US, also_for="v1") == 1
+    store.reactivate("shop", "bundle", "v1")
+    assert [row.ts_us for row in store.state("shop", "ann").recent] == [NIGHT_US + 5 * HOUR_US]
+
+
+@pytest.mark.law
 def test_a_held_bundle_keeps_the_events_that_only_the_portraits_hold(store: Store) -> None:
     drained(store, event(1, hours=-1))
     store.activate("shop", as_of=NIGHT, bundle="v1", portraits="v1")

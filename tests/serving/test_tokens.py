@@ -9,7 +9,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,11 +20,13 @@ from planted_tenants import SECRET, open_tenants
 from starlette.applications import Starlette
 
 from portraits.errors import NoSecret, NotKnown
+from portraits.history import ID_LIMIT
 from portraits.settings import AppSettings
 from serving.app import v1
 from serving.context import Context
 from serving.examples import EXAMPLES
 from serving.routes import ROUTES
+from serving.sent_events import own_event_id
 from serving.stores.merchants import Provider
 from serving.tokens import LONGEST_TTL_S, REMEMBERED_TOKENS, Token, Tokens
 from serving.visitors import BACKEND_TYPES
@@ -64,6 +66,12 @@ def made(client: Client, key: str, app: str = "", status: int = 200, **body: Any
 def token(client: Client, context: Context) -> str:
     """Chen's, made by a backend."""
     return str(made(client, context.store.add_key("shop", "events"))["token"])
+
+
+@pytest.fixture
+def full_token(client: Client, context: Context) -> str:
+    """Chen's, made with a key of scope admin."""
+    return str(made(client, context.store.add_key("shop", "admin"))["token"])
 
 
 # Making one
@@ -131,9 +139,15 @@ def test_a_token_lives_no_longer_than_the_key_that_made_it(client: Client, conte
 
 @pytest.mark.law
 @pytest.mark.parametrize("path", ROUTES)
-def test_a_token_calls_what_is_a_visitor_s_and_only_for_itself(client: Client, token: str, path: str) -> None:
+def test_a_token_calls_what_is_a_visitor_s_and_only_for_itself(
+    client: Client, token: str, full_token: str, path: str
+) -> None:
     route = ROUTES[path]
     own = EXAMPLES[path] | ({"user_id": "chen"} if route.form.has("user_id") else {})
+    if not route.user or route.scope == "admin":
+        refused = client.post(f"/v1{path}", json=own, headers=bearer(token))
+        assert refused.status_code == 403, "a key of scope events does not open by a token what it does not open"
+    token = full_token
     answer = client.post(f"/v1{path}", json=own, headers=bearer(token))
     if not route.user:
         assert answer.status_code == 403, answer.text
@@ -160,7 +174,7 @@ def test_what_a_visitor_may_do_is_what_was_thought_of() -> None:
 
 def test_events_of_others_and_of_money_are_refused_one_by_one(client: Client, context: Context) -> None:
     token = made(client, context.store.add_key("shop", "events"), user_id="dora")["token"]
-    view = {"type": "item_view", "item_id": "tea-green", "ts": "2026-03-10T12:00:00Z"}
+    view = {"type": "item_view", "item_id": "tea-green", "ts": ago(days=6)}
     sent = [
         {"event_id": "t1", "user_id": "dora", **view},
         {"event_id": "t2", **view},
@@ -170,6 +184,7 @@ def test_events_of_others_and_of_money_are_refused_one_by_one(client: Client, co
         {"event_id": "t5", "user_id": "dora", **view, "points": 0},
         {"event_id": "t6", "user_id": None, **view, "type": "click"},
         "no event",
+        {"event_id": "t7", **view, "ts": ago(days=8)},
     ]
     answer = client.post("/v1/events", json={"events": sent}, headers=bearer(token)).json()
     assert answer["accepted"] == 3
@@ -178,8 +193,44 @@ def test_events_of_others_and_of_money_are_refused_one_by_one(client: Client, co
     assert refused[2] == ("user_id", "not the user_id of this token")
     assert {refused[place][0] for place in range(3, 10)} == {"type"}
     assert (refused[10][0], refused[11][0]) == ("revenue", "points")
+    assert refused[14] == ("ts", "more than 7 days ago: only a server key may send it")
     kept = context.store.events_to_drain("shop")
-    assert {json.loads(text)["user_id"] for text in kept.payloads if '"t' in text} == {"dora"}
+    own = {own_event_id("dora", sent) for sent in ("t1", "t2", "t6")}
+    assert {json.loads(text)["user_id"] for text in kept.payloads if json.loads(text)["event_id"] in own} == {"dora"}
+
+
+def ago(days: int) -> str:
+    return (datetime.now(UTC) - timedelta(days=days)).isoformat()
+
+
+def test_a_server_key_may_tell_what_is_long_past(client: Client, context: Context) -> None:
+    key = context.store.add_key("shop", "events")
+    event = {"event_id": "old", "user_id": "dora", "type": "item_view", "item_id": "tea-green", "ts": ago(days=300)}
+    assert client.post("/v1/events", json={"events": [event]}, headers=bearer(key)).json()["accepted"] == 1
+
+
+def test_a_phone_s_event_ids_are_its_own(client: Client, context: Context) -> None:
+    """It cannot take the id of an event that the backend or another phone will send; its own retry is known again."""
+    key = context.store.add_key("shop", "events")
+    event = {"event_id": "order-77", "user_id": "eve", "type": "click", "item_id": "tea-green", "ts": ago(days=0)}
+
+    def sent(credential: str, **changed: Any) -> Any:
+        answer = client.post("/v1/events", json={"events": [event | changed]}, headers=bearer(credential)).json()
+        return answer["accepted"], answer["duplicates"], [one["field"] for one in answer["rejected"]]
+
+    token, lin = (made(client, key, user_id=one)["token"] for one in ("eve", "lin"))
+    assert sent(token) == (1, 0, [])
+    assert sent(token) == (0, 1, [])
+    assert sent(token, user_id=None) == (0, 1, []), "whichever way it is read"
+    assert sent(token, item_id="tea-black") == (0, 0, ["event_id"])
+    assert sent(lin, user_id="lin") == (1, 0, [])
+    assert sent(key, type="purchase", amount=9_900) == (1, 0, [])
+    assert sent(token, event_id=own_event_id("lin", "order-77")) == (1, 0, [])
+    kept = [json.loads(text) for text in context.store.events_to_drain("shop").payloads]
+    ids = [one["event_id"] for one in kept if one["ts"][:19] == event["ts"][:19]]
+    assert ids[:3] == [own_event_id("eve", "order-77"), own_event_id("lin", "order-77"), "order-77"]
+    assert len(set(ids)) == 4
+    assert max(map(len, ids)) <= ID_LIMIT
 
 
 def test_a_whole_batch_of_another_visitor_changes_nothing(client: Client, context: Context, token: str) -> None:
@@ -190,14 +241,25 @@ def test_a_whole_batch_of_another_visitor_changes_nothing(client: Client, contex
     assert context.store.state("shop", "lin").recent == before
 
 
-def test_a_token_of_a_linked_id_acts_for_that_id_and_is_answered_about_the_person(
-    client: Client, context: Context
-) -> None:
-    link = {"link_id": "g", "user_id": "gina", "anonymous_id": "guest"}
+def test_a_token_of_a_linked_id_acts_for_that_id_and_hears_of_no_other(client: Client, context: Context) -> None:
+    """It may be a guest's, on a device that several use."""
+    link = {"link_id": "g", "user_id": "gina", "openid": "o-gina", "anonymous_id": "guest"}
     admin = context.store.add_key("shop", "admin")
     client.post("/v1/identities", json={"identities": [link]}, headers=bearer(admin))
-    text = made(client, admin, user_id="guest")["token"]
-    assert client.post("/v1/recommend", json={}, headers=bearer(text)).json()["user_id"] == "gina"
+    assert client.post("/v1/portrait", json={"user_id": "guest"}, headers=bearer(admin)).json()["user_id"] == "gina"
+    text = made(client, context.store.add_key("shop", "events"), user_id="guest")["token"]
+    for path, body in (
+        ("/recommend", {}),
+        ("/offers", {}),
+        ("/portrait", {}),
+        ("/tags/delete", {"tag": "categories"}),
+        ("/personalization", {"on": False}),
+        ("/personalization", {"on": True}),
+    ):
+        answer = client.post(f"/v1{path}", json=body, headers=bearer(text))
+        assert (answer.status_code, answer.json()["user_id"]) == (200, "guest"), answer.text
+        assert "gina" not in answer.text
+    assert client.post("/v1/portrait", json={}, headers=bearer(text)).json()["ids"] == ["guest"]
     assert client.post("/v1/recommend", json={"user_id": "gina"}, headers=bearer(text)).status_code == 403
 
 

@@ -99,7 +99,7 @@ def test_one_bad_write_fails_nobody_else_s(store: Store) -> None:
 def test_a_store_that_cannot_be_written_accepts_nothing_and_comes_back(
     store: Store, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.stores.dialect.WRITE_WAIT_S", 0.05)
+    monkeypatch.setattr("serving.stores.sqlite.WRITE_WAIT_S", 0.05)
     with store.write(), pytest.raises(StoreUnavailable):
         asyncio.run(_send(writer, prepare([sent("a")], NOW)))
     assert stored(store) == []
@@ -109,6 +109,7 @@ def test_a_store_that_cannot_be_written_accepts_nothing_and_comes_back(
 @pytest.mark.fault
 def test_a_queue_that_is_full_refuses(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "WAITING", 1)
+    monkeypatch.setattr(writer_module, "WAITING_ALWAYS", 1)
     writer = Writer(store)
 
     async def two() -> list[Any]:
@@ -136,7 +137,7 @@ def test_what_is_written_behind_is_there_after_closing(store: Store) -> None:
 
 @pytest.mark.fault
 def test_decisions_wait_for_a_store_that_is_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.stores.dialect.WRITE_WAIT_S", 0.05)
+    monkeypatch.setattr("serving.stores.sqlite.WRITE_WAIT_S", 0.05)
     monkeypatch.setattr(writer_module, "BEHIND_BYTES", 6)
     writer = Writer(store)
     for number in range(5):
@@ -148,6 +149,55 @@ def test_decisions_wait_for_a_store_that_is_away(store: Store, monkeypatch: pyte
             asyncio.run(_send(writer, prepare([sent("a")], NOW)))
     writer.close()
     assert len(store.decisions_to_drain("shop").payloads) == 3
+
+
+@pytest.mark.fault
+def test_answers_that_cannot_be_written_keep_no_event_out(
+    store: Store, writer: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer.behind("shop", DecisionRow("bad", "ann", None, "{}"))  # type: ignore[arg-type]
+    assert asyncio.run(_send(writer, prepare([sent("a")], NOW))) == (["accepted"], [])
+    while not writer.lost_decisions:
+        assert asyncio.run(_send(writer, prepare([sent("a")], NOW))) == (["duplicate"], [])
+    writer.behind("shop", DecisionRow("good", "ann", 5, "{}"))
+    writer.close()
+    assert writer.lost_decisions == 1
+    assert len(store.decisions_to_drain("shop").payloads) == 1
+    assert [record.message for record in caplog.records] == ["1 answers cannot be written down"]
+
+
+@pytest.mark.fault
+def test_closing_does_not_wait_for_a_store_that_is_away(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One try, however much waits, and one line."""
+    monkeypatch.setattr("serving.stores.sqlite.WRITE_WAIT_S", 0.05)
+    monkeypatch.setattr(writer_module, "BEHIND_AT_ONCE", 2)
+    monkeypatch.setattr(writer_module, "BEHIND_EVERY_S", 60.0)
+    tries = []
+    write = store.write
+    writer = Writer(store)
+    for number in range(9):
+        writer.behind("shop", DecisionRow(f"d{number}", "ann", 5, "{}"))
+    with store.write():
+        monkeypatch.setattr(store, "write", lambda: tries.append(1) or write())
+        writer.start()
+        writer.close()
+    assert (writer.lost_decisions, len(tries)) == (9, 1)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.fault
+def test_an_outage_is_told_when_it_begins_and_when_it_ends(
+    store: Store, writer: Writer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("serving.stores.sqlite.WRITE_WAIT_S", 0.05)
+    with store.write():
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                asyncio.run(_send(writer, prepare([sent("a")], NOW)))
+    asyncio.run(_send(writer, prepare([sent("a")], NOW)))
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["nothing was written", "writing again"]
 
 
 def test_an_app_that_floods_keeps_nobody_else_waiting(store: Store) -> None:

@@ -20,8 +20,11 @@ MIGRATION_S = 3600.0
 
 
 def upgrade(dialect: Dialect) -> None:
-    """Brings the tables to `REVISION`, in one transaction; several processes may try at once. Tables that a newer release
-    has migrated stay as they are: replicas are replaced one by one, and one of the old may have to start again."""
+    """Brings the tables to `REVISION`, in one transaction; several processes may try at once.
+
+    Tables that a newer release has migrated stay as they are: replicas are replaced one by one, and one of the old may
+    have to start again.
+    """
     with dialect.engine.connect() as connection:
         if not _is_behind(connection):
             return

@@ -33,10 +33,12 @@ from serving.sdk.errors import (
     NotAuthorized,
     NotFound,
     TooManyRequests,
+    TooSlow,
     Unavailable,
 )
-from serving.sdk.exchange import Patience
+from serving.sdk.exchange import PATIENT, Patience
 from serving.stores import Store
+from serving.writer import WAIT_S
 
 QUICK = Patience(tries=3, try_s=2.0, deadline_s=10.0)
 OK = (200, {}, b'{"accepted":1,"duplicates":0,"rejected":[]}')
@@ -181,7 +183,12 @@ def test_more_events_than_a_request_holds(service: Service, key: str) -> None:
 # Over a network that fails
 
 
-@pytest.mark.parametrize("first", [AWAY, None, (429, {"retry-after": "0"}, b"")])
+def test_the_service_gives_up_before_the_client_does() -> None:
+    """Else a client would send events again beside those that still wait."""
+    assert WAIT_S < PATIENT.try_s < PATIENT.deadline_s / 2
+
+
+@pytest.mark.parametrize("first", [AWAY, None, (429, {"retry-after": "0"}, b""), (502, {}, b"<html>"), (504, {}, b"")])
 def test_what_was_not_taken_is_sent_again_as_it_was(first: Any) -> None:
     with Scripted([first, first, OK]) as server, Huaxiang(server.url, "k", patience=QUICK) as client:
         assert client.events([VIEW]).accepted == 1
@@ -209,6 +216,7 @@ def test_the_async_client_tries_again_too() -> None:
         ((200, {}, b"<html>"), NotAsAgreed),
         ((302, {"location": "/elsewhere"}, b""), NotAsAgreed),
         ((503, {"retry-after": "3600"}, b""), Unavailable),
+        ((504, {}, b'{"error":{"code":"too_slow","message":"stopped"}}'), TooSlow),
         (
             (429, {"retry-after": format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True)}, b""),
             TooManyRequests,

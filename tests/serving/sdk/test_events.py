@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.sdk.errors import EventsNotSent
 from serving.sdk.events import LARGEST_BATCH, LARGEST_BODY, Sent, send
 from serving.sdk.exchange import PATIENT, Came, Post
 
@@ -19,7 +22,7 @@ EVENT = st.one_of(
 )
 
 
-def served(events: list[Any]) -> tuple[Sent, list[Any]]:
+def served(events: Iterable[Any]) -> tuple[Sent, list[Any]]:
     """Drives `send` against a service that refuses events of type bad; the outcome, and what came."""
     steps = send(iter(events), PATIENT)
     came: list[Any] = []
@@ -52,3 +55,21 @@ def test_every_event_is_answered_for(few: list[Any], many: int) -> None:
         assert (place in rejected) == (not whole), "all of these fit into a request"
     assert [one["position"] for one in came if "position" in one] == list(range(many))
     assert len({one["event_id"] for one in came}) == len(came)
+
+
+@given(few=st.integers(0, 30), whole=st.integers(0, 2))
+def test_what_was_taken_from_a_source_that_fails_is_handed_back(few: int, whole: int) -> None:
+    count = whole * LARGEST_BATCH + few
+
+    def source() -> Iterator[Any]:
+        yield from ({"user_id": "u", "type": "t", "position": n} for n in range(count))
+        raise OSError("the file ends here")
+
+    with pytest.raises(EventsNotSent) as failed:
+        served(source())
+    assert isinstance(failed.value.__cause__, OSError)
+    places = range(count - len(failed.value.left), count)
+    assert [event.get("position") for event in failed.value.left] == list(places)
+    assert all(event.get("event_id") for event in failed.value.left)
+    assert failed.value.sent.accepted == places.start
+    assert len(failed.value.left) <= LARGEST_BATCH

@@ -22,7 +22,7 @@ def question(store: Store, ask: str = "preview", **more: Any) -> dict[str, Any]:
     version = store.active("shop").portraits
     assert version is not None
     about = {"app_id": "shop", "version": version.version, "time_zone": "Asia/Shanghai", "segments": {}}
-    return {"ask": ask, **about, "left_out": [], **more}
+    return {"ask": ask, **about, "left_out": [], "deleted": {}, **more}
 
 
 def test_it_counts_what_was_planted(store: Store, analyst: Analyst) -> None:
@@ -100,6 +100,23 @@ def test_only_so_many_questions_of_an_app_wait(store: Store, analyst: Analyst) -
         assert sum(isinstance(one, Busy) for one in answers) == 2
         assert sum(isinstance(one, dict) for one in answers) == MOST_WAITING + 1
         assert (await other)["fields"]
+
+    asyncio.run(asked())
+
+
+def test_exports_take_no_place_of_a_marketer_and_a_visitor_has_one_at_a_time(store: Store, analyst: Analyst) -> None:
+    def export(user_id: str) -> asyncio.Task[dict[str, Any]]:
+        about = {"ask": "everything", "app_id": "shop", "user_id": user_id, "after": 0, "n": 5}
+        return asyncio.create_task(analyst.export(about))
+
+    async def asked() -> None:
+        exports = [export(user_id) for user_id in ("u1", "u1", "u2", "u3", "u4", "u5")]
+        await asyncio.sleep(0)
+        counting = [asyncio.create_task(analyst.ask(question(store, rule=ALL))) for _ in range(MOST_WAITING + 1)]
+        made = await asyncio.gather(*exports, return_exceptions=True)
+        assert [isinstance(one, Busy) for one in made] == [False, True, False, False, True, True]
+        assert [one["total"] for one in await asyncio.gather(*counting)] == [USERS] * (MOST_WAITING + 1)
+        assert "rows" in await export("u1"), "and later again"
 
     asyncio.run(asked())
 

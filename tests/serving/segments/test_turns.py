@@ -45,6 +45,25 @@ def test_so_many_of_one_app_wait_and_others_still_may() -> None:
     asyncio.run(asked())
 
 
+def test_what_another_line_does_takes_no_place_away() -> None:
+    """As many of one line get through beside another's endless turns as by themselves."""
+
+    async def asked() -> None:
+        turns = Turns("work", 2)
+        await turns.take("a exports", LONG_S)
+        waiting = [asyncio.create_task(turns.take("a", LONG_S)) for _ in range(3)]
+        more = [asyncio.create_task(turns.take("a exports", LONG_S)) for _ in range(2)]
+        await asyncio.sleep(0)
+        for full in ("a", "a exports"):
+            with pytest.raises(Busy):
+                await turns.take(full, LONG_S)
+        for _ in range(5):
+            turns.give_back()
+        await asyncio.gather(*waiting, *more)
+
+    asyncio.run(asked())
+
+
 def test_who_leaves_gives_up_the_place_and_the_turn() -> None:
     """Also one whose turn has come at that very moment."""
 
