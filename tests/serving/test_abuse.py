@@ -43,6 +43,7 @@ UNREADABLE = {
     "an id of nothing": b'{"user_id":""}',
     "another language": b"user_id=ann&n=1",
     "compressed": gzip.compress(ASK),
+    "UTF-16": '{"user_id":"ann"}'.encode("utf-16"),
 }
 READABLE = {
     "the same name twice": b'{"user_id":"bob","user_id":"ann","n":1,"n":1}',
@@ -50,7 +51,6 @@ READABLE = {
     "beyond the basic plane": '{"user_id":"\U0001f375\U0001f375"}'.encode(),
     "the longest id": b'{"user_id":"' + "茶".encode() * 128 + b'"}',
     "null for what may be left out": b'{"user_id":"ann","n":null,"filters":null,"context":{"cart":null}}',
-    "UTF-16": '{"user_id":"ann"}'.encode("utf-16"),
     "room around it": b"\r\n\t  " + ASK + b" \n",
 }
 
