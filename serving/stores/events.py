@@ -114,7 +114,11 @@ class Events(Database):
         return self._page(schema.events, app_id, after_seq, limit)
 
     def items_of_events(self, app_id: str, after_seq: int = 0, limit: int = 10_000) -> tuple[int, list[str]]:
-        """The items that events after `after_seq` name, the most named last, and the seq from which to go on."""
+        """The items that events after `after_seq` name, the most named last, and the seq from which to go on.
+
+        No more than `limit`, the most named: a stream of made-up names must not fill every worker's memory. One that is
+        left out comes in when it is named again.
+        """
         c = schema.events.c
         named = func.count().label("named")
         statement = select(c.item_id, func.max(c.seq).label("last"), named).group_by(c.item_id)
