@@ -200,6 +200,12 @@ OFFERS = Table(
         Column("budget", Kind.INTEGER, "most it may cost in all, minor units", minimum=0),
         Column("daily_budget", Kind.INTEGER, "most it may cost in a local day, minor units", minimum=0),
         Column("per_user_limit", Kind.INTEGER, "most claims of one visitor", minimum=0),
+        Column(
+            "valid_hours",
+            Kind.INTEGER,
+            "how long a claim can be redeemed, hours; none given = until the offer ends",
+            minimum=1,
+        ),
         Column("max_cost", Kind.INTEGER, "most one claim may cost, minor units (needed for discount)", minimum=0),
         Column("stacking", Kind.ID, "stacking rule: alone or with_others"),
         Column("payer", Kind.ID, "who pays: merchant, platform, supplier"),

@@ -18,6 +18,8 @@ REPEATS = ("auto", "yes", "no")
 MOST_TRIALS = 1_000
 MOST_MINUTES = 720
 MOST_HOURS = 720
+MOST_DAYS = 30
+MOST_SHOWN = 1_000
 MOST_REQUESTS = 1_000_000
 
 
@@ -38,6 +40,12 @@ class AppSettings:
     tuning_trials: the most points of the sources' parameters that a night tries beside the defaults; 0 = the defaults.
     tuning_minutes: after so many no new one is begun, and the night says so; the same night may then choose otherwise.
     attribution_hours: how long after a click a purchase of the same item may belong to it.
+    offer_control_share: of the visitors who are never given an offer, so that what offers earn can be told. The same
+    visitors always; others than those of control_share.
+    offer_exploration: of the answers about offers whose choice is drawn and not calculated, so that effects stay known.
+    offer_days: how long after an answer what a visitor buys may be an effect of its offer.
+    offers_per_day, offers_per_week: most offers, of all kinds together, that a visitor is shown; the days are local.
+    messages_per_week: most messages a visitor is sent; quiet_from, quiet_until: local hours between which none is.
     requests_per_second: of the app, of each of its keys, of each visitor with a token; 0: no limit. Each replica allows
     as many.
     """
@@ -56,6 +64,14 @@ class AppSettings:
     tuning_trials: int = 60
     tuning_minutes: float = 60.0
     attribution_hours: float = 24.0
+    offer_control_share: float = 0.05
+    offer_exploration: float = 0.1
+    offer_days: float = 3.0
+    offers_per_day: int = 3
+    offers_per_week: int = 10
+    messages_per_week: int = 2
+    quiet_from: int = 21
+    quiet_until: int = 9
     requests_per_second: float = 0.0
     key_requests_per_second: float = 0.0
     visitor_requests_per_second: float = 20.0
@@ -72,10 +88,9 @@ class AppSettings:
         _one_of("repeat", self.repeat, REPEATS)
         if not 0 < self.taste_half_life_days < float("inf"):
             raise InvalidValue("taste_half_life_days", self.taste_half_life_days, "a number of days above 0")
-        if not 0 <= self.control_share <= 0.5:
-            raise InvalidValue("control_share", self.control_share, "a share between 0 and 0.5")
-        if not 0 <= self.exploration_share <= 0.5:
-            raise InvalidValue("exploration_share", self.exploration_share, "a share between 0 and 0.5")
+        for name in ("control_share", "exploration_share", "offer_control_share", "offer_exploration"):
+            if not 0 <= getattr(self, name) <= 0.5:
+                raise InvalidValue(name, getattr(self, name), "a share between 0 and 0.5")
         if not 0 <= self.diversity <= 1:
             raise InvalidValue("diversity", self.diversity, "a number between 0 and 1")
         if self.quarantine_limit < 0:
@@ -89,6 +104,17 @@ class AppSettings:
                 raise InvalidValue(name, getattr(self, name), f"0 (no limit) or 1 to {MOST_REQUESTS} a second")
         if not 0 <= self.tuning_minutes <= MOST_MINUTES:
             raise InvalidValue("tuning_minutes", self.tuning_minutes, f"minutes from 0 to {MOST_MINUTES}")
+        self._check_offers()
+
+    def _check_offers(self) -> None:
+        if not 0 < self.offer_days <= MOST_DAYS:
+            raise InvalidValue("offer_days", self.offer_days, f"days above 0, at most {MOST_DAYS}")
+        for name in ("offers_per_day", "offers_per_week", "messages_per_week"):
+            if not 0 <= getattr(self, name) <= MOST_SHOWN:
+                raise InvalidValue(name, getattr(self, name), f"a number from 0 to {MOST_SHOWN}")
+        for name in ("quiet_from", "quiet_until"):
+            if not 0 <= getattr(self, name) <= 23:
+                raise InvalidValue(name, getattr(self, name), "an hour from 0 to 23; the same twice for no quiet hours")
 
     def with_value(self, key: str, text: str) -> AppSettings:
         """A copy with `key` set from its text. Raises UnknownName or InvalidValue."""

@@ -23,7 +23,8 @@ from typing import Any
 
 from portraits.errors import BrokenBundle, NothingThere
 from portraits.settings import check_app_id
-from recommender.bundles.bundle import MANIFEST, Bundle
+from recommender.bundles.bundle import Bundle
+from recommender.bundles.files import MANIFEST
 from serving.settings import ProcessSettings, no_tracking
 from serving.stores import Store
 from serving.stores.nights import Version, VersionKind

@@ -15,9 +15,9 @@ from portraits.decision_ids import draw_of, signed
 from portraits.errors import InvalidValue, StoreUnavailable
 from portraits.history import NOBODY
 from recommender.answers.catalogue import Catalogue
-from recommender.answers.offers import Eligible, OfferFacts, eligible
 from recommender.answers.pipeline import popular_shelf, recommend, similar, together, trending
 from recommender.bundles.bundle import Bundle
+from recommender.offers.eligible import Eligible, OfferFacts, eligible
 from recommender.types import Answer, Filters, Query, State
 from serving.call import Call
 from serving.codec import encode

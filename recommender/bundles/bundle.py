@@ -1,8 +1,6 @@
 """A night's result as files that every worker shares: one `.npy` an array, memory-mapped read-only, and a manifest.
 
-No pickle anywhere: `.npy` with numeric and bytes types only, JSON for the rest. The manifest holds the size and
-SHA-256 of every file and of itself, so a bundle that lost a file, a tail or a bit says so when it is opened instead of
-answering nonsense. A bundle is immutable: it appears under its name complete (written beside it, synced, renamed).
+A bundle is immutable, and says so when it is broken (see `recommender.bundles.files`).
 
 `ARRAYS` is the contract between the night, which writes, and the day, which reads. Dimensions: U users, I items, K
 candidates a user, M neighbours an item, T items bought together with it, D category levels, O lists of occasions,
@@ -11,10 +9,6 @@ E entries of all of them. -1 stands for "none" in every integer array.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +19,12 @@ from numpy.typing import NDArray
 
 from portraits.errors import BrokenBundle, InvalidValue, UnknownName
 from recommender.bundles.derive import complete
+from recommender.bundles.files import open_array, read_manifest, write_arrays
 from recommender.bundles.layout import ARRAYS, SORTED, check_shapes
 from recommender.bundles.today import Today
 from recommender.bundles.vocabulary import Vocabulary
 
 FORMAT = 2
-MANIFEST = "manifest.json"
 NEEDED = ("sources", "target", "repeat")
 
 
@@ -46,18 +40,7 @@ def write_bundle(folder: Path, arrays: Mapping[str, NDArray[Any]], manifest: Map
     Raises UnknownName for an array that is not in `ARRAYS`, InvalidValue for one of the wrong type or shape or that
     points outside its vocabulary.
     """
-    whole = _checked(arrays, manifest)
-    fresh = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    files = {f"{name}.npy": _write_array(fresh / f"{name}.npy", array) for name, array in whole.items()}
-    body = {**manifest, "format": FORMAT, "files": files}
-    text = json.dumps({**body, "sha256": _digest_of(body)}, ensure_ascii=False, sort_keys=True, indent=1)
-    with (fresh / MANIFEST).open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    _replace(fresh, folder)
+    write_arrays(folder, _checked(arrays, manifest), manifest, FORMAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +95,8 @@ class Bundle:
 
         Raises BrokenBundle, naming the file, when one is missing, short, changed or of a newer format.
         """
-        manifest = _read_manifest(folder)
-        arrays = {name: _open_array(folder, name, manifest["files"], verify) for name in ARRAYS}
+        manifest = read_manifest(folder, FORMAT, NEEDED)
+        arrays = {name: open_array(folder, name, manifest["files"], verify) for name in ARRAYS}
         try:
             check_shapes(arrays)
         except InvalidValue as wrong:
@@ -172,77 +155,3 @@ def _checked(arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) ->
         if key not in manifest:
             raise InvalidValue(f"manifest.{key}", None, "a value")
     return complete(arrays, len(manifest["sources"]))
-
-
-def _write_array(path: Path, array: NDArray[Any]) -> dict[str, Any]:
-    with path.open("wb") as out:
-        np.lib.format.write_array(out, array, allow_pickle=False)
-        out.flush()
-        os.fsync(out.fileno())
-    with path.open("rb") as written:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(written, "sha256").hexdigest()}
-
-
-def _replace(fresh: Path, folder: Path) -> None:
-    """Put `fresh` in the place of `folder` and make the renames durable."""
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-        fresh.rename(folder)
-        shutil.rmtree(old)
-    else:
-        fresh.rename(folder)
-    for place in (folder, folder.parent):
-        handle = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _digest_of(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise BrokenBundle(str(path), problem.strerror or "cannot be read") from None
-    except ValueError:
-        raise BrokenBundle(str(path), "not JSON") from None
-    if not isinstance(manifest, dict):
-        raise BrokenBundle(str(path), "not a JSON object")
-    if manifest.get("format") != FORMAT:
-        raise BrokenBundle(str(path), f"format {manifest.get('format')!r}; this version reads format {FORMAT}")
-    claimed = manifest.pop("sha256", None)
-    if claimed != _digest_of(manifest):
-        raise BrokenBundle(str(path), "changed since it was written (SHA-256 differs)")
-    for key in ("files", *NEEDED):
-        if key not in manifest:
-            raise BrokenBundle(str(path), f"lacks {key!r}")
-    return manifest
-
-
-def _open_array(folder: Path, name: str, files: Mapping[str, Mapping[str, Any]], verify: bool) -> NDArray[Any]:
-    path = folder / f"{name}.npy"
-    if path.name not in files:
-        raise BrokenBundle(str(path), "not in the manifest")
-    stated = files[path.name]
-    try:
-        size = path.stat().st_size
-        if size != stated["bytes"]:
-            raise BrokenBundle(str(path), f"{size} bytes instead of {stated['bytes']}")
-        if verify:
-            with path.open("rb") as written:
-                digest = hashlib.file_digest(written, "sha256").hexdigest()
-            if digest != stated["sha256"]:
-                raise BrokenBundle(str(path), "changed since it was written (SHA-256 differs)")
-        # A plain view: indexing a np.memmap object costs several times as much and keeps the mapping just as well.
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except OSError as problem:
-        raise BrokenBundle(str(path), problem.strerror or "cannot be read") from None
-    except ValueError as problem:
-        raise BrokenBundle(str(path), str(problem)) from None

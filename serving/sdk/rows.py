@@ -125,6 +125,7 @@ class OfferRow(TypedDict):
     budget: NotRequired[int | None]
     daily_budget: NotRequired[int | None]
     per_user_limit: NotRequired[int | None]
+    valid_hours: NotRequired[int | None]
     max_cost: NotRequired[int | None]
     stacking: NotRequired[str | None]
     payer: NotRequired[str | None]

@@ -22,7 +22,7 @@ from serving_process import READY_S, Service
 from starlette.applications import Starlette
 
 from portraits.portrait_set import MANIFEST_FILE, PortraitSet
-from recommender.bundles.bundle import MANIFEST
+from recommender.bundles.files import MANIFEST
 from recommender.bundles.layout import ARRAYS
 from serving.app import v1
 from serving.context import Context

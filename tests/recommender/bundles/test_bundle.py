@@ -13,7 +13,8 @@ import pytest
 from planted_shelf import Candidate, Night, item
 
 from portraits.errors import BrokenBundle, InvalidValue, UnknownName
-from recommender.bundles.bundle import MANIFEST, Bundle, write_bundle
+from recommender.bundles.bundle import Bundle, write_bundle
+from recommender.bundles.files import MANIFEST
 from recommender.bundles.layout import ARRAYS
 
 NIGHT = Night(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import signal
 from typing import Any
 
@@ -23,6 +24,13 @@ def question(store: Store, ask: str = "preview", **more: Any) -> dict[str, Any]:
     assert version is not None
     about = {"app_id": "shop", "version": version.version, "time_zone": "Asia/Shanghai", "segments": {}}
     return {"ask": ask, **about, "left_out": [], "deleted": {}, **more}
+
+
+def asked_something(pid: int) -> None:
+    """Returns once a question waits in the process's standard input."""
+    with open(f"/proc/{pid}/fd/0", "rb", buffering=0) as pipe, selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        assert selector.select(PATIENT_S), "no question came"
 
 
 def test_it_counts_what_was_planted(store: Store, analyst: Analyst) -> None:
@@ -51,7 +59,7 @@ def test_killed_midway_it_says_so_and_the_next_question_is_answered(store: Store
         assert first is not None
         os.kill(first, signal.SIGSTOP)
         waiting = asyncio.create_task(analyst.ask(question(store, rule=ALL)))
-        await asyncio.sleep(0)
+        await asyncio.to_thread(asked_something, first)
         os.kill(first, signal.SIGKILL)
         with pytest.raises(Interrupted, match="ask again"):
             await waiting

@@ -11,8 +11,8 @@ from planted_shelf import NOW, item
 
 from portraits import history
 from recommender.answers.catalogue import Catalogue
-from recommender.answers.offers import Eligible, OfferFacts, eligible
-from recommender.answers.wording import describe, money
+from recommender.offers.eligible import Eligible, OfferFacts, eligible
+from recommender.offers.wording import describe, money
 from recommender.types import Query
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

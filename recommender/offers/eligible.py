@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from recommender.answers.catalogue import Catalogue
-from recommender.answers.wording import KINDS, describe, moment, numbers
+from recommender.offers.wording import KINDS, describe, moment, numbers
 from recommender.types import Query, Reason
 
 LONGEST_LOOK = 7 * 24
