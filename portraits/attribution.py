@@ -92,7 +92,7 @@ class Attribution:
     @cached_property
     def purchases(self) -> ir.Table:
         """One row a purchase that was not cancelled: line (a number), user_id, item_id, order_id, ts_us, amount,
-        quantity, refunded (what came back of it, see `_refunded`), decision_id (the answer it belongs to, else null),
+        quantity, refunded (what came back of it, see `refunded`), decision_id (the answer it belongs to, else null),
         how ("named" or "click", else null), viewed (the answer in which it was seen, where it belongs to none and was
         not clicked), ignored (it names an answer that it cannot belong to)."""
         lines = self._lines
@@ -147,9 +147,9 @@ class Attribution:
         bought = self.standing(self.events.filter(self.events.type == "purchase"))
         columns = ("user_id", "item_id", "order_id", "ts_us", "amount", "quantity")
         line = ibis.row_number().over(order_by=bought.ts_us)
-        return self._refunded(bought.select(*columns, named="decision_id", line=line).cache()).cache()
+        return self.refunded(bought.select(*columns, named="decision_id", line=line).cache()).cache()
 
-    def _refunded(self, lines: ir.Table) -> ir.Table:
+    def refunded(self, lines: ir.Table) -> ir.Table:
         """Lines with `refunded`: refunds of their order and item, and of the order as a whole, as a line's share of
         what was paid for them. A refund that names no order, or an item that was not in it, is nobody's."""
         back = self.standing(self.events.filter((self.events.type == "refund") & self.events.order_id.notnull()))

@@ -224,6 +224,37 @@ class InUse(HuaxiangError):
         super().__init__(f"{kind} {_short(name)} is used by {_short(by)}; change or delete that first", kind)
 
 
+class OfferRefused(HuaxiangError):
+    """A claim of an offer that cannot be made, used or given back; nothing was changed. `code` says why, one of
+    `CODES`; a refusal is not kept, and the same request is looked at anew."""
+
+    code = "offer_refused"
+    status = 409
+    CODES = (
+        "incomplete_offer",
+        "not_running",
+        "wrong_store",
+        "wrong_tier",
+        "user_limit",
+        "not_stackable",
+        "no_max_cost",
+        "offer_closed",
+        "budget_spent",
+        "daily_budget_spent",
+        "visitor_forgotten",
+        "claim_redeemed",
+        "claim_expired",
+        "claim_returned",
+        "below_minimum",
+        "over_reserved",
+        "request_conflict",
+    )
+
+    def __init__(self, code: str, subject: str, why: str) -> None:
+        super().__init__(f"{_short(subject)}: {why}")
+        self.code = code
+
+
 class TookTooLong(HuaxiangError):
     """A question that was stopped at its deadline."""
 

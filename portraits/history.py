@@ -259,7 +259,7 @@ DECISIONS = Table(
         Column("ts", Kind.TIME, "when", required=True),
         Column("placement", Kind.ID, "which shelf"),
         Column("version", Kind.ID, "model version that answered"),
-        Column("policy", Kind.ID, "pipeline, occasion, trending, popular, fallback; eligible: offers"),
+        Column("policy", Kind.ID, "pipeline, occasion, trending, popular, fallback; offers"),
         Column("arm", Kind.ID, "treated or control; none where both are answered alike: nothing personal was wanted"),
         Column("degraded", Kind.BOOLEAN, "true: a fallback answered"),
         Column("candidates", Kind.JSON, "[{item_id or offer_id, position, source, propensity, score}]", required=True),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
+from datetime import date
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from portraits.errors import InvalidValue, UnknownName
@@ -45,6 +46,8 @@ class AppSettings:
     offer_exploration: of the answers about offers whose choice is drawn and not calculated, so that effects stay known.
     offer_days: how long after an answer what a visitor buys may be an effect of its offer.
     offers_per_day, offers_per_week: most offers, of all kinds together, that a visitor is shown; the days are local.
+    offer_budget: for all offers together, in minor units, over the local days from offer_budget_from to
+    offer_budget_until (2026-03-01; both inclusive, empty: open); 0: only the offers' own budgets hold.
     messages_per_week: most messages a visitor is sent; quiet_from, quiet_until: local hours between which none is.
     requests_per_second: of the app, of each of its keys, of each visitor with a token; 0: no limit. Each replica allows
     as many.
@@ -69,6 +72,9 @@ class AppSettings:
     offer_days: float = 3.0
     offers_per_day: int = 3
     offers_per_week: int = 10
+    offer_budget: int = 0
+    offer_budget_from: str = ""
+    offer_budget_until: str = ""
     messages_per_week: int = 2
     quiet_from: int = 21
     quiet_until: int = 9
@@ -112,6 +118,10 @@ class AppSettings:
         for name in ("offers_per_day", "offers_per_week", "messages_per_week"):
             if not 0 <= getattr(self, name) <= MOST_SHOWN:
                 raise InvalidValue(name, getattr(self, name), f"a number from 0 to {MOST_SHOWN}")
+        if self.offer_budget < 0:
+            raise InvalidValue("offer_budget", self.offer_budget, "minor units, 0 (none) or more")
+        for name in ("offer_budget_from", "offer_budget_until"):
+            _day_or_none(name, getattr(self, name))
         for name in ("quiet_from", "quiet_until"):
             if not 0 <= getattr(self, name) <= 23:
                 raise InvalidValue(name, getattr(self, name), "an hour from 0 to 23; the same twice for no quiet hours")
@@ -132,3 +142,12 @@ class AppSettings:
 def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise InvalidValue(field, value, f"one of {', '.join(allowed)}")
+
+
+def _day_or_none(field: str, value: str) -> None:
+    try:
+        right = not value or date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        right = False
+    if not right:
+        raise InvalidValue(field, value, "a day, e.g. 2026-03-01, or nothing")

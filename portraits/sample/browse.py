@@ -76,20 +76,27 @@ def _draw(today: Today, users: Array) -> Array:
 
 def browse(today: Today, shelf: bool) -> tuple[Views, Shelves]:
     """Everything before buying; `shelf` says whether the home shelf of the past is shown."""
-    shop, visits = today.shop, today.visits
+    visits = today.visits
     everyone = np.arange(len(visits))
     today.tell("launch", everyone, visits.start, referrer=visits.referrer)
     today.tell("page_view", everyone, visits.start + SECOND, page=0)
     _enter(today)
     led, shelves = _shelf(today) if shelf else (_no_views(), Shelves({}, []))
-    read = _read(today) if shop.plan.sells else _no_views()
-    views = _stack(_own_views(today), led, read)
-    there = shop.goods.alive(today.day)[views.item]
-    views.item = np.where(there, views.item, shop.goods.bounds[shop.goods.cluster[views.item]])
+    views = looked_at(today, led)
     _write_views(today, views)
     _search(today, views)
     _habits(today, views)
     return views, shelves
+
+
+def looked_at(today: Today, led: Views | None = None) -> Views:
+    """Items that visits look at: of their own accord, those a shelf `led` to, those a content leads to."""
+    shop = today.shop
+    read = _read(today) if shop.plan.sells else _no_views()
+    views = _stack(_own_views(today), led or _no_views(), read)
+    there = shop.goods.alive(today.day)[views.item]
+    views.item = np.where(there, views.item, shop.goods.bounds[shop.goods.cluster[views.item]])
+    return views
 
 
 def _stack(*parts: Views) -> Views:

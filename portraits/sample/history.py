@@ -176,9 +176,10 @@ def _add_decisions(shop: Shop, day: Day, file: TableFile) -> None:
     _add(shop, shelves, day.shelves.slates, file)
     if len(day.coupons.get("at", ())):
         offer_id = offer_text(shop)[int(day.coupons["campaign"][0])].as_py()
-        one = f'[{{"offer_id": "{offer_id}", "position": 1, "source": "random", "propensity": 0.5}}]'
+        none = '{"source": "none", "propensity": 0.5}'
+        one = f'{{"offer_id": "{offer_id}", "position": 1, "source": "random", "propensity": 0.5}}'
         lots = {**day.coupons, "candidates": day.coupons["treated"].astype(np.int64)}
-        _add(shop, {**lots, "placement": "offers", "policy": "random_half"}, ["[]", one], file)
+        _add(shop, {**lots, "placement": "offers", "policy": "random_half"}, [f"[{none}]", f"[{one}, {none}]"], file)
 
 
 def _add(shop: Shop, decisions: dict[str, Any], texts: list[str], file: TableFile) -> None:

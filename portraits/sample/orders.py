@@ -14,6 +14,7 @@ from portraits.sample.choice import buy_chance
 from portraits.sample.coupons import Shown, Wish, redeem, shifts, show, truth_of
 from portraits.sample.lines import Lines, due_chance, due_lines, group_lines, join, paid_at, price, wanted_lines
 from portraits.sample.rows import Array, Columns, take
+from portraits.sample.shop import Shop
 from portraits.sample.social import SETTLES_AFTER, join_groups, open_groups
 from portraits.sample.today import Today
 
@@ -41,11 +42,17 @@ def sell(today: Today, views: Views, shown: Shown) -> tuple[Array, Columns]:
 
 
 def _wish(today: Today) -> Wish:
-    visits, month_day = today.visits, today.shop.plan.date(today.day).day
-    payday = today.shop.people.payday[visits.user]
-    paid = (payday > 0) & (payday <= month_day) & (month_day <= payday + 2)
+    visits = today.visits
+    paid = paid_lately(today.shop, visits.user, today.day)
     extra = FRIEND_PUSH * (visits.referrer >= 0) + STORE_PUSH * (visits.store >= 0) + PAYDAY_PUSH * paid
     return Wish(extra, today.rng.random(len(visits)))
+
+
+def paid_lately(shop: Shop, users: Array, day: int) -> Array:
+    """Whose payday it is, or was a day or two ago."""
+    payday, month_day = shop.people.payday[users], shop.plan.date(day).day
+    paid: Array = (payday > 0) & (payday <= month_day) & (month_day <= payday + 2)
+    return paid
 
 
 def _purchase(today: Today, lines: Lines, money: Columns) -> Columns:

@@ -15,6 +15,8 @@ from portraits.sample.shop import Shop
 DUE_PULL = 0.25
 """Extra visits a day of a visitor whose need is due."""
 SECOND_VISIT = 0.2
+OWN_CHANNEL = 0.65
+"""Share of visits through the visitor's usual entrance; the rest by any."""
 _WEEKEND = np.array([[1.0, 1.25, 0.5], [1.0, 0.4, 2.2]], np.float32)
 """Visits on working days and weekends by the habit of People.weekend."""
 _SHARE, _MESSAGE = names.CHANNELS.index("share_chat"), names.CHANNELS.index("subscribe_message")
@@ -107,6 +109,12 @@ def anonymous_code(shop: Shop, users: Array) -> Array:
 
 def _arrivals(shop: Shop, day: int, rng: np.random.Generator, want: float) -> Array:
     """Visitors whom habit or a due need brings, drawn one by one with chance 1 - exp(-expected visits)."""
+    expected = expected_visits(shop, day, want)
+    return np.flatnonzero(rng.standard_exponential(len(shop.people), np.float32) < expected)
+
+
+def expected_visits(shop: Shop, day: int, want: float) -> Array:
+    """Visits of each visitor on a day that habit and due needs bring, if about `want` come in all."""
     people, when = shop.people, shop.plan.date(day)
     here = (people.joined <= day) & (people.left > day)
     expected = people.rate * here
@@ -117,7 +125,15 @@ def _arrivals(shop: Shop, day: int, rng: np.random.Generator, want: float) -> Ar
     free = max(want / (1 + SECOND_VISIT) - DUE_PULL * int(due.sum()), 0.3 * want)
     expected *= np.float32(free / max(float(expected.sum()), 1e-9))
     expected += np.float32(DUE_PULL) * due
-    return np.flatnonzero(rng.standard_exponential(len(people), np.float32) < expected)
+    return expected
+
+
+def store_chance(shop: Shop, users: Array) -> Array:
+    """Chance that a visit of each of `users` takes place in a store."""
+    shares = np.array(names.CHANNEL_SHARES)
+    by_any = shares[_IN_STORE].sum() / shares.sum()
+    chance: Array = OWN_CHANNEL * np.isin(shop.people.channel[users], _IN_STORE) + (1 - OWN_CHANNEL) * by_any
+    return chance
 
 
 def _join(shop: Shop, users: Array, day: int) -> None:
@@ -152,7 +168,7 @@ def _start_times(shop: Shop, day: int, rng: np.random.Generator, user: Array) ->
 def _channels(shop: Shop, rng: np.random.Generator, user: Array, kind: Array) -> Array:
     shares = np.cumsum(names.CHANNEL_SHARES)
     any_channel = np.searchsorted(shares / shares[-1], rng.random(len(user)), side="right")
-    channel = np.where(rng.random(len(user)) < 0.65, shop.people.channel[user], any_channel)
+    channel = np.where(rng.random(len(user)) < OWN_CHANNEL, shop.people.channel[user], any_channel)
     return np.where(kind == 2, _SHARE, np.where(kind == 3, _MESSAGE, channel))
 
 

@@ -1,8 +1,8 @@
 """The sample shop from the end of its history on: who comes, what comes of showing them things, what was best.
 
 A closed loop is: `visitors()` says who comes today; the caller asks a recommender for each; `day(answers)` lets the day
-pass and returns its events; `records(events)` go to `/v1/events`. `reward`, `best` and `uplift` are the truth to
-compare with: regret is the difference between `slate_reward` of `best` and of what was shown.
+pass and returns its events; `records(events)` go to `/v1/events`. `reward`, `best`, `uplift` and `offer_profit` are the
+truth to compare with: regret is the difference between `slate_reward` of `best` and of what was shown.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from portraits.sample.coupons import may_have
 from portraits.sample.day import live, wake
 from portraits.sample.history import lived_days
 from portraits.sample.plan import END, plan
+from portraits.sample.profit import offer_profit
 from portraits.sample.response import Visitors
 from portraits.sample.rows import TYPE, Array, Columns, Encoder, take
 from portraits.sample.shop import open_shop
 from portraits.sample.today import Today
+from portraits.sample.visits import expected_visits
 
 ANSWER = pa.schema(
     [
@@ -136,6 +138,21 @@ class World:
             changed = buy_chance(self._shop, users, offer_shift(self._shop, users, campaign))
             chance[:, column] = np.where(may_have(self._shop, users, campaign), changed, without[:, column])
         return without, chance
+
+    def offer_profit(self, user_ids: Iterable[str], offer_ids: Iterable[str]) -> tuple[Array, Array]:
+        """Expected gain and cost today (fen; see `sample.profit`) of showing each offer to each user who comes, on the
+        first visit of the day: both users x offers, 0 where the user may not have the offer (any more). What a plan
+        earns is the sum of gain - cost over those it shows something, times `coming`.
+        """
+        users, codes = self._users(user_ids), self._codes(self._offers, "offer", offer_ids)
+        return offer_profit(self._morning(), users, [self._shop.campaigns[code] for code in codes])
+
+    def coming(self, user_ids: Iterable[str]) -> Array:
+        """Chance that each user comes today, by habit or for a need that is due (without friends' shares)."""
+        want = self._usual_visits * self._shop.plan.season(self._day)
+        expected = expected_visits(self._shop, self._day, want)[self._users(user_ids)]
+        chance: Array = -np.expm1(-expected.astype(np.float64))
+        return chance
 
     def _morning(self) -> Today:
         if self._today is None:

@@ -7,7 +7,7 @@ a lock, and not here. The minimum order is stated and not checked, as the order 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -24,13 +24,15 @@ class OfferFacts:
     """What an offer's conditions are held against. Maps go from offer_id; a missing entry is 0. Money: minor units.
 
     `tier`: the visitor's membership tier, None for no member. `claims`: claims of this visitor. `spent`,
-    `spent_today`: what the offer cost so far (reserved claims included), in all and in the current local day.
+    `spent_today`: what the offer cost so far (reserved claims included), in all and in the current local day. `closed`:
+    offers that give nothing more, whatever their budget says.
     """
 
     tier: str | None = None
     claims: Mapping[str, int] = field(default_factory=dict)
     spent: Mapping[str, int] = field(default_factory=dict)
     spent_today: Mapping[str, int] = field(default_factory=dict)
+    closed: Collection[str] = ()
 
 
 class Eligible(NamedTuple):
@@ -82,7 +84,7 @@ class _Holding(NamedTuple):
 
 def _holding(offer: Mapping[str, Any], request: _Request) -> _Holding | None:
     query, facts, now_local, _, catalogue = request
-    if offer.get("kind") not in KINDS or offer.get("value") is None:
+    if not stated(offer):
         return None  # a rule that cannot be stated is not offered
     if not (_runs(offer, now_local) and _for_visitor(offer, facts) and _affordable(offer, facts)):
         return None
@@ -99,12 +101,13 @@ def _told(one: _Holding, request: _Request) -> Eligible:
     text = describe(offer, request.currency, request.query.lang, request.now_local.tzinfo or UTC)
     title = catalogue.title(catalogue.index(covered)) if catalogue is not None and covered in catalogue else ""
     evidence = {"item_id": covered, "title": title} if covered else {}
-    why = Reason(_code(offer, covered), text, evidence)
+    why = Reason(code_of(offer, covered=bool(covered)), text, evidence)
     title = offer.get("title") or ""
     return Eligible(offer["offer_id"], title, offer["kind"], offer["value"], offer.get("minimum"), why, expires)
 
 
-def _code(offer: Mapping[str, Any], covered: str) -> str:
+def code_of(offer: Mapping[str, Any], *, covered: bool) -> str:
+    """The reason's code. `covered`: the offer is for an item at hand."""
     if covered:
         return "for_this_item"
     return "for_members" if _members_only(offer) else "for_everyone"
@@ -114,10 +117,10 @@ def _runs(offer: Mapping[str, Any], now_local: datetime) -> bool:
     starts, ends = moment(offer.get("starts")), moment(offer.get("ends"))
     if (starts is not None and now_local < starts) or (ends is not None and now_local >= ends):
         return False
-    return _open(offer, now_local)
+    return is_open(offer, now_local)
 
 
-def _open(offer: Mapping[str, Any], local: datetime) -> bool:
+def is_open(offer: Mapping[str, Any], local: datetime) -> bool:
     """Do its weekdays and hours hold at a local moment?"""
     days, hours = offer.get("days"), offer.get("hours")
     return (not days or local.isoweekday() in numbers(days)) and (not hours or local.hour in numbers(hours))
@@ -127,17 +130,43 @@ def _members_only(offer: Mapping[str, Any]) -> bool:
     return bool(offer["kind"] == "member" or offer.get("tiers"))
 
 
-def _for_visitor(offer: Mapping[str, Any], facts: OfferFacts) -> bool:
-    if _members_only(offer) and (facts.tier is None or (offer.get("tiers") and facts.tier not in offer["tiers"])):
-        return False
+def for_tier(offer: Mapping[str, Any], tier: str | None) -> bool:
+    """Whether the rule lets a visitor of this membership tier (None: no member) have the offer."""
+    return not _members_only(offer) or (tier is not None and (not offer.get("tiers") or tier in offer["tiers"]))
+
+
+def within_limit(offer: Mapping[str, Any], claims: int) -> bool:
+    """Whether a visitor who claimed it so often may claim it once more."""
     limit = offer.get("per_user_limit")
-    return limit is None or facts.claims.get(offer["offer_id"], 0) < limit
+    return limit is None or claims < limit
+
+
+def plannable(offer: Mapping[str, Any], since: datetime, until: datetime) -> bool:
+    """Whether the offer, whose rule can be stated, holds at some moment from `since` to before `until` (aware)."""
+    starts, ends = moment(offer.get("starts")), moment(offer.get("ends"))
+    return stated(offer) and (starts is None or starts < until) and (ends is None or ends > since)
+
+
+def stated(offer: Mapping[str, Any]) -> bool:
+    """Whether the rule can be said: a known kind with a value."""
+    return offer.get("kind") in KINDS and offer.get("value") is not None
+
+
+def _for_visitor(offer: Mapping[str, Any], facts: OfferFacts) -> bool:
+    return for_tier(offer, facts.tier) and within_limit(offer, facts.claims.get(offer["offer_id"], 0))
+
+
+def most_cost(offer: Mapping[str, Any]) -> int:
+    """The most that one claim of an offer may cost, minor units; 1 where that is not known."""
+    claim = offer["value"] if offer["kind"] == "cash" else offer.get("max_cost")
+    return max(claim or 0, 1)
 
 
 def _affordable(offer: Mapping[str, Any], facts: OfferFacts) -> bool:
     """Would one more claim, at the most it may cost, still fit the budgets?"""
-    claim = offer["value"] if offer["kind"] == "cash" else offer.get("max_cost")
-    claim = max(claim or 0, 1)
+    if offer["offer_id"] in facts.closed:
+        return False
+    claim = most_cost(offer)
     for limit, spent in (("budget", facts.spent), ("daily_budget", facts.spent_today)):
         if offer.get(limit) is not None and spent.get(offer["offer_id"], 0) + claim > offer[limit]:
             return False
@@ -166,7 +195,7 @@ def _expires(offer: Mapping[str, Any], now_local: datetime) -> datetime | None:
         hour = now_local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
         for _ in range(LONGEST_LOOK):
             hour += timedelta(hours=1)
-            if not _open(offer, hour.astimezone(now_local.tzinfo)):
+            if not is_open(offer, hour.astimezone(now_local.tzinfo)):
                 closes = hour
                 break
     known = [one.astimezone(UTC) for one in (ends, closes) if one is not None]

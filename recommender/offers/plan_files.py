@@ -32,6 +32,7 @@ ARRAYS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "lift": ("float32", ("U+1", "O")),
     "eligible": ("bool", ("U+1", "O")),
     "chosen": ("int16", ("U+1",)),
+    "weight": ("float32", ("U+1",)),
     "group": ("uint8", ("U+1",)),
     "shift": ("float32", ("R", "G", "O")),
     "seen": ("uint8", ("U+1", "seen")),
@@ -47,8 +48,9 @@ class OfferPlan:
     offers: their ids, the columns. gain: expected margin of the extra purchases when the offer is shown to the visitor
     once, before its cost; it may be negative. cost: what the offer is then expected to cost, redeemed by who would have
     bought anyway too. lift: change of the chance to buy. eligible: whether the rule of the offer (tiers, limits, dates)
-    lets the visitor have it. chosen: the column that the night's plan gives the visitor, -1 for none. group and shift:
-    draw r of the gain is gain[u, o] + shift[r, group[u], o] (Thompson sampling). seen: offers shown on each of the
+    lets the visitor have it. chosen: the column that the night's plan gives the visitor, -1 for none. weight: answers
+    expected of the visitor while the plan looks ahead (the stranger: of all that come new); 1 where not told. group and
+    shift: draw r of the gain is gain[u, o] + shift[r, group[u], o] (Thompson sampling). seen: offers shown on each of the
     `SEEN_DAYS` local days before the plan's moment, the last first.
 
     prices: offer_id -> what a minor unit of its budget is worth beyond itself (0: the budget does not bind), and "" ->
@@ -66,6 +68,7 @@ class OfferPlan:
     lift: NDArray[np.float32]
     eligible: NDArray[np.bool_]
     chosen: NDArray[np.int16]
+    weight: NDArray[np.float32]
     group: NDArray[np.uint8]
     shift: NDArray[np.float32]
     seen: NDArray[np.uint8]
@@ -84,6 +87,7 @@ class OfferPlan:
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) -> OfferPlan:
         """A plan in memory, from what `write_plan` takes."""
+        arrays = _weighted(arrays)
         return cls(
             manifest=manifest,
             users=Vocabulary(arrays["users"]),
@@ -102,6 +106,7 @@ class OfferPlan:
 def write_plan(folder: Path, arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) -> None:
     """Writes a plan, whole or not at all. `arrays`: all of `ARRAYS`; manifest: `NEEDED` (see `OfferPlan`) and whatever
     the night wants to keep. Raises InvalidValue naming what is of a wrong type or shape."""
+    arrays = _weighted(arrays)
     _check(arrays, len(manifest["offers"]))
     write_arrays(folder, {name: arrays[name] for name in ARRAYS}, manifest, FORMAT)
 
@@ -116,6 +121,10 @@ def without_users(plan: OfferPlan, user_ids: Collection[str], folder: Path) -> i
     manifest = {name: told for name, told in plan.manifest.items() if name not in ("format", "files")}
     write_plan(folder, arrays | {"users": plan.users.array[kept[:-1]]}, manifest)
     return int(np.count_nonzero(~kept))
+
+
+def _weighted(arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+    return {"weight": np.ones(len(arrays["users"]) + 1, np.float32)} | dict(arrays)
 
 
 def _check(arrays: Mapping[str, NDArray[Any]], offers: int) -> None:

@@ -57,6 +57,14 @@ def describe(offer: Mapping[str, Any], currency: str, lang: str = "en", zone: tz
     return (", " if lang == "en" else "，").join(parts)
 
 
+def yours(rule: str, until: datetime | None, lang: str, zone: tzinfo) -> str:
+    """What is said of an offer that the visitor has claimed: that it is theirs, until when, and its rule."""
+    when = None if until is None else f"{until.astimezone(zone):%Y-%m-%d %H:%M}"
+    if lang == "en":
+        return f"yours{'' if when is None else f', use it until {when}'}: {rule}"
+    return f"已领取{'' if when is None else f'，请在{when}前使用'}：{rule}"
+
+
 def _in_english(offer: Mapping[str, Any], currency: str) -> list[str]:
     value = offer["value"]
     parts = {
@@ -109,20 +117,20 @@ def _in_chinese(offer: Mapping[str, Any], currency: str) -> list[str]:
 def _window(offer: Mapping[str, Any], lang: str) -> str:
     """Weekdays and hours, e.g. 'Mon, Tue 9:00-12:00'; '' when it always runs."""
     days = [_WEEKDAYS[lang][day - 1] for day in sorted(numbers(offer.get("days") or ())) if 1 <= day <= 7]
-    hours = [f"{first}:00-{last}:00" for first, last in _runs(sorted(numbers(offer.get("hours") or ())))]
+    hours = [f"{first}:00-{last}:00" for first, last in runs(sorted(numbers(offer.get("hours") or ())))]
     comma = ", " if lang == "en" else "、"
     return " ".join(part for part in (comma.join(days), comma.join(hours)) if part)
 
 
-def _runs(hours: Sequence[int]) -> list[tuple[int, int]]:
+def runs(hours: Sequence[int]) -> list[tuple[int, int]]:
     """Ascending hours as [first, end) runs: 9, 10, 11, 20 -> (9, 12), (20, 21)."""
-    runs: list[tuple[int, int]] = []
+    found: list[tuple[int, int]] = []
     for hour in hours:
-        if runs and runs[-1][1] == hour:
-            runs[-1] = (runs[-1][0], hour + 1)
+        if found and found[-1][1] == hour:
+            found[-1] = (found[-1][0], hour + 1)
         else:
-            runs.append((hour, hour + 1))
-    return runs
+            found.append((hour, hour + 1))
+    return found
 
 
 def _few(names: Sequence[str], comma: str, more: str) -> str:

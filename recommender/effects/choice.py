@@ -1,0 +1,174 @@
+"""Which way of telling effects suits these rows: the learners, a constant an offer, rules, or no effect at all.
+
+Effects cannot be seen, so their error cannot either. What can be told is how far they are from doubly robust scores of
+held-out rows, whose expectation they are: E[(score - effect)^2] is their squared error plus a constant (Saito & Yasui
+2020, "Counterfactual cross-validation"; Mahajan et al. 2023 find it among the best of such losses). Offers count by how
+exactly they are known. Losses are paired by row: the simplest candidate that is not worse than the best by more than a
+standard error of their difference is taken (Breiman et al. 1984), and then calibrated (`calibration`). A constant is
+drawn to 0 already as far as rows are few, so no effect at all is taken only where that is better by two errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from recommender.effects.calibration import Calibration, as_json
+from recommender.effects.learners import LEARNERS, Fitted, Lesson
+from recommender.effects.pooling import pooled
+from recommender.effects.rows import FEW, Floats, Rows, folds, rows_of
+from recommender.effects.scores import averages, scores
+
+FOLDS = 3
+SURE = 2.0
+"""Standard errors by which no effect must be better than what would be taken else."""
+PRIOR, ZERO, CONSTANT = "prior", "zero", "constant"
+MEAN = "mean"
+SIMPLICITY: Mapping[str, int] = dict.fromkeys((ZERO, PRIOR, CONSTANT), 0) | dict.fromkeys(LEARNERS, 2) | {MEAN: 1}
+"""The smaller the simpler; of equals the one with the smaller loss. The mean of all learners counts as simpler than any
+of them: it varies less."""
+Prior = Callable[[NDArray[Any]], Floats]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """spread: [G, O], how uncertain the mean effect of an offer in a group of visitors is (standard deviation).
+    account: what was chosen and why, for JSON."""
+
+    fitted: Fitted
+    calibration: Calibration
+    spread: Floats
+    account: dict[str, Any]
+
+    def effects(self, X: NDArray[Any]) -> Floats:
+        """float64 [n, O]: the expected outcome with each offer minus that with none."""
+        return self.calibration(self.fitted.effects(X))
+
+    def draws(self, many: int, seed: int) -> NDArray[np.float32]:
+        """float32 [R, G, O]: what may be true beside what is expected, for Thompson sampling (effects(x) + draw)."""
+        noise = np.random.default_rng(seed).standard_normal((many, *self.spread.shape))
+        return (noise * self.spread).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Told:
+    """Effects by a function."""
+
+    tell: Prior
+
+    def effects(self, X: NDArray[Any]) -> Floats:
+        """See `Fitted`."""
+        return np.asarray(self.tell(np.asarray(X)), np.float64)
+
+
+def choose(  # noqa: PLR0917
+    X: NDArray[Any],
+    action: NDArray[Any],
+    propensity: NDArray[Any],
+    outcome: NDArray[Any],
+    offers: int,
+    seed: int,
+    prior: Prior | None = None,
+    *,
+    unit: NDArray[Any] | None = None,
+    group: NDArray[Any] | None = None,
+    groups: int = 1,
+) -> Chosen:
+    """The candidate that held-out rows speak for, learnt from all and calibrated. Rows as in `learners.Learner.fit`.
+    prior: effects by rules, [n, F] -> [n, O]. group: each row's group of visitors, 0 to groups - 1 (one by default).
+    Raises InvalidValue naming what is wrong."""
+    rows = rows_of(X, action, propensity, outcome, offers=offers, unit=unit, group=group)
+    with threadpool_limits(1):
+        return _choose(Lesson.of(rows, seed), max(groups, int(rows.group.max(initial=0)) + 1), prior)
+
+
+def _choose(lesson: Lesson, groups: int, prior: Prior | None) -> Chosen:
+    rows = lesson.rows
+    calibration, counts = Calibration.none(rows.offers), rows.counts()
+    account: dict[str, Any] = {"rows": round(float(rows.weight.sum())), "learnt_from": len(rows)}
+    account |= {"counts": counts.tolist(), **lesson.told}
+    if counts[:-1].sum() < FEW or counts[-1] < FEW:
+        chosen = CONSTANT if prior is None else PRIOR
+        account |= {"chosen": chosen, "why": f"fewer than {FEW} rows with an offer or without"}
+        left = lesson.scores - _fitted(chosen, lesson, prior).effects(rows.X)
+    else:
+        held, score = _held_out(lesson, prior)
+        chosen, told = _simplest({name: _losses(one, score, rows) for name, one in held.items()}, rows)
+        if chosen in (PRIOR, *LEARNERS):
+            calibration = Calibration.fit(held[chosen], score, rows, lesson.scale)
+        account |= {"chosen": chosen, "losses": told, "calibration": calibration.told}
+        left = score - calibration(held[chosen])
+    account |= {"average": as_json(lesson.average.mean), "average_sd": as_json(lesson.average.sd)}
+    return Chosen(_fitted(chosen, lesson, prior), calibration, _spread(left, lesson, groups), account)
+
+
+def _held_out(lesson: Lesson, prior: Prior | None) -> tuple[dict[str, Floats], Floats]:
+    """What each candidate says of rows that it was not learnt from, and their scores: [n, O] each."""
+    rows = lesson.rows
+    fold = folds(rows.unit, FOLDS, lesson.seed + 1)
+    score = np.zeros((len(rows), rows.offers))
+    said = {name: np.zeros_like(score) for name in (ZERO, *([] if prior is None else [PRIOR]), CONSTANT, *LEARNERS)}
+    for one in range(FOLDS):
+        held = fold == one
+        past, now = Lesson(rows.take(~held), lesson.seed + one), rows.take(held)
+        score[held] = scores(now, past.outcomes(now.X))
+        for name, told in said.items():
+            told[held] = _fitted(name, past, prior).effects(now.X)
+    return said, score
+
+
+def _fitted(name: str, lesson: Lesson, prior: Prior | None) -> Fitted:
+    if name in LEARNERS:
+        return LEARNERS[name]().fit_lesson(lesson)
+    if name == PRIOR and prior is not None:
+        return Told(prior)
+    level = lesson.average.mean if name == CONSTANT else np.zeros(lesson.rows.offers)
+    return Told(lambda X: np.tile(level, (len(X), 1)))
+
+
+def _losses(told: Floats, score: Floats, rows: Rows) -> Floats:
+    """[n]: squared distance to the scores, offers weighed by how little these vary."""
+    counts = rows.counts()
+    known = (counts[:-1] > 1) & (counts[-1] > 1)
+    variance = np.maximum(score.var(axis=0), 1e-12)
+    share = np.where(known, 1 / variance, 0.0)
+    return np.asarray((score - told) ** 2 @ (share / share.sum()))
+
+
+def _simplest(losses: Mapping[str, Floats], rows: Rows) -> tuple[str, dict[str, Any]]:
+    """The candidate, and of each the losses: how much less than that of no effect, and how far behind the best's."""
+    means = {name: float(np.average(loss, weights=rows.weight)) for name, loss in losses.items()}
+    best = min((name for name in losses if name != ZERO), key=lambda name: means[name])
+    told, near = {}, []
+    for name, loss in losses.items():
+        behind, error = _behind(loss, losses[best], rows)
+        told[name] = {"gain": means[ZERO] - means[name], "behind": behind, "error": error}
+        if behind <= error and name != ZERO:
+            near.append(name)
+    chosen = min(near, key=lambda name: (SIMPLICITY[name], means[name]))
+    behind, error = _behind(losses[chosen], losses[ZERO], rows)
+    return (ZERO if behind > SURE * error else chosen), told
+
+
+def _behind(loss: Floats, other: Floats, rows: Rows) -> tuple[float, float]:
+    """How much larger a loss is on average than another, and the standard error of that, units whole."""
+    total = float(rows.weight.sum())
+    of_units = np.bincount(rows.unit, rows.weight * (loss - other))
+    return float(of_units.sum()) / total, float(np.sqrt(np.sum((of_units - of_units.mean()) ** 2))) / total
+
+
+def _spread(left: Floats, lesson: Lesson, groups: int) -> Floats:
+    """[G, O]: how far the effects of a group of visitors may be off on average."""
+    rows = lesson.rows
+    off, error = np.zeros((groups, rows.offers)), np.full((groups, rows.offers), np.inf)
+    for group in np.unique(rows.group):
+        own = rows.group == group
+        off[group], error[group] = averages(left[own], rows.take(own))
+    return np.stack([pooled(off[:, o], error[:, o], lesson.scale).sd for o in range(rows.offers)], axis=1).reshape(
+        groups, rows.offers
+    )

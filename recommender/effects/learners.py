@@ -1,0 +1,269 @@
+"""Learners of effects: what each offer adds to the outcome of a visitor, beside no offer, told from logged actions.
+
+- s: one expectation of the outcome given features and action; the effect is what the action changes (Kuenzel et al.
+  2019, "Metalearners for estimating heterogeneous treatment effects using machine learning").
+- t: one expectation for each action; the effect is their difference (the same).
+- x: the effect on each row is imputed by the other side's expectation and then learnt; the two sides are weighed by
+  how many rows they have (the same).
+- dr: doubly robust scores are learnt (Kennedy 2020, "Towards optimal doubly robust estimation of heterogeneous causal
+  effects"): the only one that reads propensities, and right where they are.
+
+- mean: the mean of these. They err differently; on planted effects it ranks better than each of them.
+
+All several offers at once, for outcomes of 0 and 1 and for money, over `recommender.effects.means`. An offer of fewer
+than `rows.FEW` rows gets the average effect that it has, drawn to that of the others (`pooling`). One seed, one thread:
+equal arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from recommender.effects.means import Mean, Table, fit_mean
+from recommender.effects.money import tamed
+from recommender.effects.pooling import Pooled, pooled
+from recommender.effects.propensities import with_propensities
+from recommender.effects.rows import FEW, NONE, Floats, Rows, capped, rows_of
+from recommender.effects.scores import Crossfitted, averages, scores, spread_of
+
+MOST_ROWS = 120_000
+"""Rows that are learnt from, of each action as many as of the others where there are so many; more make the night
+longer and effects hardly better (`tests/benchmarks/bench_effects.py`)."""
+
+
+LIKELY = 0.1
+"""How large an average effect may well be, in standard deviations of the outcome: half of what Cohen (1988) calls a
+small effect. Coupons move few; twice this drew averages from few rows too little to the truth on planted effects."""
+
+
+BESIDE = 3
+"""Rows of another action for each row of the offer, at most, that its effect is learnt from."""
+
+
+class Fitted(Protocol):
+    """Effects that were learnt."""
+
+    def effects(self, X: NDArray[Any]) -> Floats:
+        """float64 [n, O]: the expected outcome with each offer minus that with none."""
+
+
+class Learner(Protocol):
+    """A way to learn them."""
+
+    def fit(
+        self,
+        X: NDArray[Any],
+        action: NDArray[Any],
+        propensity: NDArray[Any],
+        outcome: NDArray[Any],
+        seed: int,
+        *,
+        offers: int | None = None,
+        unit: NDArray[Any] | None = None,
+    ) -> Fitted:
+        """From n rows: features [n, F] (nan: unknown), the action taken [n] (-1: none), its probability (nan: to be
+        estimated), what came of it. `offers`: how many there are, by default as many as were seen. `unit`: whose
+        row it is. Raises InvalidValue naming what is wrong."""
+
+
+@dataclass
+class Lesson:
+    """Rows to learn from, with what several learners need of them. told: what was done to propensities
+    and outcomes; found: what learners made of the rows so far."""
+
+    rows: Rows
+    seed: int
+    told: dict[str, Any] = field(default_factory=dict)
+    found: dict[str, Effects] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Rows, seed: int) -> Lesson:
+        """With unknown propensities estimated, money tamed and no more than MOST_ROWS rows."""
+        known, of_chances = with_propensities(capped(rows, MOST_ROWS, seed), seed)
+        calm, of_money = tamed(known)
+        return cls(calm, seed, {"propensities": of_chances, "money": of_money})
+
+    @property
+    def scale(self) -> float:
+        """How large an average effect may well be."""
+        return LIKELY * spread_of(self.rows)
+
+    @cached_property
+    def outcomes(self) -> Crossfitted:
+        """Cross-fitted expectations of the outcome."""
+        return Crossfitted.fit(self.rows, self.seed)
+
+    @cached_property
+    def scores(self) -> Floats:
+        """Doubly robust scores [n, O]."""
+        return scores(self.rows, self.outcomes.mu)
+
+    @cached_property
+    def average(self) -> Pooled:
+        """The average effect of each offer."""
+        return pooled(*averages(self.scores, self.rows), self.scale)
+
+    def thin(self) -> NDArray[np.bool_]:
+        """[O]: offers too few to learn more of than their average."""
+        counts = self.rows.counts()
+        return np.asarray((counts[:-1] < FEW) | (counts[-1] < FEW))
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What a learner of this module found. Offers of few rows: their average."""
+
+    found: Callable[[Table], Floats]
+    thin: NDArray[np.bool_]
+    average: Floats
+
+    def effects(self, X: NDArray[Any]) -> Floats:
+        """See `Fitted`."""
+        table = np.ascontiguousarray(X, np.float32)
+        with threadpool_limits(1):
+            return np.where(self.thin, self.average, self.found(table))
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A learner by `learn`, which makes of a lesson what tells effects [n, O]."""
+
+    name: str
+    learn: Callable[[Lesson], Callable[[Table], Floats]]
+
+    def fit(
+        self,
+        X: NDArray[Any],
+        action: NDArray[Any],
+        propensity: NDArray[Any],
+        outcome: NDArray[Any],
+        seed: int,
+        *,
+        offers: int | None = None,
+        unit: NDArray[Any] | None = None,
+    ) -> Effects:
+        """See `Learner`."""
+        rows = rows_of(X, action, propensity, outcome, offers=offers, unit=unit)
+        with threadpool_limits(1):
+            return self.fit_lesson(Lesson.of(rows, seed))
+
+    def fit_lesson(self, lesson: Lesson) -> Effects:
+        """The same, sharing what other learners of the lesson made."""
+        if self.name not in lesson.found:
+            thin = lesson.thin()
+            told = _nothing(lesson) if thin.all() else self.learn(lesson)
+            lesson.found[self.name] = Effects(told, thin, lesson.average.mean)
+        return lesson.found[self.name]
+
+
+def _nothing(lesson: Lesson) -> Callable[[Table], Floats]:
+    return lambda X: np.zeros((len(X), lesson.rows.offers))
+
+
+def _single(lesson: Lesson) -> Callable[[Table], Floats]:
+    rows = lesson.rows
+
+    def beside(X: Table, action: NDArray[Any]) -> Table:
+        """Features with columns that tell: an offer at all, which."""
+        which = action[:, None] == np.arange(rows.offers)
+        return np.hstack([X, (action >= 0)[:, None], which]).astype(np.float32)
+
+    whole = fit_mean(beside(rows.X, rows.action), rows.outcome, rows.weight, lesson.seed)
+
+    def effects(X: Table) -> Floats:
+        said = [whole(beside(X, np.full(len(X), action))) for action in (*range(rows.offers), NONE)]
+        return np.stack(said[:-1], axis=1) - said[-1][:, None]
+
+    return effects
+
+
+def _two(lesson: Lesson) -> Callable[[Table], Floats]:
+    rows = lesson.rows
+    arms = [_arm(rows.of(action), lesson.seed) for action in (*range(rows.offers), NONE)]
+
+    def effects(X: Table) -> Floats:
+        return np.stack([arm(X) for arm in arms[:-1]], axis=1) - arms[-1](X)[:, None]
+
+    return effects
+
+
+def _arm(rows: Rows, seed: int) -> Mean:
+    return fit_mean(rows.X, rows.outcome, rows.weight, seed)
+
+
+def _crossed(lesson: Lesson) -> Callable[[Table], Floats]:
+    rows, mu, thin = lesson.rows, lesson.outcomes.mu, lesson.thin()
+    none = rows.action == NONE
+    sides: list[tuple[float, Mean, Mean]] = []
+    for offer in range(rows.offers):
+        own = rows.action == offer
+        if thin[offer]:
+            sides.append((0.0, Mean(0.0), Mean(0.0)))
+            continue
+        treated = rows.outcome[own] - mu[own, -1]
+        beside = _some(none, BESIDE * int(own.sum()), lesson.seed)
+        others = mu[beside, offer] - rows.outcome[beside]
+        share = float(own.sum() / (own.sum() + none.sum()))
+        told = fit_mean(rows.X[own], treated, rows.weight[own], lesson.seed)
+        sides.append((share, told, fit_mean(rows.X[beside], others, rows.weight[beside], lesson.seed)))
+
+    def effects(X: Table) -> Floats:
+        return np.stack([(1 - share) * own(X) + share * other(X) for share, own, other in sides], axis=1)
+
+    return effects
+
+
+def _robust(lesson: Lesson) -> Callable[[Table], Floats]:
+    thin = lesson.thin()
+    found = [Mean(0.0) if thin[offer] else _of_scores(lesson, offer) for offer in range(lesson.rows.offers)]
+
+    def effects(X: Table) -> Floats:
+        return np.stack([one(X) for one in found], axis=1)
+
+    return effects
+
+
+def _of_scores(lesson: Lesson, offer: int) -> Mean:
+    """From the offer's rows and, where there are many more, some of none and some of other offers, which stand for the
+    rest of their kind: those know little of this offer."""
+    rows, weight = lesson.rows, lesson.rows.weight.copy()
+    own = rows.action == offer
+    kept = [np.flatnonzero(own)]
+    for kind in (rows.action == NONE, (rows.action >= 0) & ~own):
+        some = _some(kind, BESIDE * len(kept[0]), lesson.seed)
+        weight[some] *= kind.sum() / max(len(some), 1)
+        kept.append(some)
+    which = np.sort(np.concatenate(kept))
+    return fit_mean(rows.X[which], lesson.scores[which, offer], weight[which], lesson.seed)
+
+
+def _some(kind: NDArray[np.bool_], most: int, seed: int) -> NDArray[np.int64]:
+    """Indices of what is of a kind, `most` by lot; not fewer than 1,000."""
+    which = np.flatnonzero(kind)
+    if len(which) <= max(most, 1_000):
+        return which
+    return np.sort(np.random.default_rng([seed, len(which)]).choice(which, max(most, 1_000), replace=False))
+
+
+def _together(lesson: Lesson) -> Callable[[Table], Floats]:
+    found = [LEARNERS[name]().fit_lesson(lesson) for name in ALONE]
+    return lambda X: np.asarray(np.mean([one.found(X) for one in found], axis=0))
+
+
+ALONE: Mapping[str, Callable[[Lesson], Callable[[Table], Floats]]] = {
+    "s": _single,
+    "t": _two,
+    "x": _crossed,
+    "dr": _robust,
+}
+LEARNERS: Mapping[str, Callable[[], Learnt]] = {
+    name: partial(Learnt, name, learn) for name, learn in {**ALONE, "mean": _together}.items()
+}
+"""name -> what makes one."""

@@ -1,0 +1,308 @@
+"""What each offer is expected to do to each visitor tonight: gain, cost, lift, and what is not known of them.
+
+Effects are learnt from the trials whose window has ended (`recommender.effects.choice`): of money, and of the chance to
+buy; where held-out trials say that the second times what a purchase brings tells money better, it is taken
+(`recommender.offers.worth`). The cost is no effect but an expectation (`recommender.offers.costs`). An offer of fewer
+than `FEW` trials goes by one like it (`recommender.offers.likeness`), else by rules of thumb (`thumb`), brought to the
+size that the tried ones have. One seed, same trials: equal arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from portraits.settings import AppSettings
+from recommender.effects.choice import Chosen, Prior, choose
+from recommender.effects.cold import Beliefs
+from recommender.effects.means import Mean, fit_mean
+from recommender.effects.rows import FEW
+from recommender.offers.costs import Cost
+from recommender.offers.likeness import likest
+from recommender.offers.thumb import Shop, Thumb
+from recommender.offers.trials import Trials
+from recommender.offers.worth import Worth, held_out
+
+GROUPS = 4
+"""Visitors are alike to an offer who are about as likely to buy without one: quarters."""
+DRAWS = 20
+BLOCK = 1 << 16
+"""Visitors looked at together."""
+DOUBT = 1.5
+"""How much less is known of an offer that goes by another one."""
+RATIO = (0.2, 3.0)
+"""How far the tried offers may correct the rules of thumb."""
+
+Floats = NDArray[np.float64]
+Table = NDArray[np.float32]
+Source = Literal["learned", "alike", "rule"]
+Offer = Mapping[str, Any]
+
+
+class Known(NamedTuple):
+    """Everybody of tonight, as `features_now` tells: ids, X float32 [U, F], names of the columns."""
+
+    ids: Sequence[str]
+    X: Table
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """Arrays as in `recommender.offers.plan_files`, the stranger last; account: for JSON."""
+
+    gain: Table
+    cost: Table
+    lift: Table
+    group: NDArray[np.uint8]
+    shift: Table
+    account: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """The trials that are learnt from. columns: offer ids, the planned ones first, then those others are like; action:
+    a place in columns, -1 for none; rule: by which each column goes (None: not known)."""
+
+    trials: Trials
+    columns: tuple[str, ...]
+    planned: int
+    action: NDArray[np.int64]
+    rules: tuple[Offer | None, ...]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """[columns]: trials of each."""
+        return np.bincount(self.action[self.action >= 0], minlength=len(self.columns))
+
+    def sources(self) -> list[tuple[Source, int]]:
+        """By what each planned offer goes, and the column that tells it."""
+        counts = self.counts
+        told: list[tuple[Source, int]] = []
+        known = {name: row for row, name in enumerate(self.columns) if counts[row] >= FEW}
+        for place in range(self.planned):
+            rule = self.rules[place]
+            like = None if rule is None else likest(rule, [one for one in self.rules if one is not None], known)
+            if counts[place] >= FEW:
+                told.append(("learned", place))
+            elif like is not None:
+                told.append(("alike", known[like]))
+            else:
+                told.append(("rule", place))
+        return told
+
+
+def estimate(
+    trials: Trials,
+    known: Known,
+    offers: Sequence[str],
+    catalogue: Sequence[Offer],
+    settings: AppSettings,
+    *,
+    newcomer: NDArray[np.bool_],
+) -> Estimates:
+    """Estimates of `offers` (ids) for everybody in `known`.
+
+    catalogue: rules of offers, also of those that are not planned any more. newcomer: [U], who stands for a stranger
+    (everybody, where they are few).
+    """
+    lesson = _lesson(trials, offers, catalogue)
+    own = lesson.trials
+    shop = _shop(own, lesson.action, settings.offer_days)
+    thumb = Thumb(lesson.rules, own.names, shop)
+    base = _base(own, lesson.action, settings.seed)
+    edges = _edges(base, own.X)
+    learnt = _learnt(lesson, thumb, np.searchsorted(edges, base(own.X)), settings.seed)
+    costs = [
+        Cost.fit(own.X[given], own.cost[given], settings.seed)
+        for given in (lesson.action == place for place in range(len(lesson.columns)))
+    ]
+    sources = lesson.sources()
+    teller = _Teller(learnt, thumb, costs, sources, _ratio(learnt, thumb, lesson))
+    arrays = _tables(teller, known.X, len(offers), newcomer)
+    group = np.searchsorted(edges, base(known.X)) if len(known.X) else np.zeros(0, np.int64)
+    strangers = group[newcomer] if np.any(newcomer) else group
+    stranger = np.bincount(strangers, minlength=1).argmax() if len(strangers) else 0
+    return Estimates(
+        **arrays,
+        group=np.append(group, stranger).astype(np.uint8),
+        shift=_shift(learnt, sources, arrays["gain"][:-1], group, settings.seed),
+        account=_account(lesson, learnt, sources, offers),
+    )
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    """Effects on the chance to buy and on money; worth: how the first tells the second, where it does."""
+
+    lift: Chosen
+    money: Chosen
+    worth: Worth
+
+    def __call__(self, X: Table) -> tuple[Floats, Floats]:
+        """[n, columns] each: lift, gain."""
+        lift = self.lift.effects(X)
+        return lift, self.worth.gain(X, lift) if self.worth.two_part else self.money.effects(X)
+
+
+@dataclass(frozen=True)
+class _Teller:
+    learnt: _Learnt
+    thumb: Thumb
+    costs: Sequence[Cost]
+    sources: Sequence[tuple[Source, int]]
+    ratio: tuple[float, float]
+
+    def __call__(self, X: Table) -> tuple[Floats, Floats, Floats]:
+        """[n, O] each: lift, gain, cost."""
+        lift, gain = self.learnt(X)
+        by_rule = [place for place, (source, _) in enumerate(self.sources) if source == "rule"]
+        told_cost = self.thumb.cost(X)
+        columns = [column for _, column in self.sources]
+        cost = np.stack([self.costs[column](X, told_cost[:, column]) for column in columns], axis=1)
+        lift, gain = lift[:, columns], gain[:, columns]
+        if by_rule:
+            lift[:, by_rule] = self.ratio[0] * self.thumb.lift(X)[:, by_rule]
+            gain[:, by_rule] = self.ratio[1] * self.thumb.money(X)[:, by_rule]
+        return lift, gain, cost
+
+
+def _lesson(trials: Trials, offers: Sequence[str], catalogue: Sequence[Offer]) -> _Lesson:
+    """The complete trials of planned offers, of those that others are like, and of none."""
+    rules = {str(one["offer_id"]): one for one in catalogue}
+    done = trials.where(trials.complete)
+    counts = np.bincount(done.action[done.action >= 0], minlength=len(done.offers))
+    tried = {name for name, count in zip(done.offers, counts, strict=True) if count >= FEW}
+    planned = [rules[name] for name in offers if name in rules and name not in tried]
+    likes = {likest(one, catalogue, tried) for one in planned} - {None, *offers}
+    columns = (*offers, *sorted(name for name in likes if name is not None))
+    place = {name: column for column, name in enumerate(columns)}
+    of_offer = np.array([*(place.get(name, -2) for name in done.offers), -1], np.int64)
+    action = of_offer[done.action]
+    used = action >= -1
+    told = tuple(rules.get(name) for name in columns)
+    return _Lesson(done.where(used), columns, len(offers), action[used], told)
+
+
+def _shop(trials: Trials, action: NDArray[np.int64], days: float) -> Shop:
+    """What is usual, by the trials of no offer where there are enough."""
+    shop = Shop(days)
+    orders = trials.bought > 0
+    if np.count_nonzero(orders) >= FEW:
+        revenue = float(trials.revenue[orders].mean())
+        margin = float(trials.margin[orders].mean())
+        shop = Shop(days, shop.chance, max(revenue, 1.0), float(np.clip(margin / max(revenue, 1.0), 0.0, 1.0)))
+    none = action < 0
+    if np.count_nonzero(none) >= FEW:
+        chance = (float(trials.bought[none].sum()) + 1) / (np.count_nonzero(none) + 2)
+        shop = Shop(days, chance, shop.order_value, shop.margin_share)
+    return shop
+
+
+def _base(trials: Trials, action: NDArray[np.int64], seed: int) -> Mean:
+    """The chance to buy without an offer."""
+    none = action < 0
+    return fit_mean(trials.X[none], trials.bought[none], np.ones(np.count_nonzero(none)), seed)
+
+
+def _edges(base: Mean, X: Table) -> Floats:
+    """Chances to buy that part visitors into `GROUPS`; none where there are too few trials."""
+    if len(X) < GROUPS * FEW:
+        return np.zeros(0)
+    return np.unique(np.quantile(base(X), np.arange(1, GROUPS) / GROUPS))
+
+
+def _learnt(lesson: _Lesson, thumb: Thumb, group: NDArray[np.int64], seed: int) -> _Learnt:
+    own = lesson.trials
+    unit = pa.array(own.user_id, pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
+    many = len(lesson.columns)
+
+    def chosen(outcome: Floats, prior: Prior) -> Chosen:
+        logged = (own.X, lesson.action, own.propensity, outcome)
+        return choose(*logged, many, seed, prior, unit=unit, group=group, groups=GROUPS)
+
+    lift, money = chosen(own.bought, thumb.lift), chosen(own.margin, thumb.money)
+    priors = thumb.lift, thumb.money
+    worth = held_out(own, lesson.action, (lift, money), priors, unit=unit, offers=many, seed=seed)
+    return _Learnt(lift, money, worth)
+
+
+def _ratio(learnt: _Learnt, thumb: Thumb, lesson: _Lesson) -> tuple[float, float]:
+    """What the tried offers have of the lift and the money that the rules of thumb gave them."""
+    tried = lesson.counts >= FEW
+    X = lesson.trials.X[: BLOCK // 8]
+    if not tried.any() or not len(X):
+        return 1.0, 1.0
+    found = []
+    for told, rule in zip(learnt(X), (thumb.lift(X), thumb.money(X)), strict=True):
+        ratio = told[:, tried].mean() / max(float(rule[:, tried].mean()), 1e-12)
+        found.append(float(np.clip(ratio, *RATIO)))
+    return found[0], found[1]
+
+
+def _tables(teller: _Teller, X: Table, offers: int, newcomer: NDArray[np.bool_]) -> dict[str, Table]:
+    """lift, gain, cost: float32 [U+1, O], a block of visitors at a time; the stranger is the newcomers' mean."""
+    found = {name: np.zeros((len(X) + 1, offers), np.float32) for name in ("lift", "gain", "cost")}
+    for start in range(0, len(X), BLOCK):
+        part = slice(start, start + BLOCK)
+        for name, told in zip(found, teller(X[part]), strict=True):
+            found[name][part][: len(told)] = told
+    alike = newcomer if np.count_nonzero(newcomer) >= FEW else np.ones(len(X), bool)
+    if len(X):
+        for table in found.values():
+            table[-1] = table[:-1].mean(axis=0, dtype=np.float64, where=alike[:, None])
+    else:
+        unknown = np.full((1, len(teller.thumb.names)), np.nan, np.float32)
+        for name, told in zip(found, teller(unknown), strict=True):
+            found[name][-1] = told[0]
+    return found
+
+
+def _shift(
+    learnt: _Learnt, sources: Sequence[tuple[Source, int]], gain: Table, group: NDArray[np.int64], seed: int
+) -> Table:
+    """float32 [R, G, O]: draws of how far the gain of a group may be off. What goes by a rule is as doubtful as it is
+    large (`recommender.effects.cold`)."""
+    columns = [column for _, column in sources]
+    spread = learnt.worth.spread(learnt.lift.spread) if learnt.worth.two_part else learnt.money.spread
+    spread = spread[:, columns]
+    believed = Beliefs.of(gain.astype(np.float64), group, len(spread)).sd
+    for place, (source, _) in enumerate(sources):
+        if source == "alike":
+            spread[:, place] *= DOUBT
+        elif source == "rule":
+            spread[:, place] = believed[:, place]
+    noise = np.random.default_rng([seed, DRAWS]).standard_normal((DRAWS, *spread.shape))
+    return (noise * spread).astype(np.float32)
+
+
+def _account(
+    lesson: _Lesson, learnt: _Learnt, sources: Sequence[tuple[Source, int]], offers: Sequence[str]
+) -> dict[str, Any]:
+    """What was learnt, from what, and by offer whether it can be told yet."""
+    counts, curves = lesson.counts, learnt.worth.account.get("curves", {})
+    means, errors = (learnt.lift.account[name] for name in ("average", "average_sd"))
+    told: dict[str, Any] = {}
+    for name, (source, column) in zip(offers, sources, strict=True):
+        mean, error = means[column], errors[column]
+        early = source == "rule" or mean is None or error is None or abs(mean) <= 1.96 * error
+        told[name] = {
+            "trials": int(counts[offers.index(name)]),
+            "by": source,
+            "like": lesson.columns[column] if source == "alike" else None,
+            "average_lift": None if mean is None or error is None else [mean, mean - 1.96 * error, mean + 1.96 * error],
+            "too_early_to_tell": bool(early),
+            "held_out": curves.get(column) if source == "learned" else None,
+        }
+    return {
+        "trials": {"complete": len(lesson.trials), "of_none": int(np.count_nonzero(lesson.action < 0))},
+        "offers": told,
+        "lift": learnt.lift.account,
+        "money": learnt.money.account,
+        "worth": {name: one for name, one in learnt.worth.account.items() if name != "curves"},
+    }

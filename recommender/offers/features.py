@@ -1,0 +1,319 @@
+"""What is known of visitors as numbers for a learner of effects: the same columns of tonight and of any past moment.
+
+Columns are fields of the portrait that are one number, yes or no, a moment (days before T) or a word of a fixed list
+(its place there); the member tier; and what visitors declared (`attributes` of the users catalogue): numbers, yes or
+no, and words where there are few. Predictions and personas are left out, since no past moment has them; so are lists,
+and words of which there are many. Beside them: how well the rules of the offers fit the visitor
+(`recommender.offers.match`). float32, nan for unknown: a visitor of whom nothing is known but a declaration has just
+that.
+
+How words become numbers is learnt once (`Encoding`) from the catalogue true at T: up to MOST_COLUMNS words get a column
+each (0 or 1; two words one column), more, up to MOST_WORDS, their place in the order of the first number in them, then
+of the text ("19-24", "25-34", ...). A text that is a number is one. Nothing here reads a clock or draws: same history,
+same columns.
+
+A past moment's portraits are a build of their own. So the span of the moments that are asked for is cut at `CUTS` of
+them at most, and each takes the last cut before it: what was known a while earlier, and nothing later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import ibis
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from ibis.backends import BaseBackend
+
+from portraits.build import fields, past_of
+from portraits.engine import connect
+from portraits.features import REGISTRY
+from portraits.lake import Snapshot
+from portraits.local import DAY_US, from_us, to_us
+from portraits.past import Past
+from portraits.people import Persons
+from portraits.portrait_set import TABLE_FILE, PortraitSet
+from portraits.settings import AppSettings
+from recommender.offers.match import Matches, matches
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+CUTS = 4
+GRID = 201
+"""Moments, spread evenly over those that are asked for, by which cuts are chosen."""
+MOST_COLUMNS = 6
+MOST_WORDS = 50
+MOST_ATTRIBUTES = 60
+TIER = "member_tier"
+CHUNK = 100_000
+"""Rows that become numbers at one time."""
+
+_NUMBERS = ("int64", "float64", "boolean")
+KNOWN = tuple(
+    one
+    for one in REGISTRY.values()
+    if one.dtype in _NUMBERS or one.dtype == "date" or one.dtype.startswith("timestamp") or one.values
+)
+"""The fields of the portrait that become columns."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How what is known becomes columns. words: of the member tier and of each attribute that is a word, in their
+    order; numbers: attributes that are numbers."""
+
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    numbers: tuple[str, ...] = ()
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The columns of what was declared."""
+        return (*self.numbers, *(name for key, words in self.words.items() for name in _columns(key, words)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns."""
+        return (*(one.name for one in KNOWN), *self.declared)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What visitors declared, as numbers. users: sorted; X: float32 [users, declared columns]."""
+
+    users: pa.Array
+    X: Float32
+    encoding: Encoding
+
+    @classmethod
+    def read(cls, users: pa.Table) -> Declared:
+        """From rows of the users catalogue (user_id, attributes, member_tier)."""
+        users = users.sort_by("user_id").combine_chunks()
+        texts = _attributes(users["attributes"]) | {TIER: users[TIER].combine_chunks()}
+        numbers: dict[str, Float32] = {}
+        words: dict[str, tuple[str, ...]] = {}
+        coded: dict[str, Float32] = {}
+        for name, column in texts.items():
+            known = column.dictionary_encode()
+            places = known.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+            told = known.dictionary.to_pylist()
+            values = _as_numbers(told)
+            if name != TIER and values is not None:
+                numbers[name] = np.append(values, np.nan).astype(np.float32)[places]
+            elif 1 < len(told) <= MOST_WORDS:
+                words[name] = tuple(sorted(told, key=_by_number))
+                coded[name] = _coded(words[name], told, places)
+        encoding = Encoding(words, tuple(numbers))
+        columns = [*(one[:, None] for one in numbers.values()), *coded.values()]
+        X = np.hstack(columns) if columns else np.empty((len(users), 0), np.float32)
+        return cls(users["user_id"].combine_chunks(), X.astype(np.float32), encoding)
+
+    def of(self, user_ids: pa.Array) -> Float32:
+        """float32 [user_ids, declared columns]; nan for who declared nothing."""
+        at = pc.index_in(user_ids, self.users).fill_null(-1).to_numpy(zero_copy_only=False)
+        X: Float32 = np.vstack([self.X, np.full((1, self.X.shape[1]), np.nan, np.float32)])[at]
+        return X
+
+
+def declared(snapshot: Snapshot, as_of: datetime, con: BaseBackend) -> Declared:
+    """What visitors who do not refuse had declared as of a moment, under the ids of their persons."""
+    users = Persons(snapshot, con, as_of).users(snapshot.catalogue(con, "users", as_of))
+    users = users.filter(users.consent.fill_null(True))
+    return Declared.read(users.select("user_id", "attributes", TIER).to_pyarrow())
+
+
+def features_now(
+    portraits: Path, snapshot: Snapshot | None = None, con: BaseBackend | None = None
+) -> tuple[list[str], Float32, tuple[str, ...]]:
+    """Everybody of tonight: ids (sorted), float32 [ids, columns] and the columns' names.
+
+    Who has a portrait in the folder; with a `snapshot` also who is in the users catalogue without one, and what was
+    declared (as of the portraits' moment), so that the columns are those of `trials` as of the same moment.
+    """
+    found, con = PortraitSet(portraits), con or connect()
+    told = Declared.read(_NOBODY) if snapshot is None else declared(snapshot, found.as_of, con)
+    file = pq.ParquetFile(portraits / TABLE_FILE)
+    known = pq.read_table(portraits / TABLE_FILE, columns=["user_id"])["user_id"].combine_chunks()
+    others = told.users.filter(pc.invert(pc.is_in(told.users, known)))
+    ids = pa.concat_arrays([known.cast(pa.string()), others.cast(pa.string())])
+    order = pc.sort_indices(ids)
+    ids = ids.take(order)
+    X = np.full((len(ids), len(told.encoding.names)), np.nan, np.float32)
+    place = np.empty(len(ids), np.int64)
+    place[order.to_numpy()] = np.arange(len(ids))
+    start, us = 0, to_us(found.as_of)
+    columns = [one.name for one in KNOWN if one.name in file.schema_arrow.names]
+    for batch in file.iter_batches(CHUNK, columns=columns):
+        X[place[start : start + len(batch)], : len(KNOWN)] = _numbers(pa.Table.from_batches([batch]), us)
+        start += len(batch)
+    X[:, len(KNOWN) :] = told.of(ids)
+    if snapshot is None:
+        return ids.to_pylist(), X, told.encoding.names
+    fits = _matches(snapshot, found.as_of, con)
+    past = past_of(snapshot, AppSettings(snapshot.app_id), found.as_of, con)
+    return ids.to_pylist(), np.hstack([X, _fit(fits, past, ids)]), (*told.encoding.names, *fits.names)
+
+
+def features_at(  # noqa: PLR0917
+    snapshot: Snapshot,
+    settings: AppSettings,
+    as_of: datetime,
+    con: BaseBackend,
+    user_ids: Sequence[str] | pa.Array,
+    at_us: Int64,
+    cuts: int = CUTS,
+) -> tuple[Float32, tuple[str, ...]]:
+    """float32 [N, columns] of visitors each at a past moment (`at_us`, before `as_of`), from nothing later than it.
+
+    What was declared is taken as of `as_of`: the catalogue's first row is its best guess of the past, and its words are
+    learnt from it. Costs a build of portraits, without lists, for each cut.
+    """
+    told = declared(snapshot, as_of, con)
+    user_ids = user_ids if isinstance(user_ids, pa.Array) else pa.array(user_ids, pa.string())
+    fits = _matches(snapshot, as_of, con)
+    names = (*told.encoding.names, *fits.names)
+    X = np.full((len(user_ids), len(names)), np.nan, np.float32)
+    declared_until = len(told.encoding.names)
+    X[:, len(KNOWN) : declared_until] = told.of(user_ids)
+    for cut_us, rows in cut_up(at_us, cuts):
+        past = past_of(snapshot, settings, from_us(cut_us), con)
+        whose = user_ids.take(pa.array(rows))
+        X[rows, : len(KNOWN)] = _known(past, whose, cut_us)
+        X[rows, declared_until:] = _fit(fits, past, whose)
+    return X, names
+
+
+def cut_up(at_us: Int64, cuts: int = CUTS) -> list[tuple[int, Int64]]:
+    """At most `cuts` moments, each with the places of what it is the last one before (or at): the first moment, then
+    one by one what makes the others least stale, until they are less than a day so on average."""
+    if not len(at_us):
+        return []
+    tried = np.sort(at_us)[np.linspace(0, len(at_us) - 1, min(len(at_us), GRID)).round().astype(np.int64)]
+    chosen = tried[:1]
+    while len(chosen) < cuts and _stale(tried, chosen) > DAY_US:
+        more = [np.sort(np.append(chosen, one)) for one in np.unique(tried)]
+        chosen = min(more, key=lambda some: _stale(tried, some))
+    which = np.searchsorted(chosen, at_us, side="right") - 1
+    return [(int(moment), np.flatnonzero(which == n)) for n, moment in enumerate(chosen)]
+
+
+def _stale(moments: Int64, cuts: Int64) -> float:
+    """How long ago the last cut was, on average."""
+    return float(np.mean(moments - cuts[np.searchsorted(cuts, moments, side="right") - 1]))
+
+
+def _known(past: Past, user_ids: pa.Array, us: int) -> Float32:
+    """float32 [user_ids, KNOWN] from a past."""
+    wanted = ibis.memtable(pa.table({"user_id": pc.unique(user_ids)}))
+    told = fields(past, KNOWN).semi_join(wanted, "user_id").to_pyarrow()
+    values = np.vstack([_numbers(told, us), np.full((1, len(KNOWN)), np.nan, np.float32)])
+    at = pc.index_in(user_ids, told["user_id"].combine_chunks()).fill_null(-1).to_numpy(zero_copy_only=False)
+    return np.asarray(values[at])
+
+
+def _matches(snapshot: Snapshot, as_of: datetime, con: BaseBackend) -> Matches:
+    return matches(snapshot.catalogue(con, "offers", as_of).to_pyarrow().to_pylist())
+
+
+def _fit(fits: Matches, past: Past, user_ids: pa.Array) -> Float32:
+    """float32 [user_ids, columns of `fits`] from a past."""
+    X = np.full((len(user_ids), len(fits.names)), np.nan, np.float32)
+    if not fits.names:
+        return X
+    told = fits.of(past).to_pyarrow()
+    at = pc.fill_null(pc.index_in(user_ids, told["user_id"].combine_chunks()), -1).to_numpy(zero_copy_only=False)
+    for place, name in enumerate(fits.names):
+        values = pc.fill_null(told[name].cast(pa.float64()), np.nan).to_numpy()
+        X[:, place] = np.append(values, np.nan)[at]
+    return X
+
+
+def _numbers(rows: pa.Table, us: int) -> Float32:
+    """float32 [rows, KNOWN]; what the rows do not have is nan."""
+    X = np.full((len(rows), len(KNOWN)), np.nan, np.float32)
+    for n, one in enumerate(KNOWN):
+        if one.name not in rows.column_names:
+            continue
+        column = rows[one.name]
+        if one.values:
+            column = pc.index_in(column, pa.array(one.values))
+        elif one.dtype == "date":
+            column = pc.divide(pc.subtract(us, _micros(column)), float(DAY_US))
+        elif one.dtype.startswith("timestamp"):
+            column = pc.divide(pc.subtract(us, column.cast(pa.int64())), float(DAY_US))
+        X[:, n] = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy()
+    return X
+
+
+def _micros(days: pa.ChunkedArray) -> pa.ChunkedArray:
+    return days.cast(pa.timestamp("us")).cast(pa.int64())
+
+
+def _attributes(texts: pa.ChunkedArray) -> dict[str, pa.Array]:
+    """Each key of JSON objects as a column of texts, null where an object has none, or no plain value."""
+    con = connect()
+    con.con.register("told", pa.table({"n": np.arange(len(texts)), "text": texts}))
+    keys = con.con.execute(
+        "SELECT key, count(*) AS n FROM (SELECT unnest(json_keys(text)) AS key FROM told "
+        "WHERE text IS NOT NULL AND json_type(text) = 'OBJECT') GROUP BY key ORDER BY n DESC, key LIMIT ?",
+        [MOST_ATTRIBUTES],
+    ).fetchall()
+    names = sorted(key for key, _ in keys if key != TIER)
+    paths = ['$."' + name.replace('"', '\\"') + '"' for name in names]
+    if not names:
+        return {}
+    lists = con.con.execute(
+        "SELECT json_extract_string(text, ?) AS told FROM told ORDER BY n", [paths]
+    ).fetch_arrow_table()["told"]
+    con.disconnect()
+    flat = pc.list_flatten(pc.if_else(pc.is_valid(lists), lists, pa.scalar([None] * len(names), lists.type)))
+    flat = pc.if_else(pc.match_substring_regex(flat, r"^\s*([\[{]|$)"), pa.scalar(None, pa.string()), flat)
+    each = flat.combine_chunks() if isinstance(flat, pa.ChunkedArray) else flat
+    rows = np.arange(len(texts)) * len(names)
+    return {name: each.take(pa.array(rows + place)) for place, name in enumerate(names)}
+
+
+def _as_numbers(words: Sequence[str]) -> npt.NDArray[np.float64] | None:
+    """Texts as numbers (true is 1, false 0), None where one is none."""
+    if not words:
+        return None
+    try:
+        found = np.array([_TRUTH[word] if word in _TRUTH else float(word) for word in words])
+    except ValueError:
+        return None
+    return found if np.isfinite(found).all() else None
+
+
+_TRUTH = {"true": 1.0, "false": 0.0}
+
+
+def _by_number(word: str) -> tuple[float, str]:
+    found = re.search(r"\d+(\.\d+)?", word)
+    return (float(found.group()) if found else inf, word)
+
+
+def _columns(key: str, words: Sequence[str]) -> list[str]:
+    if len(words) > MOST_COLUMNS:
+        return [key]
+    return [f"{key}={word}" for word in (words[1:] if len(words) == 2 else words)]
+
+
+def _coded(words: Sequence[str], told: Sequence[str], places: npt.NDArray[Any]) -> Float32:
+    """float32 [places, columns] of words by their places in `told`, -1 for none."""
+    code = np.append([words.index(word) for word in told], -1)[places]
+    if len(words) > MOST_COLUMNS:
+        return np.where(code < 0, np.nan, code).astype(np.float32)[:, None]
+    wanted = np.arange(1 if len(words) == 2 else 0, len(words))
+    return np.where(code[:, None] < 0, np.nan, code[:, None] == wanted).astype(np.float32)
+
+
+_NOBODY = pa.table({name: pa.array([], pa.string()) for name in ("user_id", "attributes", TIER)})
