@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t
+from scipy.stats import binomtest, t
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,6 +20,9 @@ SURE = 0.95
 POWER = 0.8
 FEWEST_WITH_ANY = 10
 """Visitors of each arm with anything at all to count, below which an interval would promise what it cannot keep."""
+
+UNLIKELY = 0.001
+"""A split of visitors that chance gives less often than this was not made by the draw that the settings state."""
 
 
 class Arm(NamedTuple):
@@ -66,7 +69,8 @@ class Contrast(NamedTuple):
 
     difference and lift (difference as a share of control's mean): (value, low, high), nan where nothing can be said.
     detectable: the least difference that so many visitors would have shown in four of five such comparisons. says:
-    "more", "less", "alike" (no visitor differs), or "too few to tell".
+    "more", "less", "alike" (no visitor differs), or "too few to tell". chance: of a difference as great as this where
+    there is none (two-sided); nan where nothing can be said.
     """
 
     treated: Arm
@@ -75,6 +79,7 @@ class Contrast(NamedTuple):
     lift: tuple[float, float, float]
     detectable: float
     says: str
+    chance: float = nan
 
 
 def contrast(treated: Arm, control: Arm) -> Contrast:
@@ -92,7 +97,9 @@ def contrast(treated: Arm, control: Arm) -> Contrast:
     says = "alike" if not value and not error else "more" if low > 0 else "less" if high < 0 else "too few to tell"
     detectable = (wide + float(t.ppf(POWER, freedom))) * error if enough else nan
     lift = _lift(treated, control, wide) if enough else (nan, nan, nan)
-    return Contrast(treated, control, (value, low, high), lift, detectable, says if enough else "too few to tell")
+    says = says if enough else "too few to tell"
+    chance = 2 * float(t.sf(abs(value) / error, freedom)) if enough and error else nan
+    return Contrast(treated, control, (value, low, high), lift, detectable, says, chance)
 
 
 def interval(arm: Arm, least: float = -inf, most: float = inf) -> tuple[float, float, float]:
@@ -102,6 +109,11 @@ def interval(arm: Arm, least: float = -inf, most: float = inf) -> tuple[float, f
         return arm.mean, nan, nan
     wide = float(t.ppf((1 + SURE) / 2, arm.visitors - 1)) * arm.error
     return arm.mean, max(arm.mean - wide, least), min(arm.mean + wide, most)
+
+
+def split_is_unlikely(control: int, everyone: int, share: float) -> bool:
+    """Whether a draw with the share of control that the settings state hardly ever splits visitors so."""
+    return bool(everyone) and float(binomtest(control, everyone, min(share, 1.0)).pvalue) < UNLIKELY
 
 
 def _freedom(treated: Arm, control: Arm) -> float:

@@ -21,7 +21,6 @@ import ibis
 import numpy as np
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
-from scipy.stats import binomtest
 
 from portraits.attribution import NAMING
 from portraits.build import past_of
@@ -32,7 +31,7 @@ from portraits.past import Past
 from portraits.people import Persons
 from portraits.segments.nights import Night
 from portraits.settings import AppSettings
-from recommender.contrast import Arm, Contrast, contrast
+from recommender.contrast import Arm, Contrast, contrast, split_is_unlikely
 from recommender.experiment import ARMS, IGNORED, Experiment, decisions_of
 from recommender.outcomes import Outcomes
 
@@ -47,8 +46,6 @@ TABLES: Mapping[str, str] = {
 """What a table is by -> its name in a report."""
 MARGIN = timedelta(days=1)
 """What is read of events before those that matter, so that nobody's session (and with it test traffic) is cut."""
-UNLIKELY = 0.001
-"""A split of visitors that chance gives less often than this was not made by the draw that the settings state."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +206,7 @@ def _warnings(
         said.append(
             f"nobody was in the control group; its share is the setting control_share ({settings.control_share:g})"
         )
-    elif binomtest(sizes["control"], everyone, min(settings.control_share, 1.0)).pvalue < UNLIKELY:
+    elif split_is_unlikely(sizes["control"], everyone, settings.control_share):
         share = sizes["control"] / everyone
         said.append(
             f"{share:.1%} of the visitors were in the control group, and control_share says "

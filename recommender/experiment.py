@@ -19,11 +19,14 @@ from portraits.lake import Snapshot
 from portraits.local import to_us
 from portraits.past import Past
 from portraits.people import Persons
+from recommender import types
 from recommender.history.dataset import TARGETS
 
 ARMS = ("treated", "control")
-OF_OFFERS = "eligible"
+OF_OFFERS = types.OF_OFFERS
 """The policy of answers that hold offers."""
+BEFORE_PLANS = "eligible"
+"""The same of answers before offers were chosen by what they are worth."""
 IGNORED: Mapping[str, str] = {
     "another's": "that was given to somebody else",
     "later": "that was given later",
@@ -62,7 +65,7 @@ class Experiment:
         """Answers of the span that are about items: also those that are the same for both arms (arm null), and not
         those of offers, from which nothing here can follow."""
         answers = self.found.answers
-        about_items = answers.policy.fill_null("") != OF_OFFERS
+        about_items = ~answers.policy.fill_null("").isin((OF_OFFERS, BEFORE_PLANS))
         return answers.filter((answers.ts_us >= self.since_us) & about_items).drop("policy")
 
     @cached_property

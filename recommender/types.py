@@ -17,6 +17,8 @@ from portraits.errors import InvalidValue
 LARGEST_N = 1_000
 MOST_EXPLORATION = 0.5
 LANGUAGES = ("en", "zh")
+OF_OFFERS = "offers"
+"""The policy of answers that hold offers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serving.ledgers import Ledgers
 from serving.metrics import Metrics
 from serving.models import Models
 from serving.one_by_one import OneByOne
@@ -25,6 +26,7 @@ class Context:
     store: Store
     reads: Reads
     models: Models
+    ledgers: Ledgers
     tenants: Tenants
     writer: Writer
     analyst: Analyst
@@ -48,7 +50,8 @@ class Context:
         published = Published(settings, analyst)
         reads = Reads(store)
         models, tenants = Models(settings, store, reads), Tenants(store, reads, settings.secret)
-        parts = (settings, store, reads, models, tenants, writer, analyst, published, Metrics(), Quarantine())
+        ledgers = Ledgers(store, reads)
+        parts = (settings, store, reads, models, ledgers, tenants, writer, analyst, published, Metrics(), Quarantine())
         return cls(*parts, OneByOne("forgetting"))
 
     def close(self) -> None:

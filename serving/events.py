@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +16,7 @@ from portraits.forgotten import REASON, refused_ids
 from serving.call import Call
 from serving.observed import lap
 from serving.sent_events import ROW_TEXT_LIMIT, SOURCE, Batch, prepare
+from serving.stores.claim_facts import Beyond, count_facts
 from serving.stores.events import Outcome, RejectedRow, insert_events, insert_rejected
 from serving.stores.forgotten import REFERRED, forgotten_among, without_referrer
 from serving.visitors import only_own
@@ -22,6 +24,7 @@ from serving.visitors import only_own
 CONFLICT = "conflict: this event_id is known with other content"
 MANY = 100
 """Events above which a batch is checked in a thread: other requests would wait some 10 ms for it, and more."""
+log = logging.getLogger(__name__)
 Keep = Callable[[Connection, str, Sequence[RejectedRow]], Sequence[RejectedRow]]
 
 
@@ -33,16 +36,26 @@ async def post_events(call: Call) -> dict[str, Any]:
     batch = await asyncio.to_thread(_checked, sent, visitor) if len(sent) > MANY else _checked(sent, visitor)
     lap("check")
     keep = partial(call.context.quarantine.fitting, limit=call.grant.settings.quarantine_limit)
-    write = partial(store_batch, app_id=call.app_id, batch=batch, keep=keep)
+    beyond: list[Beyond] = []
+    write = partial(store_batch, app_id=call.app_id, batch=batch, keep=keep, beyond=beyond)
     outcomes, rejected = await call.context.writer.write(call.app_id, write, len(sent))
     lap("write")
     accepted, duplicates = outcomes.count("accepted"), outcomes.count("duplicate")
+    _alarm(call, beyond)
     call.context.metrics.received(accepted, duplicates, [(_class(row.reason), row.column) for row in rejected])
     return {
         "accepted": accepted,
         "duplicates": duplicates,
         "rejected": [{"index": row.line, "field": row.column, "reason": row.reason} for row in rejected],
     }
+
+
+def _alarm(call: Call, beyond: Sequence[Beyond]) -> None:
+    """What was given away without asking, beyond what the merchant wanted to spend, is for somebody to look at."""
+    for offer_id, what in beyond:
+        call.context.metrics.offers_beyond[(what,)] += 1
+        words = "app %s: claims that a platform told of went beyond the %s of offer %s"
+        log.warning(words, call.app_id, what, offer_id)
 
 
 def _checked(sent: Sequence[Any], visitor: str) -> Batch:
@@ -55,12 +68,17 @@ def _all(_: Connection, __: str, rows: Sequence[RejectedRow]) -> Sequence[Reject
 
 
 def store_batch(
-    connection: Connection, app_id: str, batch: Batch, keep: Keep = _all
+    connection: Connection, app_id: str, batch: Batch, keep: Keep = _all, beyond: list[Beyond] | None = None
 ) -> tuple[list[Outcome], list[RejectedRow]]:
     """Stores a batch inside a transaction; what became of each row that was taken, and all that was refused, in
-    request order. `keep`: which of the refused rows are stored."""
+    request order. `keep`: which of the refused rows are stored; `beyond` gets what claims that were told of went
+    beyond."""
     batch = _without_forgotten(connection, app_id, batch)
     outcomes = insert_events(connection, app_id, batch.rows)
+    new = [row for row, outcome in zip(batch.rows, outcomes, strict=True) if outcome == "accepted"]
+    went = count_facts(connection, app_id, new)
+    if beyond is not None:
+        beyond += went
     conflicts = [
         RejectedRow(
             batch.at_us, SOURCE, place, "event_id", row.event_id, CONFLICT, row.payload[:ROW_TEXT_LIMIT], row.user_id

@@ -25,6 +25,7 @@ from portraits.portrait_set import PortraitSet
 from portraits.without import without_visitors
 from recommender.bundles.bundle import Bundle
 from recommender.bundles.without import without_users
+from recommender.offers import plan_files
 from serving.forget import Kept, kept_versions
 from serving.publish import publish
 from serving.settings import ProcessSettings
@@ -100,7 +101,7 @@ def _leave(process: ProcessSettings, store: Store, app_id: str, kept: Kept, aske
         return True
     if kept.kind == "portraits":
         people = PortraitSet(kept.folder)
-        holds = any(people.get(one) is not None for one in asked.ids)
+        holds = any(people.get(one) is not None for one in asked.ids) or _is_planned_for(kept.folder, asked.ids)
     else:
         holds = bool((Bundle.open(kept.folder).users.indices(sorted(asked.ids)) >= 0).any())
     if holds and kept.active:
@@ -148,6 +149,7 @@ def _serve_without(process: ProcessSettings, store: Store, app_id: str, kept: Ke
         people = PortraitSet(kept.folder)
         people.verify()
         without_visitors(people, ids, made)
+        _plan_without(kept.folder, ids, made)
     publish(
         process,
         store,
@@ -160,6 +162,20 @@ def _serve_without(process: ProcessSettings, store: Store, app_id: str, kept: Ke
         changes_seq=served.changes_seq,
     )
     shutil.rmtree(made)
+
+
+def _is_planned_for(portraits: Path, ids: Collection[str]) -> bool:
+    """Whether the plan of offers beside these portraits holds one of them: it knows who declared something and has no
+    portrait, too. Raises BrokenBundle."""
+    folder = portraits / plan_files.FOLDER
+    return folder.exists() and bool((plan_files.OfferPlan.open(folder).users.indices(sorted(ids)) >= 0).any())
+
+
+def _plan_without(portraits: Path, ids: Collection[str], made: Path) -> None:
+    """The plan of offers beside these portraits, if there is one. Raises BrokenBundle."""
+    folder = portraits / plan_files.FOLDER
+    if folder.exists():
+        plan_files.without_users(plan_files.OfferPlan.open(folder), ids, made / plan_files.FOLDER)
 
 
 def _next(version: str) -> str:

@@ -24,6 +24,7 @@ COUNTERS = {
     "degraded": (("reason",), "Answers that could not use what they should have used."),
     "refused": (("code",), "Requests that were refused, by the code of the answer."),
     "events": (("outcome",), "Events by what became of them."),
+    "offers_beyond": (("budget",), "Times that claims which a platform told of went beyond a budget of an offer."),
     "rejected_events": (("reason", "field"), "Events that were refused, by why and by the column concerned."),
 }
 
@@ -37,6 +38,7 @@ class Metrics:
         self.refused: Counter[tuple[str, ...]] = Counter()
         self.events: Counter[tuple[str, ...]] = Counter()
         self.rejected_events: Counter[tuple[str, ...]] = Counter()
+        self.offers_beyond: Counter[tuple[str, ...]] = Counter()
         self._requests: dict[tuple[str, int], Tally] = {}
         self.registry = CollectorRegistry()
         self._families = {name: self._counter(name, *about) for name, about in COUNTERS.items()}

@@ -12,15 +12,17 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from portraits.errors import BrokenBundle
 from recommender.answers.catalogue import Catalogue
 from recommender.answers.promotions import NO_PROMOTIONS, Promotions
 from recommender.bundles.bundle import Bundle
+from recommender.offers.plan_files import FOLDER, OfferPlan
+from serving.offering import NO_OFFERING, Offering
 from serving.promotions import promotions
-from serving.publish import bundle_folder, versions_on_disk
+from serving.publish import bundle_folder, portraits_folder, versions_on_disk
 from serving.reads import Reads
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -42,6 +44,7 @@ class Model:
     `revision`: the app's up to which its rules are known; `change_seq`: the last catalogue change that it knows;
     `problem`: why there is no bundle although a version is active; `events_seq`: without a bundle and without a
     catalogue the items of the app's events are shown, and these are known up to here.
+    `offering`: its offers.
     """
 
     version: Version | None
@@ -51,8 +54,8 @@ class Model:
     problem: str | None = None
     change_seq: int = 0
     events_seq: int | None = None
-    offers: list[dict[str, Any]] = field(default_factory=list)
     promotions: Promotions = NO_PROMOTIONS
+    offering: Offering = NO_OFFERING
 
     @property
     def name(self) -> str | None:
@@ -120,8 +123,10 @@ class Models:
 
     @property
     def broken(self) -> int:
-        """How many apps have an active version that could not be opened."""
-        return sum(model.problem is not None for model in list(self._models.values()))
+        """How many apps have an active version, or a plan of offers, that could not be opened."""
+        return sum(
+            model.problem is not None or model.offering.problem is not None for model in list(self._models.values())
+        )
 
     @property
     def held(self) -> int:
@@ -182,6 +187,25 @@ class Models:
             rows = [{"item_id": item_id} for item_id in self._last_known(app_id)] if problem else []
         return model, rows
 
+    async def _offering(self, app_id: str, model: Model, state: OnlineState) -> Offering:
+        """The offers as `state` knows them; a plan that is open already is not opened again."""
+        offers = await self._reads.slow(self._store.changes, app_id, "offers")
+        before, version = self._models.get(app_id, model).offering, state.active.portraits
+        if state.revision < model.revision or version == before.version:  # a slow request brings no old one back
+            return before.renewed(offers, before.version, before.plan, before.problem)
+        return before.renewed(offers, version, *await asyncio.to_thread(self._plan, app_id, version))
+
+    def _plan(self, app_id: str, version: Version | None) -> tuple[OfferPlan | None, str | None]:
+        """The plan of offers beside the portraits of a version, and why there is none although it should be there."""
+        folder = None if version is None else portraits_folder(self._settings, app_id, version.version) / FOLDER
+        if folder is None or not folder.is_dir():
+            return None, None
+        try:
+            return OfferPlan.open(folder), None
+        except BrokenBundle as broken:
+            log.error("app %s decides on its offers without a plan: %s", app_id, broken.message)
+            return None, broken.message
+
     def _last_known(self, app_id: str) -> list[str]:
         """The items of the last version whose files are whole, the most popular last."""
         for version in dict.fromkeys(old.version for old in self._store.activations(app_id, "bundle")):
@@ -194,7 +218,7 @@ class Models:
         for start in range(0, len(rows), APPLY_AT_ONCE):
             model.catalogue.apply(rows[start : start + APPLY_AT_ONCE])
             await asyncio.sleep(0)
-        model.offers = await self._reads.slow(self._store.changes, app_id, "offers")
+        model.offering = await self._offering(app_id, model, state)
         model.promotions = promotions(await self._reads.slow(self._store.rules, app_id))
         model.change_seq = max(model.change_seq, state.change_seq)
         model.revision = max(model.revision, state.revision)

@@ -1,4 +1,4 @@
-"""The night of one app: drain, forget, portraits, segments, train, publish, answers, tidy.
+"""The night of one app: drain, forget, portraits, segments, train, offers, publish, tidy, answers.
 
 Only serving knows the online store, so the night is composed here. Each step leaves its outputs in the run's folder
 and then a marker (`runs.Run.finish`); a night that was killed is taken up at the first step without one, with the same
@@ -32,6 +32,9 @@ from portraits.settings import AppSettings
 from recommender.bundles.bundle import Bundle
 from recommender.earned import led_to
 from recommender.memory import Memory
+from recommender.offers import plan_files
+from recommender.offers.audience import PERIOD_DAYS
+from recommender.offers.night import OPEN_DAYS, Left, plan_offers
 from recommender.train import train
 from serving.drain import drain, keep_to_switches
 from serving.forgetting import erase_lake, leave_refusing, settle
@@ -138,6 +141,7 @@ def _steps(night: Night) -> NightSummary:
 def _drain(night: Night) -> dict[str, Any]:
     """The day's events, catalogue changes and decisions into the lake; what it then holds and supports."""
     app_id = night.app.app_id
+    night.store.expire_claims(app_id)  # the lake hears of it tonight
     drained = drain(night.store, night.lake, app_id, lambda what: night.on_step("drain", what))
     if night.run.question.as_of is None:
         keep_to_switches(night.store, night.lake, app_id, night.run.as_of)
@@ -210,6 +214,33 @@ def _train(night: Night) -> dict[str, Any]:
     return {"verdict": trained.verdict, "too_little": trained.too_little, "report": dict(trained.report)}
 
 
+def _offers(night: Night) -> dict[str, Any]:
+    """The plan of the offers, beside the portraits. Without one offers go by their rules: no night fails for it, and
+    none of an earlier night is kept, which would not know tonight's visitors."""
+    folder = night.portraits / plan_files.FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    snapshot = night.lake.snapshot(night.app.app_id)
+    con = connect()
+    try:
+        planned = plan_offers(snapshot, night.app, night.portraits, night.run.as_of, con, left=_left(night))
+    except (duckdb.Error, HuaxiangError, ArithmeticError, ValueError, MemoryError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        reason = f"{type(error).__name__}: {error}"[:500]
+        return {"plan": {}, "warnings": [f"there is no plan of offers, they go by their rules: {reason}"]}
+    finally:
+        con.disconnect()
+    return {"plan": {} if planned is None else dict(planned.account), "warnings": []}
+
+
+def _left(night: Night) -> Left:
+    """What the books say of the offers."""
+    app_id, as_of = night.app.app_id, night.run.as_of
+    books, spending = night.store.offer_books(app_id), night.store.offer_total(app_id)
+    total = None if spending is None else spending.total.over(PERIOD_DAYS, spending.spent, as_of, OPEN_DAYS)
+    spent = {offer_id: book.spent for offer_id, book in books.items()}
+    return Left(spent, {offer_id for offer_id, book in books.items() if book.closed is not None}, total)
+
+
 def _publish(night: Night) -> dict[str, Any]:
     """Portraits whatever the gate said; the bundle, only to be looked at where it was held back; neither over a newer
     version."""
@@ -236,6 +267,7 @@ def _tidy(night: Night) -> dict[str, Any]:
     was forgotten the disk; small files of the lake become large ones."""
     before = rollback_version(night.process, night.store, night.app.app_id)
     deleted = night.store.delete_drained(night.app.app_id, _microseconds(night.run.as_of), also_for=before)
+    night.store.forget_requests(night.app.app_id)
     remaining = settle(night.process, night.store, night.app.app_id, night.run.folder)
     remaining += leave_refusing(night.process, night.store, night.app.app_id, night.run.folder)
     return {"deleted": deleted, "compacted": night.lake.compact(night.app.app_id), "warnings": remaining}
@@ -247,6 +279,7 @@ STEPS: Mapping[str, Callable[[Night], dict[str, Any]]] = {
     "portraits": _portraits,
     "segments": _segments,
     "train": _train,
+    "offers": _offers,
     "publish": _publish,
     "tidy": _tidy,
     "answers": _answers,
@@ -268,6 +301,7 @@ def _summary(night: Night, results: Mapping[str, Mapping[str, Any]]) -> NightSum
         history=results["drain"]["history"],
         portraits=results["portraits"]["rows"],
         segments=results["segments"]["members"],
+        offers=results["offers"]["plan"],
         answers=results["answers"]["led"],
         backtest=report.get("table") or {},
         compared=(report.get("gate") or {}).get("comparisons", ()),
@@ -279,7 +313,7 @@ def _summary(night: Night, results: Mapping[str, Mapping[str, Any]]) -> NightSum
 
 
 def _warnings(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    for step in ("drain", "segments", "forget", "tidy", "answers"):
+    for step in ("drain", "segments", "forget", "offers", "tidy", "answers"):
         yield from results[step]["warnings"]
     gate = results["train"]["report"].get("gate") or {}
     yield from (finding["sentence"] for finding in gate.get("findings", ()) if not finding["holds"])

@@ -42,7 +42,7 @@ _REFUSALS: Mapping[int, tuple[str, str, Mapping[str, Any]]] = {
     404: ("NotFound", "nothing goes by that name", {}),
     405: ("WrongMethod", "every route takes POST", {"Allow": {"schema": {"type": "string"}}}),
     408: ("NotReceived", "the request did not arrive in time; nothing was accepted", {}),
-    409: ("Conflict", "in use by something else", {}),
+    409: ("Conflict", "something stands against it; `code` says what", {}),
     413: ("TooLarge", "over a stated limit", {}),
     422: ("Invalid", "a field cannot be taken; `field` names it", {}),
     429: ("TooMany", "too many requests, or too many questions wait", _RETRY_AFTER),
@@ -50,8 +50,12 @@ _REFUSALS: Mapping[int, tuple[str, str, Mapping[str, Any]]] = {
     504: ("TooSlow", "the question took too long and was stopped", {}),
 }
 _OFTEN = (401, 403, 405, 408, 413, 422, 429, 503)
-_MORE: Mapping[str, tuple[int, ...]] = {"segments": (404, 409, 504), "portrait": (504,)}
-"""Beside those, by how a path begins."""
+_MORE: Mapping[str, tuple[int, ...]] = {
+    "segments": (404, 409, 504),
+    "portrait": (504,),
+    **dict.fromkeys(("/offers/claim", "/offers/redeem", "/offers/return"), (404, 409)),
+}
+"""Beside those, by the path or how it begins."""
 
 
 def document() -> dict[str, Any]:
@@ -97,7 +101,7 @@ def _or_visitor(route: Route) -> str:
 def _operation(route: Route) -> dict[str, Any]:
     body = _json(schema_of(route.form))
     body["application/json"]["example"] = EXAMPLES[route.path]
-    statuses = sorted(_OFTEN + _MORE.get(route.path.split("/")[1], ()))
+    statuses = sorted(_OFTEN + (_MORE.get(route.path) or _MORE.get(route.path.split("/")[1], ())))
     refusals = {str(status): {"$ref": f"#/components/responses/{_REFUSALS[status][0]}"} for status in statuses}
     answer = {"description": "done", "headers": _REQUEST_ID, "content": _json(reference(ANSWERS[route.path]))}
     return {

@@ -9,11 +9,13 @@ from typing import Any
 from recommender.types import LANGUAGES
 from serving.call import Handler
 from serving.catalogues import upsert_route
+from serving.claims import post_claim, post_redeem, post_return
 from serving.codec import parse
 from serving.events import post_events
 from serving.forget import post_forget
 from serving.forms import Field, Form
-from serving.recommend import post_offers, post_recommend, post_similar, post_together, post_trending
+from serving.offers import post_offers
+from serving.recommend import post_recommend, post_similar, post_together, post_trending
 from serving.rights import MOST_ROWS, post_export, post_personalization, post_portrait, post_tags_delete
 from serving.rules import post_rules, post_rules_delete, post_rules_list
 from serving.segments import handlers as segments
@@ -30,6 +32,7 @@ _USER = Field("user_id", "string", "the visitor", required=True)
 _PLACEMENT = Field("placement", "string", "which shelf of which page")
 _STORE = Field("store_id", "string", "the store the visitor is in: only what it sells")
 _LANG = Field("lang", "string", "language of the reasons", default="en", choices=LANGUAGES)
+_PERSONAL = Field("personalized", "boolean", "false: nothing known about the visitor is used", default=True)
 _EXCLUDE = Field("exclude", "strings", "items that must not come back")
 _FILTERS = Field(
     "filters",
@@ -69,7 +72,8 @@ _RECOMMEND = Form(
     Field("diversity", "number", "0: best first; 1: as mixed as can be; default: the app's", least=0, greatest=1),
     Field("allow_seen", "boolean", "true: also what was bought before; false: without it; default: as learnt"),
     _LANG,
-    Field("personalized", "boolean", "false: nothing known about the visitor is used", default=True),
+    _PERSONAL,
+    Field("offers", "boolean", "false: no item carries an offer", default=True),
 )
 _SHOWN = (
     Field("user_id", "string", "who sees the answer; only recorded with it"),
@@ -94,7 +98,24 @@ _OFFERS = Form(
     Field("item_id", "string", "the item on the page: only offers that may cover it"),
     _CONTEXT,
     _LANG,
+    _PERSONAL,
 )
+_AGAIN = "of your own making, one for each wish; sent again with the same body it does nothing twice"
+_REQUEST = Field("request_id", "string", _AGAIN, required=True)
+_DECISION = Field("decision_id", "string", "the answer that showed the offer")
+_OF_CLAIM = Field("claim_id", "string", "the claim; without it user_id and offer_id say which")
+_WHOSE = (_OF_CLAIM, Field("user_id", "string", "the visitor"), Field("offer_id", "string", "the offer"))
+_WHERE = Field("store_id", "string", "the store")
+_CLAIM = Form(_REQUEST, _USER, Field("offer_id", "string", "the offer", required=True), _DECISION, _WHERE)
+_REDEEM = Form(
+    _REQUEST,
+    *_WHOSE,
+    Field("order_id", "string", "the order that it was used for"),
+    Field("amount", "integer", "the order's amount before the offer, minor units", least=0),
+    Field("discount", "integer", "what was taken off, minor units; without it the offer's rule says", least=0),
+    _WHERE,
+)
+_RETURN = Form(_REQUEST, *_WHOSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +208,7 @@ _TAG = Form(_USER, Field("tag", "string", "a tag of the portrait, or a field of 
 _SWITCH = Form(_USER, Field("on", "boolean", "whether personalisation is wanted", required=True))
 
 _SEND = "Send events; what is accepted is on disk. A visitor's token sends the visitor's own, and none of money."
+_TAKE = "Claim an offer: the most it may cost is reserved until it is used, given back or expires; 409 says why not."
 _BEST = "The best items for a visitor, with reasons."
 _EVENTS = Form(Field("events", "rows", "events, oldest first", required=True, most=LARGEST_BATCH, row="events"))
 
@@ -198,7 +220,10 @@ ROUTES: Mapping[str, Route] = {
         Route("/similar", "recommend", _SIMILAR, post_similar, "Items like one item.", user=True),
         Route("/together", "recommend", _TOGETHER, post_together, "Items bought in one order with others.", user=True),
         Route("/trending", "recommend", Form(*_SHOWN), post_trending, "Items that rise most now.", user=True),
-        Route("/offers", "recommend", _OFFERS, post_offers, "Offers whose own conditions hold now.", user=True),
+        Route("/offers", "recommend", _OFFERS, post_offers, "Offers worth giving now; at times rightly none.", user=True),
+        Route("/offers/claim", "events", _CLAIM, post_claim, _TAKE, user=True),
+        Route("/offers/redeem", "events", _REDEEM, post_redeem, "Use a claim for an order; what it cost is booked."),
+        Route("/offers/return", "events", _RETURN, post_return, "Give back a claim, or one whose order was refunded."),
         _rows("/items", "items", "events"),
         _rows("/users", "users", "events"),
         _rows("/stores", "stores", "events"),

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from portraits.errors import HuaxiangError
 from serving.app import v1
+from serving.claims import keep_expiring
 from serving.connections import bound_connections
 from serving.console import routes as console_routes
 from serving.context import Context
@@ -52,7 +53,7 @@ async def _lifespan(application: Starlette) -> AsyncIterator[None]:
     ours = [v1(context), metrics_route(context, scrape), Route("/", _to_console), *console_routes(context)]
     application.router.routes.extend(ours)
     application.add_middleware(Observed, metrics=context.metrics, leaving=readiness.leaving)
-    publishing = asyncio.create_task(keep_publishing(context))
+    background = [asyncio.create_task(one(context)) for one in (keep_publishing, keep_expiring)]
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -60,7 +61,8 @@ async def _lifespan(application: Starlette) -> AsyncIterator[None]:
         with leaving(readiness.leave):
             yield
     finally:
-        publishing.cancel()
+        for task in background:
+            task.cancel()
         await asyncio.to_thread(context.close)
         context.metrics.publish(context.writer, context.models)
 

@@ -31,7 +31,8 @@ class NightSummary:
 
     `version` is what this night published (None: nothing), `drained` and `history` count rows (first and last are None
     where the history has no real time), `segments` members; `answers` is what the last day's led to, a row of
-    `recommender.outcomes` (empty: there were none); `backtest` is the recommender's table
+    `recommender.outcomes` (empty: there were none), `offers` what tonight's plan of offers stands on and expects
+    (`recommender.offers.night`; empty: there is none); `backtest` is the recommender's table
     ({k, rows: [{name, part, users, recall: [mean, low, high], ...}]}),
     `compared` what the gate compared ([{rival, part, metric, difference: [mean, low, high], lost}], of the new model
     minus the rival's; of a part in which nobody could be judged, difference and the rows' metrics are None), `tuning`
@@ -54,6 +55,7 @@ class NightSummary:
     portraits: int = 0
     segments: Mapping[str, int] = field(default_factory=dict)
     answers: Mapping[str, Any] = field(default_factory=dict)
+    offers: Mapping[str, Any] = field(default_factory=dict)
     backtest: Mapping[str, Any] = field(default_factory=dict)
     compared: Sequence[Mapping[str, Any]] = ()
     tuning: Mapping[str, Any] = field(default_factory=dict)
@@ -91,6 +93,8 @@ def in_words(summary: NightSummary, zone: ZoneInfo) -> Iterator[str]:
     yield f"  history    {_history(summary.history, zone)}"
     yield f"  portraits  {summary.portraits:,}"
     yield f"  segments   {_largest(summary.segments)}"
+    if summary.offers:
+        yield f"  offers     {_offers(summary.offers)}"
     if summary.answers:
         yield f"  answers    {_answers(summary.answers)}"
     if summary.tuning.get("trials"):
@@ -136,6 +140,15 @@ def _tuning(tuning: Mapping[str, Any]) -> str:
 def _largest(segments: Mapping[str, int]) -> str:
     largest = sorted(segments.items(), key=lambda one: (-one[1], one[0]))[:LARGEST_SEGMENTS]
     return f"{len(segments)}; largest: {', '.join(f'{name} {members:,}' for name, members in largest)}"
+
+
+def _offers(plan: Mapping[str, Any]) -> str:
+    """How many get one by the plan, what that is expected to earn, how many of the offers have too few trials yet."""
+    given, told = sum(plan["given"].values()), plan["estimates"]["offers"].values()
+    early = sum(one["too_early_to_tell"] for one in told)
+    words = f"{len(told)} planned for {given:,} of {plan['visitors']:,} visitors; a week's expected profit "
+    words += f"{plan['profit']:,.0f} in minor units"
+    return words + (f"; of {early} it is too early to tell what they change" if early else "")
 
 
 def _answers(led: Mapping[str, Any]) -> str:

@@ -213,6 +213,12 @@ def in_control(tenant: Tenant, user_id: str) -> bool:
     return _place(tenant, "control", user_id) < tenant.settings.control_share
 
 
+def in_offer_control(tenant: Tenant, user_id: str) -> bool:
+    """Whether the visitor belongs to the share that is never given an offer, drawn as `in_control` is and apart from
+    it."""
+    return _place(tenant, "offers", user_id) < tenant.settings.offer_control_share
+
+
 def _place(tenant: Tenant, purpose: str, user_id: str) -> float:
     digest = hashlib.blake2b(
         user_id.encode(), digest_size=8, key=tenant.salt.encode(), person=purpose.encode()

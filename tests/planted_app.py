@@ -27,6 +27,13 @@ ITEMS = [
     item("mug", title="Mug", category=["ware"], price=2500),
     item("white", title="White tea", category=["tea"], price=3000),
 ]
+NOTHING_DRAWN = {
+    "control_share": 0.0,
+    "exploration_share": 0.0,
+    "offer_control_share": 0.0,
+    "offer_exploration": 0.0,
+}
+"""Settings of an app without control groups, where nothing is explored."""
 POPULAR = (("cup", 1.0), ("mug", 0.9), ("black", 0.5), ("green", 0.4), ("white", 0.1))
 ANN = (Candidate("green", 0.9), Candidate("black", 0.8), Candidate("white", 0.7))
 
@@ -50,10 +57,10 @@ def publish_night(settings: ProcessSettings, store: Store, made: Night, app_id: 
 
 
 def open_shop(home: Path, store_url: str = "", **changes: Any) -> tuple[ProcessSettings, Store]:
-    """The apps `shop` (published, no control group, nothing explored) and `cafe` (empty)."""
+    """The apps `shop` (published, no control groups, nothing explored) and `cafe` (empty)."""
     settings = ProcessSettings(home=home, store_url=store_url, secret="only for tests")
     store = Store.open(settings.store_url)
-    store.add_app(AppSettings("shop", **{"control_share": 0.0, "exploration_share": 0.0} | changes))
+    store.add_app(AppSettings("shop", **NOTHING_DRAWN | changes))
     store.add_app(AppSettings("cafe"))
     store.upsert("shop", "items", ITEMS)
     store.mark_changes_drained("shop", store.changes_to_drain("shop")[-1].seq)

@@ -53,6 +53,7 @@ def fill(client: Client, key: str, word: str) -> None:
         "/contents": {"contents": [{"content_id": "c1", "kind": "article", "title": word}]},
         "/identities": {"identities": [{"link_id": "chen-1", "user_id": "chen", "openid": f"{word}-openid"}]},
         "/offers/catalogue": {"offers": [{"offer_id": f"{word}-1", "kind": "cash", "value": 100, "title": word}]},
+        "/offers/claim": {"request_id": f"{word}-wish", "user_id": "chen", "offer_id": f"{word}-1"},
         "/rules": {"rules": [{"rule_id": f"{word}-pin", "kind": "pin", "item_id": f"{word}-loaf", "position": 1}]},
         "/segments": {"name": "buyers", "title": f"{word} buyers", "rule": BUYERS},
         "/events": {"events": [purchase(f"{word}-1", "chen", f"{word}-loaf"), {"event_id": word}]},

@@ -43,6 +43,7 @@ VERBS = {
     "nightly": Verb("serving.cli.night:nightly", "The whole night: drain, portraits, train, gate, publish."),
     "portraits": Verb("serving.cli.people:portraits", "Show one visitor's portrait, or export all."),
     "segments": Verb("serving.cli.segments:segments", "Define, count, compare and export groups of visitors."),
+    "offers": Verb("serving.cli.offers:offers", "Plan coupons under a budget, export the plan, say what it earned."),
     "rules": Verb("serving.cli.rules:rules", "Import, list and delete pins and boosts."),
     "recommend": Verb("serving.cli.answers:recommend", "Batch answers for a file of visitors."),
     "evaluate": Verb("serving.cli.answers:evaluate", "Backtest every source and baseline, with intervals."),

@@ -55,7 +55,7 @@ def earned(
     process = ProcessSettings.from_env()
     tenant = Store.open(process.store_url).tenant(app)
     settings = tenant.settings
-    since, until = _span(settings, from_, to)
+    since, until = span(settings, from_, to)
     with reporter() as report:
         report.now("attribution")
         lake = Lake(process.lake)
@@ -64,7 +64,7 @@ def earned(
     show(found.as_json(), _words(found, settings), as_json)
 
 
-def _span(settings: AppSettings, first: str | None, last: str | None) -> tuple[datetime, datetime]:
+def span(settings: AppSettings, first: str | None, last: str | None) -> tuple[datetime, datetime]:
     """From the first moment of the first day to the end of the last, by the app's clock; never after now."""
     zone, now = ZoneInfo(settings.time_zone), datetime.now(UTC)
     until = now if last is None else min(now, _midnight("--to", last, zone) + timedelta(days=1))

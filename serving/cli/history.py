@@ -14,6 +14,7 @@ from portraits.history import TABLES
 from portraits.importing import ImportReport
 from portraits.lake import Lake
 from portraits.mapping import Mapping
+from recommender.offers.findings import offer_findings
 from serving.cli.output import App, AsJson, reporter, show
 from serving.imports import take_file
 from serving.settings import ProcessSettings
@@ -52,7 +53,8 @@ def doctor(app: App, as_json: AsJson = False) -> None:
     """Say what an app's history can and cannot support, and why."""
     process = ProcessSettings.from_env()
     settings = Store.open(process.store_url).app(app)
-    findings = diagnose(Lake(process.lake).snapshot(app), settings)
+    snapshot = Lake(process.lake).snapshot(app)
+    findings = [*diagnose(snapshot, settings), *offer_findings(snapshot, settings)]
     show([asdict(finding) for finding in findings], map(_line, findings), as_json)
 
 

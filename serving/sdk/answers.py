@@ -20,6 +20,35 @@ class Reason(TypedDict):
     evidence: dict[str, str | int | float]
 
 
+class OfferCall(TypedDict):
+    """What to do about an offer: claim it, or, where it is the visitor's already, use it. `path` and `body` of the
+    call, to which a request_id of your making belongs (and, when it is used, the order)."""
+
+    do: Literal["claim", "redeem"]
+    path: str
+    body: dict[str, str]
+
+
+class Offer(TypedDict):
+    """An offer for this visitor now. Money in minor units. `expires`: when it ends; of one that is the visitor's
+    (reason "yours"), until when it can be used."""
+
+    offer_id: str
+    title: str | None
+    kind: str
+    value: int | None
+    minimum: int | None
+    reason: Reason
+    expires: Time | None
+    action: OfferCall
+
+
+class ItemOffer(Offer):
+    """An offer on an item: send its exposure and its claim with this decision_id."""
+
+    decision_id: str
+
+
 class RankedItem(TypedDict):
     """One item, best first. The score orders items within one answer and means nothing across answers."""
 
@@ -27,6 +56,7 @@ class RankedItem(TypedDict):
     score: float
     source: str
     reason: Reason
+    offer: NotRequired[ItemOffer]
 
 
 class ItemsAnswer(TypedDict):
@@ -45,25 +75,29 @@ class RecommendAnswer(ItemsAnswer):
     user_id: str
 
 
-class Offer(TypedDict):
-    """An offer whose own conditions hold now. Money in minor units."""
-
-    offer_id: str
-    title: str | None
-    kind: str
-    value: int | None
-    minimum: int | None
-    reason: Reason
-    expires: Time | None
-
-
 class OffersAnswer(TypedDict):
-    """Offers for a visitor; there may rightly be none."""
+    """Offers for a visitor; there may rightly be none, and `none_because` then says why. Send an `offer_exposure` for
+    each that was seen: they are what is counted of what somebody has seen."""
 
     decision_id: str
     user_id: str
     degraded: bool
     offers: list[Offer]
+    none_because: NotRequired[Literal["none_running", "budget", "limits", "seen_enough", "not_worth_it"]]
+
+
+class ClaimAnswer(TypedDict):
+    """A claim as it is now. `state`: claimed, redeemed or returned; `reserved`: the most that it may cost, while it is
+    open; `cost`: what it did cost, while it is redeemed; `expires`: until when it can be used, null: for ever."""
+
+    claim_id: str
+    offer_id: str
+    user_id: str
+    state: str
+    reserved: int
+    cost: int
+    expires: Time | None
+    order_id: str | None
 
 
 class RejectedEvent(TypedDict):
@@ -378,6 +412,9 @@ ANSWERS: Mapping[str, type] = {
     "/together": ItemsAnswer,
     "/trending": ItemsAnswer,
     "/offers": OffersAnswer,
+    "/offers/claim": ClaimAnswer,
+    "/offers/redeem": ClaimAnswer,
+    "/offers/return": ClaimAnswer,
     "/items": UpsertAnswer,
     "/users": UpsertAnswer,
     "/stores": UpsertAnswer,

@@ -1,7 +1,8 @@
 """The calls of `/v1` as values: arguments are the fields of the request, None means not given.
 
 Every call may be sent twice. Reads change nothing; rows, rules, segments, switches and deletions say what shall be, so
-the second time changes nothing (only the counts of the answer then say so); events are known again by their event_id.
+the second time changes nothing (only the counts of the answer then say so); events are known again by their event_id,
+claims by their request_id.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ def recommend(
     allow_seen: bool | None = None,
     lang: Lang | None = None,
     personalized: bool | None = None,
+    offers: bool | None = None,
 ) -> Call[answers.RecommendAnswer]:
     """The best items for a visitor, with reasons."""
     return _call("/recommend", **locals())
@@ -135,9 +137,44 @@ def offers(
     item_id: str | None = None,
     context: Context | None = None,
     lang: Lang | None = None,
+    personalized: bool | None = None,
 ) -> Call[answers.OffersAnswer]:
-    """Offers whose own conditions hold now."""
+    """The offers that are worth giving now; there may rightly be none."""
     return _call("/offers", **locals())
+
+
+def offers_claim(
+    request_id: str,
+    user_id: str,
+    offer_id: str,
+    *,
+    decision_id: str | None = None,
+    store_id: str | None = None,
+) -> Call[answers.ClaimAnswer]:
+    """Claims an offer; Conflict says why not. `request_id`: of your own making, one for each wish."""
+    return _call("/offers/claim", **locals())
+
+
+def offers_redeem(
+    request_id: str,
+    claim_id: str | None = None,
+    *,
+    user_id: str | None = None,
+    offer_id: str | None = None,
+    order_id: str | None = None,
+    amount: int | None = None,
+    discount: int | None = None,
+    store_id: str | None = None,
+) -> Call[answers.ClaimAnswer]:
+    """Uses a claim for an order."""
+    return _call("/offers/redeem", **locals())
+
+
+def offers_return(
+    request_id: str, claim_id: str | None = None, *, user_id: str | None = None, offer_id: str | None = None
+) -> Call[answers.ClaimAnswer]:
+    """Gives back a claim, or one whose order was refunded."""
+    return _call("/offers/return", **locals())
 
 
 def items(items: Sequence[ItemRow]) -> Call[answers.UpsertAnswer]:

@@ -28,14 +28,14 @@ def check_ending(out: Path) -> str:
     return ending
 
 
-def write_rows(rows: ir.Table | pa.Table, out: Path) -> int:
+def write_rows(rows: ir.Table | pa.Table | pa.RecordBatchReader, out: Path) -> int:
     """Writes rows in their order, asking for them once; how many. The file appears whole or not at all.
 
     Raises InvalidValue.
     """
     ending = check_ending(out)
     flat = _flat if ending == ".csv" else _same
-    schema = flat(rows.schema().to_pyarrow().empty_table() if isinstance(rows, ir.Table) else rows.slice(0, 0)).schema
+    schema = flat(_schema(rows).empty_table()).schema
     unfinished = out.with_name(f".{out.name}.tmp")
     count = 0
     with WRITERS[ending](str(unfinished), schema) as writer:
@@ -46,11 +46,16 @@ def write_rows(rows: ir.Table | pa.Table, out: Path) -> int:
     return count
 
 
-def _parts(rows: ir.Table | pa.Table) -> Iterator[pa.Table]:
+def _schema(rows: ir.Table | pa.Table | pa.RecordBatchReader) -> pa.Schema:
+    return rows.schema().to_pyarrow() if isinstance(rows, ir.Table) else rows.schema
+
+
+def _parts(rows: ir.Table | pa.Table | pa.RecordBatchReader) -> Iterator[pa.Table]:
     if isinstance(rows, pa.Table):
         yield rows
         return
-    for batch in rows.to_pyarrow_batches(chunk_size=BATCH_ROWS):
+    batches = rows.to_pyarrow_batches(chunk_size=BATCH_ROWS) if isinstance(rows, ir.Table) else rows
+    for batch in batches:
         yield pa.Table.from_batches([batch])
 
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from portraits.errors import NothingThere, UnknownApp, UnknownName
-from portraits.history import CATALOGUES, IDENTITIES, USERS
+from portraits.history import CATALOGUES, IDENTITIES, OFFERS, USERS
 from serving.stores import schema
+from serving.stores.books import reopen
 from serving.stores.database import Database, now_us
 from serving.stores.dialect import upsert
 from serving.stores.forgotten import forgotten_among, ids_in
@@ -146,7 +147,7 @@ def upsert_rows(connection: Connection, app_id: str, name: str, rows: Sequence[M
 
     A column that a row does not name keeps its value, so that news of an item's stock does not cost it its title; null
     takes a value away. Rows that name a forgotten visitor are left out (see `forgotten_rows`). A visitor's own switch
-    beats any row's consent.
+    beats any row's consent. An offer that was closed opens again with a budget that has room.
     """
     lost = forgotten_rows(connection, app_id, name, rows)
     rows = [row for place, row in enumerate(rows) if place not in lost]
@@ -181,6 +182,8 @@ def upsert_rows(connection: Connection, app_id: str, name: str, rows: Sequence[M
     if name == IDENTITIES.name:
         before = {known: json.loads(current[known]) for known in changed if known in current}
         relink(connection, app_id, before, {known: json.loads(text) for known, text in changed.items()})
+    if name == OFFERS.name:
+        reopen(connection, app_id, {known: json.loads(text) for known, text in changed.items()})
     return len(changed)
 
 

@@ -62,7 +62,7 @@ class Database:
 
     def close(self) -> None:
         """Gives every connection back."""
-        self._dialect.engine.dispose()
+        self._dialect.close()
 
     def problem(self) -> str | None:
         """Why no request should come here, in words; None: the tables can be read and are those that the code knows.

@@ -60,6 +60,10 @@ class Dialect(ABC):
         self.engine = engine
         self._compiled: dict[Select[Any], tuple[str, tuple[str, ...], dict[str, Any]]] = {}
 
+    def close(self) -> None:
+        """Closes every connection that nobody else has in hand."""
+        self.engine.dispose()
+
     @abstractmethod
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that no other writer is in. Commits when the block ends, rolls back when it raises."""
@@ -206,17 +210,29 @@ def part(connection: Connection, what: str) -> None:
         connection.exec_driver_sql(f"{what} part")
 
 
-_asked: dict[tuple[str, Select[Any]], str] = {}
+_asked: dict[Any, tuple[str, dict[str, Any]]] = {}
 
 
-def ask_within(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> list[Any]:
+def ask_within(connection: Connection, statement: Any, values: Mapping[str, Any]) -> list[Any]:
     """All rows of a constant statement as a transaction sees them, in a third of the time of `Connection.execute`."""
     if connection.dialect.name != "sqlite":
         return list(connection.execute(statement, dict(values)))
-    which = connection.dialect.name, statement
-    if which not in _asked:
-        _asked[which] = str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
-    return _driver(connection).execute(_asked[which], dict(values)).fetchall()  # type: ignore[no-any-return]
+    return _on_sqlite(connection, statement, values).fetchall()  # type: ignore[no-any-return]
+
+
+def do_within(connection: Connection, statement: Any, values: Mapping[str, Any]) -> int:
+    """Does a constant UPDATE or DELETE inside a transaction, in as little time; how many rows it found."""
+    if connection.dialect.name != "sqlite":
+        return connection.execute(statement, dict(values)).rowcount
+    return int(_on_sqlite(connection, statement, values).rowcount)
+
+
+def _on_sqlite(connection: Connection, statement: Any, values: Mapping[str, Any]) -> Any:
+    if statement not in _asked:
+        compiled = statement.compile(dialect=sqlite.dialect(paramstyle="named"))
+        _asked[statement] = str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
+    text, constants = _asked[statement]
+    return _driver(connection).execute(text, constants | dict(values))
 
 
 def _driver(connection: Connection) -> Any:

@@ -15,6 +15,7 @@ from portraits.errors import UnknownApp
 from portraits.forgotten import FREE_TEXT, REFERRER, Forgotten, mark, refused_ids, spellings, without_ids
 from portraits.identity import KINDS, USER
 from serving.stores import schema
+from serving.stores.books import drop_claims
 from serving.stores.database import Database, now_us
 from serving.stores.dialect import Dialect, ask_within, insert_tuples
 from serving.stores.people import ids_of_person, relink
@@ -110,6 +111,7 @@ class Forgetting(Database):
         taken += self._drop(schema.rejected, self._rejected(app_id, gone))
         taken += self._drop(schema.catalogue_log, self._log(app_id, gone))
         taken += self._without_mentions(app_id, gone)
+        taken += self._drop_claims(app_id, gone)
         for some in _parts(sorted(gone)):
             with self.write() as connection:
                 taken += _unlink(connection, app_id, some)
@@ -231,6 +233,18 @@ class Forgetting(Database):
                 for seq, payload in named[start : start + AT_ONCE]:
                     connection.execute(update(schema.events).where(c.seq == seq).values(payload=payload))
         return len(named)
+
+    def _drop_claims(self, app_id: str, gone: frozenset[str]) -> int:
+        """Sums stay as they are, but for what nobody can use any more (see `books.drop_claims`)."""
+        c = schema.claims.c
+        taken = 0
+        for some in _parts(sorted(gone)):
+            found = self.read(select(c.claim_id).where(c.app_id == app_id, c.user_id.in_(some)))
+            for claims in _parts([row.claim_id for row in found]):
+                with self.write() as connection:
+                    drop_claims(connection, app_id, claims)
+            taken += len(found)
+        return taken
 
     def _drop(self, table: Any, seqs: Sequence[int]) -> int:
         for some in _parts(list(seqs)):

@@ -45,7 +45,9 @@ WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');
 turn up after a while. Compiling a statement of a millisecond would take a hundred. Every join here begins with few rows
 and goes on by an index; of a table that was just filled the planner does not know that, and would read all of it."""
 POLL_S = 0.05
-ERASED = "events decisions rejected catalogue catalogue_log links people forgotten deleted_tags".split()
+ERASED = (
+    "events decisions rejected catalogue catalogue_log links people forgotten deleted_tags claims claim_requests"
+).split()
 """Tables that may have held rows of a visitor who was forgotten."""
 HELD = """
 SELECT count(*) FROM pg_stat_activity

@@ -65,7 +65,7 @@ class Rights(People, Database):
 
     def rows_of_person(self, app_id: str, ids: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """(table, row) of everything that the store keeps under these ids and the lake does not: what is true now of
-        catalogues, events and decisions since the last night, switches, deleted tags and refused rows."""
+        catalogues, events and decisions since the last night, switches, deleted tags, claims and refused rows."""
         mine, c = sorted(ids), schema.catalogue.c
         links = select(schema.links.c.link_id).where(schema.links.c.app_id == app_id, schema.links.c.value.in_(mine))
         rows = select(c.name, c.payload).where(c.app_id == app_id)
@@ -79,9 +79,21 @@ class Rights(People, Database):
         for table, new in ((schema.events, schema.events.c.seq > drained), (schema.decisions, true())):
             of = select(table.c.payload).where(table.c.app_id == app_id, table.c.user_id.in_(mine), new)
             yield from ((table.name, json.loads(row.payload)) for row in self.read(of.order_by(table.c.seq)))
+        yield from self._claims(app_id, mine)
         r = schema.rejected.c
         refused = select(r.at_us, r.source, r.reason, r.value, r.row).where(r.app_id == app_id, r.user_id.in_(mine))
         yield from (("rejected", row._asdict()) for row in self.read(refused.order_by(r.seq)))
+
+    def _claims(self, app_id: str, ids: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Claims, and the requests that moved them."""
+        c, q = schema.claims.c, schema.claim_requests.c
+        own = c.app_id == app_id, c.user_id.in_(ids)
+        for row in self.read(select(schema.claims).where(*own).order_by(c.claimed_us, c.claim_id)):
+            yield "claims", {name: known for name, known in row._asdict().items() if name != "app_id"}
+        asked = select(q.request_id, q.claim_id, q.answer, q.at_us).where(q.app_id == app_id)
+        theirs = asked.where(q.claim_id.in_(select(c.claim_id).where(*own)))
+        rows = self.read(theirs.order_by(q.at_us, q.request_id))
+        yield from (("claim_requests", row._asdict()) for row in rows)
 
 
 def _tags_of(app_id: str, ids: Collection[str]) -> Any:

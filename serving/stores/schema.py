@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0010"
+REVISION = "0011"
 """The migration that these tables correspond to."""
 
 metadata = MetaData()
@@ -276,6 +276,79 @@ forgotten = Table(
 for all ids forgotten with it; `known`: there was something to forget. While `status` is pending, `id` is the id itself,
 so that the night knows what to look for; it goes when nothing holds it any more. `erased_us`: since when the lake does
 not; what was built before may."""
+
+OPEN = text("state = 'claimed'")
+"""Claims that hold a reservation."""
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("claim_id", String, nullable=False),
+    Column("user_id", String, nullable=False),
+    Column("offer_id", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reserved", BigInteger),
+    Column("cost", BigInteger, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("decision_id", String),
+    Column("store_id", String),
+    Column("order_id", String),
+    Column("claimed_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger),
+    Column("changed_us", BigInteger, nullable=False),
+    Column("fact", Boolean, nullable=False),
+    PrimaryKeyConstraint("app_id", "claim_id"),
+    Index("claims_of_visitor", "app_id", "user_id"),
+    Index("claims_of_order", "app_id", "order_id"),
+    Index("claims_due", "app_id", "expires_us", sqlite_where=OPEN, postgresql_where=OPEN),
+)
+"""One row a claim of an offer. `state`: claimed, redeemed, expired or returned. `reserved`: the most it may cost, which
+is held while it is open; null: nothing bounds it, and nothing is held. `cost`: what it did cost, while it is redeemed.
+`day`: the local day (since 1970) whose budget it is charged to, that of the claim. `terms`: JSON of the rule as it was
+when it was claimed. `fact`: a platform told of it, nobody was asked."""
+
+offer_books = Table(
+    "offer_books",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("offer_id", String, nullable=False),
+    Column("open", BigInteger, nullable=False),
+    Column("redeemed", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("settled", BigInteger, nullable=False),
+    Column("closed", String),
+    PrimaryKeyConstraint("app_id", "offer_id"),
+)
+"""Sums of an offer's claims: how many are open and how many redeemed, what the open ones hold and the redeemed ones
+cost, in minor units. `closed`: why nobody may claim it although its row would let them."""
+
+offer_days = Table(
+    "offer_days",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("offer_id", String, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    PrimaryKeyConstraint("app_id", "offer_id", "day"),
+)
+"""What the claims of a local day hold or did cost, in minor units."""
+
+claim_requests = Table(
+    "claim_requests",
+    metadata,
+    Column("app_id", String, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("content", String, nullable=False),
+    Column("claim_id", String, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("app_id", "request_id"),
+    Index("requests_of_claim", "app_id", "claim_id"),
+)
+"""Requests that moved a claim (and events of platforms that did): asked again, they get the same answer and move
+nothing. `content`: a hash of what was asked."""
 
 deleted_tags = Table(
     "deleted_tags",

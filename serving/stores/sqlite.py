@@ -69,6 +69,14 @@ class Sqlite(Dialect):
             connection.invalidate()
             raise
 
+    def close(self) -> None:
+        """This thread's own connection, too: whoever closes last moves the write-ahead log into the file."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            connection.close()
+        super().close()
+
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         with self._turn(), self.engine.connect() as connection:

@@ -27,14 +27,17 @@ from portraits.identity import merge_users, nodes
 from recommender.types import Recent
 from serving.stores import schema
 from serving.stores.catalogues import Catalogues
+from serving.stores.claims import Claims
 from serving.stores.events import Events
 from serving.stores.forgotten import Forgetting
 from serving.stores.keys import Keys
+from serving.stores.messages import Messages
 from serving.stores.nights import Active, Nights, Version
 from serving.stores.people import ids_of_person
 from serving.stores.promotions import Promoting
 from serving.stores.rights import Rights
 from serving.stores.segments import Segments
+from serving.stores.totals import Totals
 
 RECENT_LIMIT = 500
 """Most events of one visitor since the last night that an answer takes into account, newest first."""
@@ -66,9 +69,9 @@ class OnlineState:
         return not self.forgotten and (self.user is None or self.user.get("consent") is not False)
 
 
-class Store(Keys, Events, Catalogues, Rights, Nights, Segments, Promoting, Forgetting):
-    """Apps, keys, events, catalogues, decisions, versions, runs, segments, rules and who was forgotten; see the
-    parts."""
+class Store(Keys, Events, Catalogues, Rights, Nights, Segments, Promoting, Forgetting, Claims, Totals, Messages):
+    """Apps, keys, events, catalogues, decisions, versions, runs, segments, rules, claims and who was forgotten; see
+    the parts."""
 
     def state(self, app_id: str, user_id: str = "") -> OnlineState:
         """One statement, hence one round trip and one moment: a version is never mixed with another's events.

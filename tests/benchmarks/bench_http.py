@@ -1,7 +1,10 @@
 """Requests a second and latency over HTTP, beside an empty mounted ASGI route of the same running service.
 
     python tests/benchmarks/bench_http.py [--users 50000 ...] [--items 20000 ...] [--workers 1 ...] [--store URL]
-        [--seconds 5] [--rounds 3] [--routes recommend events similar offers]
+        [--seconds 5] [--rounds 3] [--routes recommend carried ...]
+
+Routes: recommend (without offers on items, as of an app that has none), carried (with them, of 30), similar, events,
+offers, claim.
 
 Starts `bentoml serve` on a planted app in a temporary home, loads it with wrk (16 connections, one thread, many users)
 and alternates empty route and route under test, so that whatever else the machine does meets both. Of each route: rate,
@@ -40,7 +43,7 @@ from serving_process import Service
 
 CONNECTIONS = 16
 CANDIDATES, NEIGHBOURS, OFFERS = 100, 20, 30
-AIMS = {"recommend": 0.4, "similar": 0.4, "events": 0.3, "offers": 0.4}
+AIMS = {"recommend": 0.4, "carried": 0.3, "similar": 0.4, "events": 0.3, "offers": 0.4, "claim": 0.1}
 LUA = """
 local key, kind, users, items = "%(key)s", "%(kind)s", %(users)d, %(items)d
 local count, salt = 0, "%(salt)s"
@@ -49,9 +52,14 @@ local function user() return string.format("u%%06d", math.random(0, users - 1)) 
 local function item() return string.format("i%%06d", math.random(0, items - 1)) end
 local bodies = {
   empty = function() return "{}" end,
-  recommend = function() return '{"user_id":"' .. user() .. '","n":10}' end,
+  recommend = function() return '{"user_id":"' .. user() .. '","n":10,"offers":false}' end,
+  carried = function() return '{"user_id":"' .. user() .. '","n":10}' end,
   similar = function() return '{"item_id":"' .. item() .. '","n":10}' end,
   offers = function() return '{"user_id":"' .. user() .. '","n":5}' end,
+  claim = function()
+    count = count + 1
+    return '{"request_id":"' .. salt .. count .. '","user_id":"' .. user() .. '","offer_id":"open"}'
+  end,
   events = function()
     local rows = {}
     for place = 1, 20 do
@@ -63,7 +71,8 @@ local bodies = {
   end,
 }
 local headers = {["Authorization"] = "Bearer " .. key, ["Content-Type"] = "application/json"}
-local path = kind == "empty" and "/empty" or "/v1/" .. kind
+local paths = {empty = "/empty", carried = "/v1/recommend", claim = "/v1/offers/claim"}
+local path = paths[kind] or "/v1/" .. kind
 request = function() return wrk.format("POST", path, headers, bodies[kind]()) end
 done = function(summary, latency, requests)
   local e = summary.errors
@@ -123,6 +132,7 @@ def plant(settings: ProcessSettings, users: int, items: int) -> str:
         store.upsert("shop", "items", rows[start : start + 10_000])
     store.mark_changes_drained("shop", items)
     store.upsert("shop", "offers", [_offer(n) for n in range(OFFERS)])
+    store.upsert("shop", "offers", [{"offer_id": "open", "kind": "cash", "value": 1, "budget": 10**12}])
     bundle = settings.home / "bundle"
     write_bundle(bundle, _arrays(users, items), {"sources": ["als"], "target": "purchase", "repeat": False})
     publish(settings, store, "shop", as_of=datetime.now(UTC), bundle=bundle)

@@ -54,13 +54,14 @@ class Shop:
 def shop(tmp_path: Path) -> Iterator[Shop]:
     made, store = open_shop(tmp_path / "made")
     key = store.add_key("shop", "admin")
+    store.upsert("shop", "offers", [{"offer_id": "o", "kind": "cash", "value": 500, "budget": 500}])
     store.close()
     with small_disk(tmp_path / "disk", "48m") as disk:
         shutil.copytree(made.home, disk.outside / "home")
         yield Shop(disk, ProcessSettings(home=disk.folder / "home", secret="only for tests", workers=2), key)
 
 
-def test_by_day_events_are_refused_and_answers_go_on(shop: Shop, tmp_path: Path) -> None:
+def test_by_day_events_and_claims_are_refused_and_answers_go_on(shop: Shop, tmp_path: Path) -> None:
     with Service(shop.settings, prefix=shop.disk.prefix) as service:
         headers = {"authorization": f"Bearer {shop.key}", "connection": "close"}
         with (
@@ -72,14 +73,20 @@ def test_by_day_events_are_refused_and_answers_go_on(shop: Shop, tmp_path: Path)
             posting.wait_for_refusals(20)
             answers = [http.post("/v1/recommend", json={"user_id": "ann", "n": 3}) for _ in range(20)]
             assert {(answer.status_code, len(answer.json()["items"])) for answer in answers} == {(200, 3)}
+            wish = {"request_id": "r", "user_id": "ann", "offer_id": "o"}
+            refused = http.post("/v1/offers/claim", json=wish)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable")
             shop.disk.make_space()
             posting.wait_for(500)
+            assert http.post("/v1/offers/claim", json=wish).json()["reserved"] == 500, "nothing was held before"
         assert "Traceback" not in service.log()
     account = posting.account
     assert {(one.status_code, one.json()["error"]["code"]) for one in account.refused} == {(503, "store_unavailable")}
     assert all(int(one.headers["retry-after"]) >= 1 for one in account.refused)
     store = shop.store(tmp_path / "copy")
-    kept = [json.loads(text)["event_id"] for text in store.events_to_drain("shop", 0, limit=10**6).payloads]
+    told = [json.loads(text) for text in store.events_to_drain("shop", 0, limit=10**6).payloads]
+    assert [one["type"] for one in told if one["type"].startswith("offer")] == ["offer_claim"]
+    kept = [one["event_id"] for one in told if one["type"] != "offer_claim"]
     store.close()
     assert len(kept) == len(set(kept))
     assert account.acknowledged <= set(kept) <= account.sent

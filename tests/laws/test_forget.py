@@ -47,6 +47,7 @@ from serving.receipts import sign
 from serving.segments.night import folder_of
 from serving.settings import ProcessSettings
 from serving.stores import Store
+from serving.stores.claim_steps import claim
 from serving.stores.schema import forgotten
 from serving.summary import NightSummary
 
@@ -114,6 +115,12 @@ def live(app_id: str, store: Store, lake: Lake) -> None:
     wrote = {"query": MAIN, "properties": SAID}
     today = [("t1", PHONE, {}), ("t2", LIKE[0], shared), ("t3", LIKE[1], wrote)]
     send(store, app_id, [viewed(event_id, user) | more for event_id, user, more in today] + [BAD])
+    store.upsert(app_id, "offers", [{"offer_id": "o1", "kind": "cash", "value": 500, "budget": 5_000}])
+    for user in (PHONE, LIKE[0]):
+        wish = {"request_id": f"wish of {user}", "user_id": user, "offer_id": "o1"}
+        with store.write() as connection:
+            claim(connection, app_id, wish)
+    store.upsert(app_id, "offers", [{"offer_id": "o1", "kind": "cash", "ends": BEFORE.isoformat()}])
 
 
 def rows_of(table: str) -> Any:
@@ -194,10 +201,13 @@ def test_from_the_next_moment_nothing_of_the_person_is_used(shop: Shop) -> None:
     assert version is not None
     assert set(ZOE) <= shop.store.refusing("shop")
     assert set(ZOE) <= set(shop.store.left_out("shop", version))
-    rows = [row for name in ("events", "decisions", "rejected", "catalogue", "catalogue_log", "links", "people")
+    names = ("events", "decisions", "rejected", "catalogue", "catalogue_log", "links", "people", "claims")
+    rows = [row for name in (*names, "claim_requests")
             for row in shop.store.read(rows_of(name))]  # fmt: skip
     assert not [row for row in rows if "shop" in row and any(one in str(row) for one in ZOE)]
     assert shop.store.state("shop", LIKE[0]).recent
+    book = shop.store.offer_books("shop")["o1"]
+    assert (book.claims, book.reserved) == (1, 500), "what nobody can use any more is held no more"
 
 
 def test_the_commands_show_and_export_the_person_no_more(

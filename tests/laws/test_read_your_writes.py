@@ -32,7 +32,8 @@ OWN = ("a", "b", "c")
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    settings, store = open_shop(tmp_path_factory.mktemp("home"))
+    settings, store = open_shop(tmp_path_factory.mktemp("home"), offers_per_day=2)
+    store.upsert("shop", "offers", [{"offer_id": "coupon", "kind": "cash", "value": 100, "per_user_limit": 1}])
     store.close()
     with Service(replace(settings, workers=2)) as started:
         yield started
@@ -143,6 +144,31 @@ class Visit:
         self.post("/personalization", user_id=self.visitor, on=False)
         self.bought, self.raised, self.refuses = set(), set(), True
 
+    def coupon(self) -> None:
+        """Claimed, it is the visitor's with the next answer; used, it is gone, as there is but one a person."""
+        self.newcomer()
+        assert self.coupons() == {"coupon": "claim"}
+        self.count += 1
+        body = {"request_id": f"{self.seed}-{self.count}", "user_id": self.visitor, "offer_id": "coupon"}
+        self.post("/offers/claim", **body)
+        assert self.coupons() == {"coupon": "redeem"}
+        self.post(
+            "/offers/redeem", **body | {"request_id": f"{body['request_id']}-used", "order_id": "o", "amount": 900}
+        )
+        assert self.coupons() == {}
+
+    def seen(self) -> None:
+        """What was seen counts at once: so many offers a day, and no more."""
+        self.newcomer()
+        for _ in range(2):
+            assert self.coupons()
+            self.event("offer_exposure", "cup", offer_id="coupon")
+        assert self.coupons() == {}
+
+    def coupons(self) -> dict[str, str]:
+        """The offers of the very next answer, and what to do about each."""
+        return {one["offer_id"]: one["action"]["do"] for one in self.post("/offers", user_id=self.visitor)["offers"]}
+
     def check(self) -> None:
         """The very next answer."""
         most = self.rng.choice([None, 450, 550])
@@ -169,7 +195,7 @@ class Visit:
 
 STEP: dict[str, Callable[[Visit], None]] = {
     name: getattr(Visit, name)
-    for name in "view cart favorite unfavorite buy link stock hide reprice refuse newcomer".split()
+    for name in "view cart favorite unfavorite buy link stock hide reprice refuse coupon seen newcomer".split()
 }
 
 

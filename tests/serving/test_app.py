@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from planted_app import Client, night, open_shop, publish_night, purchase
+from planted_app import NOTHING_DRAWN, Client, night, open_shop, publish_night, purchase
 from planted_shelf import Candidate
 from starlette.applications import Starlette
 
@@ -28,7 +28,9 @@ from serving.observed import HUNG_UP
 from serving.openapi import ROWS
 from serving.publish import bundle_folder
 from serving.routes import LARGEST_BATCH, LARGEST_N, ROUTES
+from serving.stores import Store
 from serving.stores.catalogues import LINKS_AT_ONCE
+from serving.stores.claim_steps import claim, give_back, redeem
 from serving.stores.keys import SCOPES
 from serving.tenants import in_control
 
@@ -40,6 +42,9 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "/together": {"item_id": "green"},
     "/trending": {"n": 3},
     "/offers": {"user_id": "ann"},
+    "/offers/claim": {"request_id": "r1", "user_id": "lee", "offer_id": "old"},
+    "/offers/redeem": {"request_id": "r2", "user_id": "lee", "offer_id": "old"},
+    "/offers/return": {"request_id": "r3", "user_id": "lee", "offer_id": "old"},
     "/forget": {"user_id": "ann"},
     "/token": {"user_id": "ann"},
     "/rules/list": {"holding": False},
@@ -62,10 +67,21 @@ def shop(
     home = tmp_path_factory.mktemp("home")
     with empty_store(home) as url:
         process, store = open_shop(home, url)
+        _claim_once(store)
         store.close()
         context = Context.open(process)
         yield context
         context.close()
+
+
+def _claim_once(store: Store) -> None:
+    """The smallest requests about claims are done: whoever sends them again gets the same answer."""
+    offer = {"offer_id": "old", "kind": "cash", "value": 5}
+    store.upsert("cafe", "offers", [offer])
+    for step, path in ((claim, "/offers/claim"), (redeem, "/offers/redeem"), (give_back, "/offers/return")):
+        with store.write() as connection:
+            step(connection, "cafe", SMALLEST[path])
+    store.upsert("cafe", "offers", [offer | {"ends": "2020-01-01T00:00:00+00:00"}])
 
 
 @pytest.fixture
@@ -435,7 +451,7 @@ def test_each_answer_is_written_down(ask: Ask, shop: Context) -> None:
 def test_the_control_group_is_a_fixed_share_and_gets_the_popular_shelf(
     client: Client, shop: Context, ask: Ask, key: str
 ) -> None:
-    shop.store.save_app(AppSettings("shop", control_share=0.3, exploration_share=0.0))
+    shop.store.save_app(AppSettings("shop", **NOTHING_DRAWN | {"control_share": 0.3}))
     tenant = shop.store.tenant("shop")
     arms = [in_control(tenant, f"visitor {n}") for n in range(4_000)]
     assert abs(sum(arms) / len(arms) - 0.3) < 4 * (0.3 * 0.7 / len(arms)) ** 0.5
@@ -449,7 +465,7 @@ def test_the_control_group_is_a_fixed_share_and_gets_the_popular_shelf(
         assert first["item_id"] == ("cup" if in_control(tenant, user) else "black")
     on_a_page = {"n": 1, "item_id": "green", "personalized": False}
     assert {shown(ask("/recommend", user_id=user, **on_a_page))[0] for user in bought} == {"black"}, "alike for both"
-    shop.store.save_app(AppSettings("shop", control_share=0.0, exploration_share=0.0))
+    shop.store.save_app(AppSettings("shop", **NOTHING_DRAWN))
 
 
 def test_a_new_version_is_served_by_the_next_request_and_an_old_one_again(ask: Ask, shop: Context) -> None:
@@ -495,7 +511,7 @@ def test_whoever_signs_in_keeps_the_table_of_the_night_and_the_arm(ask: Ask, sho
     tenant = shop.store.tenant("shop")
     first = "cup" if in_control(tenant, "member-7") else "green"
     assert {shown(ask("/recommend", user_id=known))[0] for known in ("ann", "member-7")} == {first}
-    shop.store.save_app(AppSettings("shop", control_share=0.0, exploration_share=0.0))
+    shop.store.save_app(AppSettings("shop", **NOTHING_DRAWN))
     ask("/identities", identities=[{"link_id": "a", "anonymous_id": None}])
 
 

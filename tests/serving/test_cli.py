@@ -26,7 +26,7 @@ from serving.summary import NightSummary
 
 DESIGNED = {
     "demo", "app", "merchant", "provider", "key", "import", "doctor", "nightly", "portraits", "segments",
-    "recommend", "evaluate", "models", "forget", "export", "rules", "serve", "earned", "backup", "restore",
+    "recommend", "evaluate", "models", "forget", "export", "rules", "serve", "earned", "backup", "restore", "offers",
 }  # fmt: skip
 
 
@@ -423,3 +423,32 @@ def test_rules_are_imported_listed_and_deleted(shell: Shell, tmp_path: Path) -> 
     source.write_text("rule_id,kind\np,push\n")
     code, _, err = shell("rules", "import", "--app", "shop", "--from", source)
     assert (code, "rules[0].kind" in err) == (2, True)
+
+
+def test_an_offer_goes_to_wechat_and_its_stock_and_coupons_come_back(shell: Shell, tmp_path: Path) -> None:
+    offer = {"offer_id": "o1", "title": "5 off 30", "kind": "cash", "value": 500, "budget": 5_000, "stores": ["s1"]}
+    offer |= {"starts": "2026-06-01T00:00:00Z", "ends": "2026-07-01T00:00:00Z", "per_user_limit": 1}
+    given, stock, told = tmp_path / "offers.jsonl", tmp_path / "stock.json", tmp_path / "coupons.json"
+    given.write_text(json.dumps(offer))
+    shell("app", "add", "tea")
+    shell("import", "offers", "--app", "tea", "--from", given)
+    write = ("offers", "to-wechat", "--app", "tea", "--offer", "o1", "--kind", "favor", "--merchant", "1900000109")
+    code, _, err = shell(*write, "--out", stock)
+    assert (code, stock.exists()) == (2, False)
+    assert "--accept stores" in err
+    assert shell(*write, "--accept", "stores", "--out", stock)[0] == 0
+    body = json.loads(stock.read_text())
+    assert body["stock_use_rule"]["max_coupons"] == 10
+    stock.write_text(json.dumps(body | {"stock_id": "9"}))
+    read = ("offers", "from-wechat", "--app", "tea", "--from")
+    assert shell.json(*read, stock) == {"offers": {"accepted": 1, "duplicates": 0, "quarantined": 0}}
+    coupon = {"stock_id": "9", "coupon_id": "c1", "openid": "oV1", "coupon_state": "USED"}
+    coupon |= {"receive_time": "2026-06-02T10:00:00+08:00", "use_time": "2026-06-03T10:00:00+08:00"}
+    told.write_text(json.dumps({"data": [coupon]}))
+    assert shell.json(*read, told, "--stock", "9=o1") == {"events": {"accepted": 2, "duplicates": 0, "quarantined": 0}}
+    assert shell.json(*read, told, "--stock", "9=o1") == {"events": {"accepted": 0, "duplicates": 2, "quarantined": 0}}
+    code, _, err = shell("offers", "to-wechat", "--app", "tea", "--offer", "o2", "--kind", "favor", "--merchant", "1")
+    assert code == 1
+    assert "import offers" in err
+    told.write_text("{")
+    assert shell(*read, told)[0] == 1

@@ -17,20 +17,23 @@ from planted_shelf import Night, item
 from small_shop import END, open_empty_shop, purchase, send, today
 
 from portraits.errors import InvalidValue, UnknownApp
-from portraits.history import EVENTS
+from portraits.history import EVENTS, OFFERS
 from portraits.lake import Lake
 from portraits.settings import AppSettings
 from recommender.answers.catalogue import Catalogue
 from recommender.answers.pipeline import recommend
 from recommender.bundles.bundle import Bundle, write_bundle
 from recommender.memory import Census, Memory, Trial
+from recommender.offers.plan_files import FOLDER, OfferPlan
 from recommender.train import Trained
 from recommender.tuning.tune import Tuned
 from recommender.types import Query
 from serving import nightly
 from serving.cli import main
+from serving.forget import forget
 from serving.nightly import run_night
-from serving.publish import bundle_folder, rollback, versions
+from serving.publish import bundle_folder, portraits_folder, rollback, versions
+from serving.receipts import check
 from serving.runs import only_night
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -319,3 +322,78 @@ def test_the_summary_reads_as_it_happened() -> None:
         "  - No stores: nothing can be said about place.",
     ]
     assert json.loads(json.dumps(summary.to_dict()))["exit_code"] == 3
+
+
+COUPON = {"offer_id": "off", "kind": "cash", "value": 100, "budget": 5_000, "starts": None, "ends": None}
+
+
+def offer(shop: Shop, **said: object) -> None:
+    """An offer of the catalogue, in the lake."""
+    rows = [COUPON | said]
+    shop[2].upsert("shop", "offers", pa.Table.from_pylist(rows, schema=OFFERS.arrow_schema()), END, source="test")
+
+
+def plan_of(shop: Shop) -> OfferPlan | None:
+    """The published plan of the offers."""
+    process, store, _ = shop
+    active = store.active("shop").portraits
+    assert active is not None
+    folder = portraits_folder(process, "shop", active.version) / FOLDER
+    return OfferPlan.open(folder) if folder.exists() else None
+
+
+def test_a_night_plans_the_offers_for_everyone_with_a_portrait(shop: Shop, gate: Callable[[str], None]) -> None:
+    fill(shop[2], ("ann", "tea"), ("bob", "tea"))
+    offer(shop)
+    offer(shop, offer_id="over", ends=END - timedelta(days=1))
+    shop[1].upsert("shop", "users", [{"user_id": "bob", "consent": False}])
+    gate("hold")
+    summary = run_night(*shop, "shop")
+    plan = plan_of(shop)
+    assert plan is not None
+    assert (plan.offers, plan.users.array.tolist()) == (("off",), [b"ann"])
+    assert plan.eligible.all()
+    assert sum(plan.pace) == pytest.approx(1)
+    assert summary.offers["visitors"] == 1
+    assert any(line.startswith("  offers     1 planned for") for line in in_words(summary, UTC_ZONE))
+    assert not any("plan of offers" in one for one in summary.warnings)
+
+
+def test_a_night_without_offers_has_no_plan(shop: Shop, gate: Callable[[str], None]) -> None:
+    fill(shop[2], ("ann", "tea"))
+    gate("publish")
+    assert run_night(*shop, "shop").offers == {}
+    assert plan_of(shop) is None
+
+
+@pytest.mark.fault
+def test_portraits_publish_without_a_plan_that_cannot_be_made(
+    shop: Shop, gate: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(shop[2], ("ann", "tea"))
+    offer(shop)
+    gate("publish")
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise FloatingPointError("overflow")
+
+    monkeypatch.setattr(nightly, "plan_offers", broken)
+    summary = run_night(*shop, "shop")
+    assert (summary.status, summary.offers, plan_of(shop)) == ("published", {}, None)
+    assert any("no plan of offers" in one and "overflow" in one for one in summary.warnings)
+
+
+@pytest.mark.law
+def test_who_is_forgotten_leaves_the_served_plan(shop: Shop, gate: Callable[[str], None]) -> None:
+    fill(shop[2], ("ann", "tea"), ("bob", "tea"))
+    offer(shop)
+    gate("publish")
+    run_night(*shop, "shop")
+    forget(*shop[:2], "shop", "bob")
+    gate("hold")
+    past = run_night(*shop, "shop", as_of=END)
+    assert past.status == "rehearsed", "what is served stays, without who was forgotten"
+    plan = plan_of(shop)
+    assert plan is not None
+    assert plan.users.array.tolist() == [b"ann"]
+    assert check(*shop[:2], "shop", "bob").left == ()

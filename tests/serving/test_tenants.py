@@ -216,7 +216,7 @@ def test_a_provider_s_key_does_what_a_key_of_the_app_does(client: Client, contex
     store = context.store
     provider = store.add_key(Provider("house"), "recommend")
     own = store.add_key("shop", "recommend")
-    body = {"user_id": "a stranger", "n": 2}
+    body = {"user_id": "a stranger", "n": 2, "offers": False}
     shown = [
         client.post("/v1/recommend", json=body, headers=headers).json()["items"]
         for headers in (bearer(provider, "shop"), bearer(own), bearer(own, "shop"))

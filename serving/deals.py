@@ -1,0 +1,196 @@
+"""What may be given to a visitor now, and what is chosen of it: what `/v1/offers` and an offer on an item share.
+
+Rules say what may be given (`recommender.offers.rulebook`), the books what is left of it (`serving.ledgers`), one read
+what this visitor has claimed and seen; what remains is decided by worth (`recommender.offers.decide`).
+
+Where nothing personal may be used, the offers that hold come in the order of their ends: no plan, no draw, no holdout,
+and nothing is learnt from it (arm null); limits and budgets hold all the same. Without the store neither can be told,
+so that only offers without any are given. How often somebody sees offers is counted by the exposures that the app
+sends.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from math import isnan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from portraits.decision_ids import draw_of
+from recommender.offers.decide import Choice, Placing, by_rule, decide
+from recommender.offers.eligible import OfferFacts
+from recommender.offers.plan_files import SEEN_DAYS
+from recommender.offers.wording import yours
+from recommender.types import Query, Reason
+from serving.call import Call
+from serving.ground import CONTROL, TREATED, Ground
+from serving.ledgers import Ledger
+from serving.offering import Offering
+from serving.stores.books import VisitorOffers
+from serving.tenants import in_offer_control
+
+NO_NUMBERS, NO_PRICES, NO_LEDGER = np.zeros(0, np.intp), np.zeros(0), Ledger(0.0)
+SEEN_ENOUGH, NOT_WORTH_IT = "seen_enough", "not_worth_it"
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """What may be given to a visitor now.
+
+    numbers: offers that hold, of the rulebook, in the order of the rule; covered: the item at hand of those that are
+    for one; mine: those that the visitor has claimed and can use, and until when (UTC microseconds; None: no end).
+    prices: of `numbers`. room: how many offers more the
+    visitor may see now. arm: None where nothing personal is used. lacks: why `numbers` are empty.
+    """
+
+    offering: Offering
+    numbers: NDArray[np.intp]
+    covered: Mapping[int, str]
+    mine: Mapping[int, int | None]
+    row: int
+    prices: NDArray[np.float64]
+    room: int
+    arm: str | None
+    lacks: str
+    now_local: datetime
+
+
+async def deal_of(call: Call, ground: Ground, query: Query, *, mine: bool = True) -> Deal:
+    """What may be given to whoever asks. `mine`: offers that the visitor has already are wanted, too; else nothing is
+    read where nobody could be given any. Raises StoreUnavailable."""
+    offering = ground.model.offering if ground.model is not None else Offering()
+    now_local = query.now.astimezone(call.grant.zone)
+    catalogue = ground.model.catalogue if ground.model is not None else None
+    if ground.state is None:
+        found = offering.rulebook.holding(query, OfferFacts(), now_local, catalogue=catalogue)
+        numbers = found.offers[~offering.rulebook.limited[found.offers]]
+        return Deal(offering, numbers, found.covered, {}, 0, NO_PRICES, len(numbers), None, "limits", now_local)
+    ledger = await call.context.ledgers.of(call.app_id) if len(offering.rulebook) else NO_LEDGER
+    anybody = OfferFacts(None, {}, ledger.spent, ledger.today, ledger.closed)
+    if not len(offering.rulebook) or not (mine or offering.rulebook.holds_for_some(anybody, now_local)):
+        arm, lacks = _arm(call, ground, query), offering.rulebook.lacking(anybody, now_local)
+        return Deal(offering, NO_NUMBERS, {}, {}, 0, NO_PRICES, 0, arm, lacks, now_local)
+    since_us = _since_us(offering, now_local)
+    visitor = await call.context.reads.quick(call.context.store.offer_facts, call.app_id, ground.state.ids, since_us)
+    tier = (ground.state.user or {}).get("member_tier") if ground.state.consent and query.personalized else None
+    facts = OfferFacts(tier, visitor.claims, ledger.spent, ledger.today, ledger.closed)
+    found = offering.rulebook.holding(query, facts, now_local, catalogue=catalogue)
+    number = offering.rulebook.number
+    owned = {number[one]: visitor.until.get(one) for one in visitor.open if one in number}
+    paced = ledger.paced(offering, now_local)
+    numbers = found.offers[paced.admitted[found.offers]]
+    numbers = numbers if not owned else numbers[~np.isin(numbers, list(owned))]
+    arm, row, room = _arm(call, ground, query), 0, len(numbers)
+    lacks = "budget" if len(found.offers) else offering.rulebook.lacking(facts, now_local)
+    if query.personalized:
+        room = _room(call, offering, visitor, now_local, row := offering.row_of(ground.state.ids))
+    return Deal(offering, numbers, found.covered, owned, row, paced.prices[numbers], room, arm, lacks, now_local)
+
+
+def choice_of(call: Call, deal: Deal, decision_id: str, n: int, placing: Placing | None = None) -> Choice:
+    """What is chosen of the deal, at most `n`. `placing`: see `decide`."""
+    rulebook, count = deal.offering.rulebook, len(deal.numbers)
+    n = min(n, deal.room)
+    if n <= 0 or not count:
+        return by_rule(0, 0)
+    alone = rulebook.alone[deal.numbers]
+    if deal.arm is None:
+        return by_rule(count, n, alone)
+    columns, exploration = deal.offering.columns[deal.numbers], call.grant.settings.offer_exploration
+    seed = draw_of(decision_id)
+    plan, row, prices = deal.offering.plan, deal.row, deal.prices
+    return decide(plan, row, columns, prices, seed, exploration=exploration, n=n, alone=alone, placing=placing)
+
+
+def entries_of(deal: Deal, choice: Choice) -> list[dict[str, Any]]:
+    """What the decision keeps: what is shown, or would have been, and the chance of choosing none. Behind the first
+    nothing was drawn: its source is what its worth comes from."""
+    entries: list[dict[str, Any]] = []
+    for position, place in enumerate(choice.order, 1):
+        worth = float(choice.worth[place])
+        known = not isnan(worth)
+        entries.append(
+            {
+                "offer_id": deal.offering.rulebook.ids[deal.numbers[place]],
+                "position": position,
+                "source": choice.source if position == 1 else "learned" if known else "rule",
+                "propensity": round(float(choice.propensity[place]), 6),
+                "score": round(worth, 2) if known else None,
+            }
+        )
+    if deal.arm is not None:
+        entries.append({"source": "none", "propensity": round(choice.none, 6)})
+    return entries
+
+
+def told_of(call: Call, ground: Ground, query: Query, deal: Deal, number: int) -> dict[str, Any]:
+    """An offer as the answer tells it, and what to do about it: the call, to which a request_id belongs."""
+    catalogue = ground.model.catalogue if ground.model is not None else None
+    currency, covered = call.grant.settings.currency, deal.covered.get(number, "")
+    one = deal.offering.rulebook.told(number, query, deal.now_local, currency, covered=covered, catalogue=catalogue)
+    reason, expires, do = one.reason, one.expires, "claim"
+    body = {"user_id": call.body["user_id"], "offer_id": one.offer_id}
+    if number in deal.mine:
+        until, do = deal.mine[number], "redeem"
+        expires = None if until is None else datetime.fromtimestamp(until / 1e6, UTC)
+        reason = Reason("yours", yours(reason.text, expires, query.lang, call.grant.zone), reason.evidence)
+    else:
+        body["decision_id"] = ground.decision_id
+    return {
+        "offer_id": one.offer_id,
+        "title": one.title,
+        "kind": one.kind,
+        "value": one.value,
+        "minimum": one.minimum,
+        "reason": reason._asdict(),
+        "expires": None if expires is None else expires.isoformat(),
+        "action": {"do": do, "path": f"/v1/offers/{do}", "body": body},
+    }
+
+
+def none_because(deal: Deal) -> str:
+    """Why there is no offer, in a word of a closed list. It does not tell who is held out."""
+    if not len(deal.numbers):
+        return deal.lacks
+    return NOT_WORTH_IT if deal.room > 0 else SEEN_ENOUGH
+
+
+def _arm(call: Call, ground: Ground, query: Query) -> str | None:
+    if not query.personalized:
+        return None
+    return CONTROL if in_offer_control(call.grant.tenant, ground.user_id) else TREATED
+
+
+def _since_us(offering: Offering, now_local: datetime) -> int:
+    """Since when exposures are counted from the store: what the plan does not know of the last days."""
+    if offering.plan is not None and offering.version is not None:
+        return offering.version.as_of_us
+    first = (now_local - (SEEN_DAYS - 1) * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+    return int(first.timestamp() * 1_000_000)
+
+
+def _room(call: Call, offering: Offering, visitor: VisitorOffers, now_local: datetime, row: int) -> int:
+    """How many offers more the visitor may see today."""
+    settings, today = call.grant.settings, now_local.date()
+    seen: Counter[int] = Counter(_days_ago(at_us, now_local) for at_us, _ in visitor.exposures)
+    if offering.plan is not None and offering.version is not None:
+        last = datetime.fromtimestamp(offering.version.as_of_us / 1e6, UTC).astimezone(now_local.tzinfo).date()
+        for before, count in enumerate(offering.plan.seen[row].tolist()):
+            seen[_between(last, today) + before] += count
+    week = sum(count for ago, count in seen.items() if 0 <= ago < SEEN_DAYS)
+    return min(settings.offers_per_day - seen[0], settings.offers_per_week - week)
+
+
+def _days_ago(at_us: int, now_local: datetime) -> int:
+    """Local days from a moment to now; what comes from a clock that is ahead is of today."""
+    return max(_between(datetime.fromtimestamp(at_us / 1e6, now_local.tzinfo).date(), now_local.date()), 0)
+
+
+def _between(one: date, other: date) -> int:
+    return (other - one).days

@@ -1,0 +1,179 @@
+"""Claims that a platform tells of with events (`offer_claim`, `offer_redeem`, `offer_return`, `offer_expire`).
+
+They are facts: stored whatever they say, and counted in the same rows and sums as claims that were asked for, each
+event once, however often it is sent. An event that names a claim of ours (`claim_id` among its properties) is about
+that one; else a redemption, a return or an expiry is about the person's own claim of the offer: the open one that
+expires first, a return that names an order the one of that order. A redemption of what nobody claimed counts as a
+claim, too; a return or an expiry of what is not there changes nothing.
+
+Nobody asked whether there was room. What goes beyond the budget closes the offer, until its row gets a higher one;
+what goes beyond a day's budget needs no closing, as nothing more is given on that day anyway.
+
+Files that are imported (`huaxiang import events`) go to the lake and are not counted here: they are history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from portraits.errors import InvalidValue
+from recommender.offers.eligible import stated
+from recommender.offers.terms import Terms
+from serving.stores import schema
+from serving.stores.books import CLAIMED, EXPIRED, REDEEMED, RETURNED, Change, book_of, bound, change, close, local_day
+from serving.stores.claims import (
+    DAY_US,
+    KEPT_DAYS,
+    Claim,
+    answered,
+    app_zone,
+    by_id,
+    claims_of,
+    keep_request,
+    new_claim,
+    offer_row,
+    release,
+    settle,
+)
+from serving.stores.database import now_us
+from serving.stores.dialect import insert_tuples
+from serving.stores.events import EventRow
+
+BUDGET, DAILY_BUDGET = "budget", "daily_budget"
+NOTHING_KNOWN = {"kind": "cash", "value": 0}
+"""The rule of an offer that the catalogue does not know: it holds nothing, and costs what is told."""
+
+
+class Beyond(NamedTuple):
+    """What facts went beyond: a budget of an offer (BUDGET or DAILY_BUDGET)."""
+
+    offer_id: str
+    what: str
+
+
+class _Fact(NamedTuple):
+    """An event as it counts. `day`: local. `said`: its columns."""
+
+    fact_id: str
+    at_us: int
+    day: int
+    user_id: str
+    said: Mapping[str, Any]
+    offer: Mapping[str, Any]
+    zone: ZoneInfo
+
+    @property
+    def offer_id(self) -> str:
+        return str(self.offer["offer_id"])
+
+
+def count_facts(
+    connection: Connection, app_id: str, rows: Sequence[EventRow], at_us: int | None = None
+) -> list[Beyond]:
+    """Counts events that were just stored, inside the same write transaction; where they went beyond a budget."""
+    facts = [row for row in rows if row.type in _STEPS]
+    if not facts:
+        return []
+    at_us = now_us() if at_us is None else at_us
+    zone, beyond = app_zone(connection, app_id), []
+    for row in facts:
+        said = json.loads(row.payload)
+        fact_id = f"e-{hashlib.blake2b(f'{row.day} {row.event_id}'.encode(), digest_size=12).hexdigest()}"
+        recent = row.ts_us > at_us - KEPT_DAYS * DAY_US  # older ones may have been counted, and that forgotten
+        if said.get("offer_id") is None or not recent or answered(connection, app_id, fact_id) is not None:
+            continue
+        offer = {"offer_id": said["offer_id"]} | (offer_row(connection, app_id, said["offer_id"]) or {})
+        offer = offer if stated(offer) else offer | NOTHING_KNOWN
+        day = local_day(row.ts_us, zone)
+        fact = _Fact(fact_id, row.ts_us, day, row.user_id, said, offer, zone)
+        beyond += _counted(connection, app_id, fact, _STEPS[row.type])
+    return beyond
+
+
+def _counted(connection: Connection, app_id: str, fact: _Fact, step: Callable[..., Claim | None]) -> list[Beyond]:
+    before = book_of(connection, app_id, fact.offer_id, fact.day)
+    claim = step(connection, app_id, fact)
+    keep_request(connection, app_id, (fact.fact_id, "", "" if claim is None else claim.claim_id, "", fact.at_us))
+    after, beyond = book_of(connection, app_id, fact.offer_id, fact.day), []
+    if after.spent > max(before.spent, bound(fact.offer, BUDGET)) and close(connection, app_id, fact.offer_id, BUDGET):
+        beyond.append(Beyond(fact.offer_id, BUDGET))
+    if before.today <= bound(fact.offer, DAILY_BUDGET) < after.today:
+        beyond.append(Beyond(fact.offer_id, DAILY_BUDGET))
+    return beyond
+
+
+def _claimed(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
+    known = _named(connection, app_id, fact)
+    if known is not None:  # what we were asked for is told back
+        return known
+    made = _new(fact)
+    change(connection, app_id, fact.offer_id, fact.day, Change(open=1, reserved=made.held))
+    insert_tuples(connection, schema.claims, [(app_id, *made)])
+    return made
+
+
+def _redeemed(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
+    known = _named(connection, app_id, fact) or _mine(connection, app_id, fact, CLAIMED)
+    if known is not None and known.state != CLAIMED:  # our own call, told back
+        return known
+    before = known or _new(fact)
+    said = fact.said
+    try:
+        cost = Terms.from_text(before.terms).cost(said.get("amount"), said.get("discount"))
+    except InvalidValue:  # nothing says how much, and a fact cannot be asked
+        cost = 0
+    store_id, order_id = said.get("store_id") or before.store_id, said.get("order_id")
+    after = before._replace(state=REDEEMED, cost=cost, store_id=store_id, order_id=order_id, changed_us=fact.at_us)
+    if known is not None:
+        return settle(connection, app_id, known, after)
+    change(connection, app_id, fact.offer_id, fact.day, Change(redeemed=1, settled=cost))
+    insert_tuples(connection, schema.claims, [(app_id, *after)])
+    return after
+
+
+def _returned(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
+    known = _named(connection, app_id, fact) or _mine(connection, app_id, fact, CLAIMED, REDEEMED)
+    if known is None or known.state not in (CLAIMED, REDEEMED):
+        return known
+    return release(connection, app_id, known, RETURNED, fact.at_us)
+
+
+def _expired(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
+    known = _named(connection, app_id, fact) or _mine(connection, app_id, fact, CLAIMED)
+    if known is None or known.state != CLAIMED:
+        return known
+    return release(connection, app_id, known, EXPIRED, fact.at_us)
+
+
+_STEPS: Mapping[str, Callable[..., Claim | None]] = {
+    "offer_claim": _claimed,
+    "offer_redeem": _redeemed,
+    "offer_return": _returned,
+    "offer_expire": _expired,
+}
+
+
+def _new(fact: _Fact) -> Claim:
+    made = new_claim(fact.offer, fact.user_id, f"f{fact.fact_id[1:]}", fact.at_us, fact.zone)
+    return made._replace(decision_id=fact.said.get("decision_id"), store_id=fact.said.get("store_id"), fact=True)
+
+
+def _named(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
+    """The claim that the event names."""
+    properties = json.loads(fact.said.get("properties") or "null")
+    named = properties.get("claim_id") if isinstance(properties, dict) else None
+    found = by_id(connection, app_id, named) if isinstance(named, str) else None
+    return found if found is not None and found.offer_id == fact.offer_id else None
+
+
+def _mine(connection: Connection, app_id: str, fact: _Fact, *states: str) -> Claim | None:
+    """The person's claim in one of these states; a redeemed one by its order, where the event names one."""
+    order_id = fact.said.get("order_id") if REDEEMED in states else None
+    found = [one for one in claims_of(connection, app_id, fact.user_id, fact.offer_id) if one.state in states]
+    return next((one for one in found if order_id is None or one.order_id == order_id), None)

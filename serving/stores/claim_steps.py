@@ -1,0 +1,263 @@
+"""The life of a claim: claimed, then redeemed, returned or expired; a redemption may be returned, too.
+
+Each step is one write transaction: the claim's row, the sums that it is in (`books`), the contract's event for the
+lake, and the request that asked for it. Writers take turns on both databases (`dialect`), so a step sees all that came
+before it; that the budgets have room is asked once more by the very statement that charges them.
+
+A request is known again by its request_id, for `KEPT_DAYS`: what was done is answered again and not done twice. What is
+refused leaves no trace, and is looked at anew when it is asked again.
+
+A claim is charged to the local day in which it is made: what it holds, then what it did cost. The offer's days and
+hours are for claiming; what is claimed can be used until it expires.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from portraits.errors import InvalidValue, NothingThere, OfferRefused
+from portraits.identity import merge_users
+from recommender.offers.terms import Asker, Terms, may_claim
+from serving.codec import encode
+from serving.stores import schema
+from serving.stores.books import CLAIMED, EXPIRED, REDEEMED, RETURNED, Book, Change, book_of, bound, charge
+from serving.stores.claims import (
+    EPOCH,
+    EXPIRED_AT_ONCE,
+    HELD,
+    IDS,
+    Claim,
+    answered,
+    app_zone,
+    by_id,
+    claims_of,
+    expire_due,
+    keep_request,
+    move,
+    new_claim,
+    offer_row,
+    release,
+    settle,
+    tell,
+    told,
+)
+from serving.stores.database import now_us
+from serving.stores.dialect import ask_within, insert_tuples
+from serving.stores.forgotten import forgotten_among
+from serving.stores.totals import keep_total
+
+Body = Mapping[str, Any]
+
+
+def claim(connection: Connection, app_id: str, body: Body, at_us: int | None = None) -> dict[str, Any]:
+    """Claims an offer inside a write transaction: `body` as `/v1/offers/claim` takes it; the answer.
+
+    Raises OfferRefused, NothingThere (no such offer), UnknownApp; then the transaction must be undone.
+    """
+    return _once(connection, app_id, "claim", body, _claim, at_us=at_us)
+
+
+def redeem(connection: Connection, app_id: str, body: Body, at_us: int | None = None) -> dict[str, Any]:
+    """Uses a claim: what it holds is released, what it costs is booked. As `claim`; NothingThere: no such claim."""
+    return _once(connection, app_id, "redeem", body, _redeem, at_us=at_us)
+
+
+def give_back(connection: Connection, app_id: str, body: Body, at_us: int | None = None) -> dict[str, Any]:
+    """Gives back a claim, or a redemption whose order was refunded: it holds and costs nothing, and frees the person's
+    limit. As `redeem`."""
+    return _once(connection, app_id, "return", body, _give_back, at_us=at_us)
+
+
+def _once(
+    connection: Connection, app_id: str, what: str, body: Body, step: Callable[..., Claim], *, at_us: int | None
+) -> dict[str, Any]:
+    asked = sorted((name, value) for name, value in body.items() if value is not None)
+    content = hashlib.blake2b(encode([what, asked]), digest_size=8).hexdigest()
+    request_id = body["request_id"]
+    done = answered(connection, app_id, request_id)
+    if done is not None:
+        if done[0] != content:
+            raise OfferRefused(
+                "request_conflict", request_id, "this request_id was used for something else; take another"
+            )
+        return dict(json.loads(done[1]))
+    at_us = now_us() if at_us is None else at_us
+    after = step(connection, app_id, body, at_us)
+    tell(connection, app_id, what, [after], at_us)
+    answer = told(after)
+    keep_request(connection, app_id, (request_id, content, after.claim_id, encode(answer).decode(), at_us))
+    return answer
+
+
+def _claim(connection: Connection, app_id: str, body: Body, at_us: int) -> Claim:
+    user_id, offer_id = body["user_id"], body["offer_id"]
+    if forgotten_among(connection, app_id, [user_id]):
+        raise OfferRefused("visitor_forgotten", offer_id, "the visitor asked to be forgotten; nothing is kept of them")
+    offer = offer_row(connection, app_id, offer_id)
+    if offer is None:
+        raise NothingThere("offer", offer_id, "send it with POST /v1/offers/catalogue or: huaxiang import offers")
+    zone, at = app_zone(connection, app_id), EPOCH + timedelta(microseconds=at_us)
+    may_claim(offer, _asker(connection, app_id, user_id, offer, at_us), body.get("store_id"), at.astimezone(zone))
+    made = new_claim(offer, user_id, f"c-{secrets.token_hex(12)}", at_us, zone)
+    made = made._replace(decision_id=body.get("decision_id"), store_id=body.get("store_id"))
+    _need_room(connection, app_id, offer, made, at_us)
+    if not charge(connection, app_id, offer, made.day, Change(open=1, reserved=made.held)):
+        raise RuntimeError(f"the books of offer {offer_id} moved in a transaction that no other writer is in")
+    keep_total(connection, app_id, offer_id, made.day)
+    insert_tuples(connection, schema.claims, [(app_id, *made)])
+    return made
+
+
+def _asker(connection: Connection, app_id: str, user_id: str, offer: Mapping[str, Any], at_us: int) -> Asker:
+    which = {"app_id": app_id, "user_id": user_id, "offer_id": offer["offer_id"]}
+    rows = [Claim._make(row) for row in ask_within(connection, HELD, which)]
+    held = [
+        (one.offer_id, Terms.from_text(one.terms))
+        for one in rows
+        if one.offer_id != offer["offer_id"] and not one.is_due(at_us)
+    ]
+    return Asker(
+        _tier(connection, app_id, user_id, offer), sum(one.offer_id == offer["offer_id"] for one in rows), held
+    )
+
+
+def _tier(connection: Connection, app_id: str, user_id: str, offer: Mapping[str, Any]) -> str | None:
+    """The person's membership tier, where the offer asks for one. A rule is a rule: it holds for who refuses
+    personalisation as for everyone."""
+    if offer.get("kind") != "member" and not offer.get("tiers"):
+        return None
+    rows = ask_within(connection, _USERS, {"app_id": app_id, "user_id": user_id})
+    people = ask_within(connection, _PERSON, {"app_id": app_id, "user_id": user_id})
+    user = merge_users({key: json.loads(payload) for key, payload in rows}, people[0][0] if people else user_id)
+    return None if user is None else user.get("member_tier")
+
+
+def _need_room(connection: Connection, app_id: str, offer: Mapping[str, Any], made: Claim, at_us: int) -> None:
+    """Raises OfferRefused where the budgets have no room, not even once the offer's claims whose time is over, if any,
+    have expired."""
+    offer_id = made.offer_id
+    book = book_of(connection, app_id, offer_id, made.day)
+    refusal = _no_room(offer, book, made.held)
+    if refusal is None:
+        return
+    due = {"app_id": app_id, "offer_id": offer_id, "at_us": at_us, "day": made.day}
+    freed, freed_today = ask_within(connection, _FREED, due)[0]
+    freed = replace(book, reserved=book.reserved - int(freed), today=book.today - int(freed_today))
+    refusal = _no_room(offer, freed, made.held)
+    if refusal is not None:
+        raise refusal
+    while expire_due(connection, app_id, at_us, offer_id) == EXPIRED_AT_ONCE:
+        pass
+
+
+def _no_room(offer: Mapping[str, Any], book: Book, needed: int) -> OfferRefused | None:
+    name, least = offer["offer_id"], max(needed, 1)
+    if book.closed is not None:
+        return OfferRefused("offer_closed", name, f"it is closed ({book.closed}); a higher budget opens it again")
+    for code, limit, spent, way_out in (
+        ("budget_spent", "budget", book.spent, "a higher budget opens it again"),
+        ("daily_budget_spent", "daily_budget", book.today, "it goes on tomorrow"),
+    ):
+        if spent + least > bound(offer, limit):
+            said = f"{spent} of its {limit} {offer[limit]} is held or spent, and one more claim may cost {needed}"
+            return OfferRefused(code, name, f"{said}; {way_out}")
+    return None
+
+
+def _redeem(connection: Connection, app_id: str, body: Body, at_us: int) -> Claim:
+    before = _found(connection, app_id, body)
+    _need_usable(before, at_us)
+    terms, store_id = Terms.from_text(before.terms), body.get("store_id") or before.store_id
+    if terms.stores and store_id not in terms.stores:
+        raise OfferRefused(
+            "wrong_store", before.claim_id, f"it holds in stores {', '.join(terms.stores)}; say store_id"
+        )
+    amount = body.get("amount")
+    if amount is not None and amount < (terms.minimum or 0):
+        raise OfferRefused("below_minimum", before.claim_id, f"the order's amount {amount} is below {terms.minimum}")
+    cost = terms.cost(amount, body.get("discount"))
+    if before.reserved is not None and cost > before.reserved:
+        why = f"discount {cost} is more than the {before.reserved} that were reserved for it"
+        raise OfferRefused("over_reserved", before.claim_id, why)
+    order_id = body.get("order_id")
+    _need_alone(connection, app_id, before, terms, order_id)
+    after = before._replace(state=REDEEMED, cost=cost, order_id=order_id, store_id=store_id, changed_us=at_us)
+    if before.reserved is None:
+        return _settle_unreserved(connection, app_id, before, after)
+    return settle(connection, app_id, before, after)
+
+
+def _settle_unreserved(connection: Connection, app_id: str, before: Claim, after: Claim) -> Claim:
+    """Nothing was held for it, as the offer had no budget; by now it may have one."""
+    offer = offer_row(connection, app_id, before.offer_id) or {"offer_id": before.offer_id}
+    book_of(connection, app_id, before.offer_id, before.day)
+    if not charge(connection, app_id, offer, before.day, Change(open=-1, redeemed=1, settled=after.cost)):
+        why = f"its cost {after.cost} was not reserved, and the offer's budget has no room for it"
+        raise OfferRefused("budget_spent", before.claim_id, why)
+    keep_total(connection, app_id, before.offer_id, before.day)
+    return move(connection, app_id, before, after)
+
+
+def _need_alone(connection: Connection, app_id: str, before: Claim, terms: Terms, order_id: str | None) -> None:
+    """Raises OfferRefused where another offer was used for the same order and one of the two stands alone."""
+    if order_id is None:
+        return
+    for claim_id, theirs in ask_within(connection, _OF_ORDER, {"app_id": app_id, "order_id": order_id}):
+        if terms.alone or Terms.from_text(theirs).alone:
+            why = f"order {order_id!r} has claim {claim_id!r} already, and one of the two stands alone"
+            raise OfferRefused("not_stackable", before.claim_id, why)
+
+
+def _give_back(connection: Connection, app_id: str, body: Body, at_us: int) -> Claim:
+    before = _found(connection, app_id, body)
+    if before.state not in (CLAIMED, REDEEMED):
+        raise _is_over(before)
+    return release(connection, app_id, before, RETURNED, at_us)
+
+
+def _found(connection: Connection, app_id: str, body: Body) -> Claim:
+    """The claim that a request is about. Raises NothingThere, InvalidValue."""
+    claim_id, user_id, offer_id = body.get("claim_id"), body.get("user_id"), body.get("offer_id")
+    if claim_id is not None:
+        one = by_id(connection, app_id, claim_id)
+        if one is None:
+            raise NothingThere("claim", claim_id, "make one with POST /v1/offers/claim")
+        return one
+    if user_id is None or offer_id is None:
+        raise InvalidValue("claim_id", None, "a claim, or the user_id and the offer_id of one")
+    found = claims_of(connection, app_id, user_id, offer_id)
+    if not found:
+        raise NothingThere("claim", f"{offer_id} of {user_id}", "make one with POST /v1/offers/claim")
+    return found[0]
+
+
+def _need_usable(one: Claim, at_us: int) -> None:
+    if one.state != CLAIMED:
+        raise _is_over(one)
+    if one.is_due(at_us):
+        raise _is_over(one._replace(state=EXPIRED))
+
+
+def _is_over(one: Claim) -> OfferRefused:
+    return OfferRefused(f"claim_{one.state}", one.claim_id, f"the claim is {one.state}; it takes another claim")
+
+
+_PERSON = text("SELECT user_id FROM people WHERE app_id = :app_id AND id = :user_id")
+_USERS = text(
+    f"SELECT key, payload FROM catalogue WHERE app_id = :app_id AND name = 'users' AND key IN ({IDS})"  # noqa: S608
+)
+_OF_ORDER = text(
+    "SELECT claim_id, terms FROM claims WHERE app_id = :app_id AND order_id = :order_id AND state = 'redeemed'"
+)
+_FREED = text(
+    "SELECT coalesce(sum(reserved), 0), coalesce(sum(CASE WHEN day = :day THEN reserved END), 0) FROM claims "
+    "WHERE app_id = :app_id AND offer_id = :offer_id AND state = 'claimed' AND expires_us <= :at_us"
+)

@@ -1,0 +1,75 @@
+"""What was spent of an app's one budget for all offers (`recommender.offers.total`): sums of the days that it covers.
+
+A claim that would exceed it is refused in the transaction that makes it, so it holds as an offer's own budget does.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from functools import lru_cache
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from portraits.errors import OfferRefused, UnknownApp
+from portraits.settings import AppSettings
+from recommender.offers.total import Total, total_of
+from serving.stores import schema
+from serving.stores.database import Database
+from serving.stores.dialect import ask_within
+
+
+class Spending(NamedTuple):
+    """A budget for all offers, and what was spent of it so far, in minor units."""
+
+    total: Total
+    spent: int
+
+
+class Totals(Database):
+    """Reads."""
+
+    def offer_total(self, app_id: str) -> Spending | None:
+        """The app's budget for all offers; None where there is none. Raises UnknownApp, StoreUnavailable."""
+        found = self.ask(_SETTINGS, {"app_id": app_id})
+        if not found:
+            raise UnknownApp(app_id)
+        total = _total(found[0][0])
+        if total is None:
+            return None
+        return Spending(total, int(self.ask(_SPENT, _days(app_id, total))[0][0]))
+
+
+def keep_total(connection: Connection, app_id: str, offer_id: str, day: int) -> None:
+    """Raises OfferRefused where what claims of `day` and the other days of the budget hold or cost by now, inside a
+    write transaction, is more than it; then the transaction must be undone."""
+    found = ask_within(connection, _SETTINGS, {"app_id": app_id})
+    total = _total(found[0][0]) if found else None
+    if total is None or not total.first_day <= day <= total.last_day:
+        return
+    spent = int(ask_within(connection, _SPENT, _days(app_id, total))[0][0])
+    if spent > total.budget:
+        raise OfferRefused(
+            "budget_spent",
+            offer_id,
+            f"with this claim {spent} of the {total.budget} for all offers would be held or spent; "
+            f"a higher one opens it again: huaxiang app set {app_id} offer_budget=...",
+        )
+
+
+def _days(app_id: str, total: Total) -> dict[str, str | int]:
+    return {"app_id": app_id, "first": total.first_day, "last": total.last_day}
+
+
+@lru_cache(maxsize=1_000)
+def _total(settings: str) -> Total | None:
+    known = {field.name for field in fields(AppSettings)}
+    return total_of(AppSettings(**{name: value for name, value in json.loads(settings).items() if name in known}))
+
+
+_SETTINGS = select(schema.apps.c.settings).where(schema.apps.c.app_id == bindparam("app_id"))
+_DAY = schema.offer_days.c
+_SPENT = select(func.coalesce(func.sum(_DAY.spent), 0)).where(
+    _DAY.app_id == bindparam("app_id"), _DAY.day >= bindparam("first"), _DAY.day <= bindparam("last")
+)

@@ -1,0 +1,532 @@
+"""Claims: who may have which offer when, what it holds and costs, and that a request does nothing twice.
+
+Most of it asks the store with a clock of its own; what HTTP adds stands at the end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from planted_app import Client
+from starlette.applications import Starlette
+
+from portraits.errors import HuaxiangError, InvalidValue, NothingThere, OfferRefused
+from portraits.history import OFFERS, check
+from portraits.settings import AppSettings
+from serving.app import v1
+from serving.claims import expire
+from serving.context import Context
+from serving.events import store_batch
+from serving.sent_events import prepare
+from serving.settings import ProcessSettings
+from serving.stores import Store, claim_steps
+from serving.stores.books import Book, local_day, zone_of
+from serving.stores.claim_facts import Beyond
+from serving.stores.claims import KEPT_DAYS
+
+NOON = datetime(2026, 3, 4, 4, tzinfo=UTC)
+"""A Wednesday, noon in Shanghai."""
+HOUR = timedelta(hours=1)
+CASH = {"kind": "cash", "value": 500}
+_apps = itertools.count()
+
+
+def us(at: datetime) -> int:
+    return int(at.timestamp()) * 1_000_000
+
+
+class Shop:
+    """One app with a clock."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.app_id, self.now = store, f"shop-{next(_apps)}", NOON
+        self._requests = itertools.count()
+        store.add_app(AppSettings(self.app_id))
+
+    def offer(self, offer_id: str = "o", **columns: Any) -> None:
+        row = check(OFFERS, {"offer_id": offer_id} | (CASH | columns if "kind" not in columns else columns))
+        assert isinstance(row, dict), row
+        named = {"offer_id", *CASH, *columns}
+        self.store.upsert(self.app_id, "offers", [{name: told for name, told in row.items() if name in named}])
+
+    def _do(self, step: Callable[..., dict[str, Any]], body: dict[str, Any]) -> dict[str, Any]:
+        body = {"request_id": f"r{next(self._requests)}"} | body
+        with self.store.write() as connection:
+            return step(connection, self.app_id, body, us(self.now))
+
+    def claim(self, user_id: str = "ann", offer_id: str = "o", **more: Any) -> dict[str, Any]:
+        return self._do(claim_steps.claim, {"user_id": user_id, "offer_id": offer_id} | more)
+
+    def redeem(self, claim_id: str | None = None, **more: Any) -> dict[str, Any]:
+        return self._do(claim_steps.redeem, {"claim_id": claim_id} | more)
+
+    def give_back(self, claim_id: str | None = None, **more: Any) -> dict[str, Any]:
+        return self._do(claim_steps.give_back, {"claim_id": claim_id} | more)
+
+    def expire(self) -> int:
+        return self.store.expire_claims(self.app_id, us(self.now))
+
+    def tell(self, event_id: str, kind: str, user_id: str = "ann", offer_id: str = "o", **more: Any) -> list[Beyond]:
+        """An event from a platform."""
+        row = {"event_id": event_id, "user_id": user_id, "ts": self.now.isoformat(), "type": f"offer_{kind}"}
+        batch = prepare([row | {"offer_id": offer_id} | more], datetime.now(UTC))
+        assert not batch.rejected
+        beyond: list[Beyond] = []
+        with self.store.write() as connection:
+            store_batch(connection, self.app_id, batch, beyond=beyond)
+        return beyond
+
+    def book(self, offer_id: str = "o") -> Book:
+        day = local_day(us(self.now), zone_of(json.dumps({"time_zone": "Asia/Shanghai"})))
+        return self.store.offer_books(self.app_id, day).get(offer_id, Book())
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(text) for text in self.store.events_to_drain(self.app_id, 0).payloads]
+
+    def refused(self, step: Callable[..., Any], *arguments: Any, **more: Any) -> str:
+        with pytest.raises(OfferRefused) as refusal:
+            step(*arguments, **more)
+        assert refusal.value.code in OfferRefused.CODES
+        assert refusal.value.status == 409
+        return refusal.value.code
+
+
+@pytest.fixture(scope="module")
+def store(
+    empty_store: Callable[[Path], AbstractContextManager[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
+    with empty_store(tmp_path_factory.mktemp("store")) as url:
+        opened = Store.open(url)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def shop(store: Store) -> Shop:
+    return Shop(store)
+
+
+def test_a_claim_is_reserved_then_settled_then_given_back(shop: Shop) -> None:
+    shop.offer(budget=2000, daily_budget=2000, valid_hours=48)
+    made = shop.claim(decision_id="d1", store_id="s1")
+    assert made | {"claim_id": ""} == {
+        "claim_id": "",
+        "offer_id": "o",
+        "user_id": "ann",
+        "state": "claimed",
+        "reserved": 500,
+        "cost": 0,
+        "expires": (NOON + 48 * HOUR).isoformat(),
+        "order_id": None,
+    }
+    assert shop.book() == Book(claims=1, reserved=500, settled=0, today=500)
+    used = shop.redeem(made["claim_id"], order_id="x1", discount=300)
+    assert used == made | {"state": "redeemed", "reserved": 0, "cost": 300, "order_id": "x1"}
+    assert shop.book() == Book(claims=1, reserved=0, settled=300, today=300)
+    back = shop.give_back(made["claim_id"])
+    assert back == used | {"state": "returned", "cost": 0}
+    assert shop.book() == Book()
+    told = [
+        (one["type"], one["event_id"], one.get("discount"), one.get("order_id"), one["decision_id"], one["store_id"])
+        for one in shop.events()
+    ]
+    claim_id = made["claim_id"]
+    assert told == [
+        ("offer_claim", f"{claim_id}-claim", None, None, "d1", "s1"),
+        ("offer_redeem", f"{claim_id}-redeem", 300, "x1", "d1", "s1"),
+        ("offer_return", f"{claim_id}-return", None, "x1", "d1", "s1"),
+    ]
+    assert {json.loads(one["properties"])["claim_id"] for one in shop.events()} == {claim_id}
+
+
+WEDNESDAY, NOON_HOUR, OTHERS = ["3"], ["12"], ["1", "2"]
+REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "not begun": ("not_running", {"starts": (NOON + HOUR).isoformat()}, {}),
+    "over": ("not_running", {"ends": NOON.isoformat()}, {}),
+    "another weekday": ("not_running", {"days": OTHERS}, {}),
+    "another hour": ("not_running", {"hours": ["4"]}, {}),
+    "another store": ("wrong_store", {"stores": ["s1"]}, {"store_id": "s2"}),
+    "not a member": ("wrong_tier", {"kind": "member", "value": 1000, "max_cost": 5}, {}),
+    "another tier": ("wrong_tier", {"tiers": ["gold"]}, {"user_id": "sil"}),
+    "limit 0": ("user_limit", {"per_user_limit": 0}, {}),
+    "nothing bounds it": ("no_max_cost", {"kind": "discount", "value": 1000, "budget": 10**6}, {}),
+    "nothing bounds it by day": ("no_max_cost", {"kind": "exchange", "value": 100, "daily_budget": 10**6}, {}),
+    "no rule": ("incomplete_offer", {"kind": "cash"}, {}),
+    "an unknown kind": ("incomplete_offer", {"kind": "magic", "value": 1}, {}),
+    "budget 0": ("budget_spent", {"budget": 0}, {}),
+    "budget below the cost": ("budget_spent", {"budget": 499}, {}),
+    "a day's budget below it": ("daily_budget_spent", {"daily_budget": 499}, {}),
+    "free, without budget": ("budget_spent", {"kind": "cash", "value": 0, "budget": 0}, {}),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_the_rule_does_not_allow_is_refused_and_leaves_nothing(shop: Shop, why: str) -> None:
+    code, columns, asked = REFUSED[why]
+    shop.offer(**columns)
+    shop.store.upsert(shop.app_id, "users", [{"user_id": "sil", "member_tier": "silver"}])
+    assert shop.refused(shop.claim, **asked) == code
+    assert (shop.book(), shop.events()) == (Book(), [])
+
+
+def test_what_the_rule_allows(shop: Shop) -> None:
+    shop.offer(stores=["s1"], days=WEDNESDAY, hours=NOON_HOUR, starts=NOON.isoformat(), tiers=["gold"], budget=1000)
+    shop.store.upsert(shop.app_id, "users", [{"user_id": "gol", "member_tier": "gold", "consent": False}])
+    assert shop.claim("gol", store_id="s1")["reserved"] == 500, "a rule is a rule, also for who refuses to be known"
+    assert shop.claim("gol")["expires"] is None, "the store may be said when it is used"
+    assert shop.refused(shop.claim, "gol") == "budget_spent"
+    with pytest.raises(NothingThere, match="nowhere"):
+        shop.claim(offer_id="nowhere")
+
+
+COSTS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
+    "cash": ({"kind": "cash", "value": 500}, {"amount": 3000}, 500),
+    "discount": ({"kind": "discount", "value": 1500, "max_cost": 1000}, {"amount": 3333}, 3333 * 15 // 100),
+    "discount up to its most": ({"kind": "discount", "value": 1500, "max_cost": 1000}, {"amount": 99_999}, 1000),
+    "member": ({"kind": "member", "value": 200, "max_cost": 1000}, {"amount": 5000}, 100),
+    "exchange": ({"kind": "exchange", "value": 990, "max_cost": 2000}, {"amount": 2490}, 1500),
+    "exchange of what is cheaper": ({"kind": "exchange", "value": 990, "max_cost": 2000}, {"amount": 800}, 0),
+    "what was in fact taken off": ({"kind": "cash", "value": 500}, {"amount": 3000, "discount": 120}, 120),
+    "nothing told": ({"kind": "discount", "value": 1500, "max_cost": 1000}, {}, 1000),
+    "without any bound": ({"kind": "discount", "value": 1000}, {"amount": 10**9}, 10**8),
+}
+
+
+@pytest.mark.parametrize("what", COSTS)
+def test_what_a_redemption_costs(shop: Shop, what: str) -> None:
+    columns, order, cost = COSTS[what]
+    shop.offer(**columns, daily_budget=None)
+    shop.store.upsert(shop.app_id, "users", [{"user_id": "ann", "member_tier": "gold"}])
+    shop.claim()
+    assert shop.redeem(user_id="ann", offer_id="o", **order)["cost"] == cost
+    assert (shop.book().settled, shop.book().reserved, shop.book().today) == (cost, 0, cost)
+
+
+def test_what_cannot_be_redeemed(shop: Shop) -> None:
+    shop.offer(minimum=2000, stores=["s1"], valid_hours=1, budget=10_000)
+    with pytest.raises(NothingThere, match="no claim"):
+        shop.redeem(user_id="ann", offer_id="o")
+    with pytest.raises(NothingThere, match="no claim"):
+        shop.redeem("c-unknown")
+    with pytest.raises(InvalidValue, match="claim_id"):
+        shop.redeem(user_id="ann")
+    one = shop.claim()["claim_id"]
+    assert shop.refused(shop.redeem, one) == "wrong_store", "it must be said"
+    assert shop.refused(shop.redeem, one, store_id="s2") == "wrong_store"
+    assert shop.refused(shop.redeem, one, store_id="s1", amount=1999) == "below_minimum"
+    assert shop.refused(shop.redeem, one, store_id="s1", discount=501) == "over_reserved"
+    shop.now += HOUR
+    assert shop.refused(shop.redeem, one, store_id="s1") == "claim_expired", "whether or not anybody wrote that down"
+    assert shop.expire() == 1
+    assert shop.refused(shop.redeem, one, store_id="s1") == "claim_expired"
+    assert shop.refused(shop.give_back, one) == "claim_expired"
+    two = shop.claim(store_id="s1")["claim_id"]
+    shop.redeem(two)
+    assert shop.refused(shop.redeem, two) == "claim_redeemed"
+    shop.give_back(two)
+    assert shop.refused(shop.redeem, two) == shop.refused(shop.give_back, two) == "claim_returned"
+    assert shop.book() == Book()
+
+
+def test_a_cost_that_nothing_bounds_must_be_told_and_fit_the_budget_of_now(shop: Shop) -> None:
+    shop.offer(kind="discount", value=1000)
+    one, two = (shop.claim()["claim_id"] for _ in range(2))
+    with pytest.raises(InvalidValue, match="amount"):
+        shop.redeem(one)
+    shop.offer(kind="discount", value=1000, max_cost=100, budget=150)
+    assert shop.redeem(one, amount=1000)["cost"] == 100
+    assert shop.refused(shop.redeem, two, amount=1000) == "budget_spent"
+    assert shop.redeem(two, amount=400)["cost"] == 40
+
+
+def test_the_terms_are_those_of_the_claim_whatever_becomes_of_the_offer(shop: Shop) -> None:
+    shop.offer(budget=1000, title="Five off")
+    one, two = (shop.claim()["claim_id"] for _ in range(2))
+    shop.offer(value=900, minimum=10**6, budget=600, title="Nine off")
+    assert shop.redeem(one, amount=100)["cost"] == 500
+    assert shop.refused(shop.claim) == "budget_spent"
+    assert shop.book() == Book(claims=2, reserved=500, settled=500, today=1000), "the books know of no row"
+    shop.give_back(one)
+    assert shop.refused(shop.claim) == "budget_spent", "500 are held, 900 do not fit into 600"
+    with shop.store.write() as connection:
+        connection.exec_driver_sql(f"DELETE FROM catalogue WHERE app_id = '{shop.app_id}'")
+    assert shop.redeem(two)["cost"] == 500
+    assert shop.book() == Book(claims=1, settled=500, today=500)
+
+
+def test_a_request_does_nothing_twice(shop: Shop) -> None:
+    shop.offer(per_user_limit=1)
+    made = shop.claim(request_id="a")
+    assert shop.claim(request_id="a") == made
+    used = shop.redeem(made["claim_id"], request_id="b")
+    assert [shop.redeem(made["claim_id"], request_id="b"), shop.claim(request_id="a")] == [used, made]
+    back = shop.give_back(made["claim_id"], request_id="c")
+    assert shop.give_back(made["claim_id"], request_id="c") == back
+    assert len(shop.events()) == 3
+    for step, body in (
+        (shop.claim, {"user_id": "bob"}),
+        (shop.redeem, {"claim_id": "c"}),
+        (shop.claim, {"store_id": "s"}),
+    ):
+        assert shop.refused(step, request_id="a", **body) == "request_conflict"
+    assert shop.refused(shop.redeem, made["claim_id"], request_id="d") == "claim_returned"
+    assert shop.claim(request_id="d")["state"] == "claimed", "what was refused is not kept"
+    assert shop.store.forget_requests(shop.app_id, us(shop.now + timedelta(days=KEPT_DAYS - 1))) == 0
+    assert shop.store.forget_requests(shop.app_id, us(shop.now + timedelta(days=KEPT_DAYS + 1))) == 4
+
+
+def test_a_limit_is_of_the_person_under_all_ids(shop: Shop) -> None:
+    shop.offer(per_user_limit=2, tiers=["gold"], valid_hours=1)
+    shop.store.upsert(shop.app_id, "users", [{"user_id": "ann", "member_tier": "gold"}])
+    shop.store.upsert(shop.app_id, "identities", [{"link_id": "l", "user_id": "ann", "anonymous_id": "phone"}])
+    one = shop.claim("ann")["claim_id"]
+    shop.claim("phone")
+    assert shop.refused(shop.claim, "ann") == shop.refused(shop.claim, "phone") == "user_limit"
+    assert shop.redeem(user_id="phone", offer_id="o")["claim_id"] == one, "the one that expires first"
+    assert shop.refused(shop.claim, "phone") == "user_limit"
+    shop.now += HOUR
+    shop.expire()
+    assert shop.refused(shop.claim, "phone") == "user_limit", "what expired was had"
+    facts = shop.store.offer_facts(shop.app_id, ("ann", "phone"), 0)
+    assert (facts.claims, facts.open) == ({"o": 2}, {})
+    shop.give_back(one)
+    assert shop.claim("phone")["user_id"] == "phone"
+    assert shop.store.offer_facts(shop.app_id, ("phone", "ann"), 0).claims == {"o": 2}
+
+
+def test_an_offer_that_stands_alone_is_neither_held_nor_used_with_another(shop: Shop) -> None:
+    shop.offer("alone", stacking="alone", valid_hours=1)
+    shop.offer("with", stacking="with_others")
+    shop.offer("free")
+    one = shop.claim(offer_id="alone")["claim_id"]
+    assert shop.refused(shop.claim, offer_id="with") == "not_stackable"
+    shop.redeem(one, order_id="x")
+    two, three = shop.claim(offer_id="with")["claim_id"], shop.claim(offer_id="free")["claim_id"]
+    assert shop.refused(shop.claim, offer_id="alone") == "not_stackable"
+    assert shop.refused(shop.redeem, two, order_id="x") == "not_stackable"
+    assert shop.redeem(two, order_id="y")["state"] == shop.redeem(three, order_id="y")["state"] == "redeemed"
+    shop.claim(offer_id="alone")
+    shop.now += HOUR
+    assert shop.claim(offer_id="with")["state"] == "claimed", "what is over is held no more"
+
+
+def test_a_day_has_its_own_budget(shop: Shop) -> None:
+    shop.offer(daily_budget=1000, budget=1800)
+    one, _ = shop.claim(), shop.claim()
+    assert shop.refused(shop.claim) == "daily_budget_spent"
+    shop.now += 12 * HOUR
+    assert shop.book().today == 0, "midnight in Shanghai"
+    shop.claim()
+    shop.give_back(one["claim_id"])
+    assert (shop.book().today, shop.book().spent) == (500, 1000), "what comes back is yesterday's"
+    assert shop.redeem(shop.claim()["claim_id"], discount=200)["cost"] == 200
+    assert shop.book() == Book(claims=3, reserved=1000, settled=200, today=700)
+    assert shop.refused(shop.claim) == "daily_budget_spent"
+    shop.now += 24 * HOUR
+    assert shop.claim()["reserved"] == 500
+    assert shop.refused(shop.claim) == "budget_spent", "1700 of 1800"
+
+
+def test_what_expires_makes_room_in_the_same_moment_and_once(shop: Shop) -> None:
+    shop.offer(budget=1000, valid_hours=1)
+    shop.offer("ends", ends=(NOON + HOUR).isoformat())
+    first = [shop.claim("ann"), shop.claim("bob"), shop.claim("cat", "ends")]
+    assert shop.refused(shop.claim, "zoe") == "budget_spent"
+    shop.now += HOUR
+    assert shop.book().reserved == 1000, "until somebody needs the room, or looks"
+    assert shop.claim("zoe")["state"] == "claimed"
+    assert shop.book() == Book(claims=1, reserved=500, today=500)
+    assert shop.book("ends").reserved == 500, "others' are left to the sweep"
+    assert (shop.expire(), shop.expire()) == (1, 0)
+    told = [one["event_id"] for one in shop.events() if one["type"] == "offer_expire"]
+    assert sorted(told) == sorted(f"{one['claim_id']}-expire" for one in first)
+
+
+def test_platforms_tell_facts_that_count_once(shop: Shop) -> None:
+    shop.offer(budget=1000, per_user_limit=2)
+    ours = shop.claim()
+    shop.tell("echo", "claim", properties={"claim_id": ours["claim_id"]})
+    assert shop.book().claims == 1, "our own, told back"
+    for _ in range(2):
+        assert shop.tell("e1", "claim") == []
+    assert shop.book() == Book(claims=2, reserved=1000, today=1000)
+    assert shop.refused(shop.claim) == "user_limit"
+    shop.tell("e2", "redeem", order_id="x", discount=300)
+    shop.tell("e3", "redeem", order_id="y", discount=200)
+    assert shop.book() == Book(claims=2, settled=500, today=500), "each is one of the open ones"
+    shop.tell("e4", "return", order_id="unknown")
+    shop.tell("e5", "expire")
+    assert shop.book().settled == 500, "there was none"
+    for _ in range(2):
+        shop.tell("e6", "return", order_id="x")
+    assert shop.book() == Book(claims=1, settled=200, today=200)
+    with shop.store.write() as connection:
+        connection.exec_driver_sql(f"DELETE FROM events WHERE app_id = '{shop.app_id}'")
+    shop.tell("e1", "claim")
+    assert shop.book().claims == 1, "known, although the night took the event away"
+    shop.tell("e7", "claim", "bob")
+    shop.tell("e8", "expire", "bob")
+    assert shop.book() == Book(claims=1, settled=200, today=200)
+    shop.tell("e9", "redeem", "bob", "unheard of", discount=70)
+    assert shop.book("unheard of") == Book(claims=1, settled=70, today=70)
+    assert {one["event_id"] for one in shop.events()} == {"e1", "e7", "e8", "e9"}
+
+
+def test_facts_beyond_the_budget_close_the_offer_until_it_is_raised(shop: Shop) -> None:
+    shop.offer(budget=1000, daily_budget=500)
+    assert shop.tell("e1", "claim", "ann") == []
+    assert shop.tell("e2", "claim", "bob") == [Beyond("o", "daily_budget")]
+    assert shop.tell("e3", "redeem", "zoe", discount=1) == [Beyond("o", "budget")]
+    assert shop.tell("e4", "redeem", "zoe", discount=400) == [], "it is said once"
+    assert shop.book() == Book(claims=4, reserved=1000, settled=401, today=1401, closed="budget")
+    assert shop.refused(shop.claim, "kim") == "offer_closed"
+    shop.tell("e5", "return", "ann")
+    shop.tell("e6", "return", "bob")
+    assert shop.refused(shop.claim, "kim") == "offer_closed", "somebody has to look at it"
+    shop.offer(budget=401, daily_budget=None)
+    assert shop.book().closed == "budget"
+    shop.offer(budget=901, daily_budget=None)
+    assert shop.book().closed is None
+    assert shop.claim("kim")["reserved"] == 500
+
+
+def test_old_facts_are_history(shop: Shop) -> None:
+    shop.offer()
+    shop.now = datetime.now(UTC) - timedelta(days=KEPT_DAYS + 1)
+    shop.tell("e1", "claim")
+    assert (len(shop.events()), shop.book()) == (1, Book())
+
+
+def test_who_is_forgotten_leaves_the_claims_and_the_sums_stay(shop: Shop) -> None:
+    shop.offer(budget=10_000)
+    shop.store.upsert(shop.app_id, "identities", [{"link_id": "l", "user_id": "ann", "anonymous_id": "phone"}])
+    shop.redeem(shop.claim("ann")["claim_id"], discount=300)
+    shop.claim("phone")
+    shop.claim("bob")
+    rows = list(shop.store.rows_of_person(shop.app_id, ("ann", "phone")))
+    assert sorted(row["user_id"] for table, row in rows if table == "claims") == ["ann", "phone"]
+    assert len([row for table, row in rows if table == "claim_requests"]) == 3
+    shop.store.forget(shop.app_id, "phone")
+    assert shop.book() == Book(claims=2, reserved=500, settled=300, today=800), "hers is held no more"
+    assert {row["user_id"] for table, row in shop.store.texts(shop.app_id) if table == "claims"} == {"bob"}
+    assert not any(
+        "ann" in str(row) or "phone" in str(row) for _, row in shop.store.texts(shop.app_id) if _ != "forgotten"
+    )
+    assert shop.refused(shop.claim, "ann") == "visitor_forgotten"
+    assert shop.tell("e1", "claim", "ann") == []
+    assert shop.book().claims == 2
+
+
+def test_apps_share_nothing(shop: Shop, store: Store) -> None:
+    other = Shop(store)
+    for one in (shop, other):
+        one.offer(budget=500)
+    made = shop.claim(request_id="r")
+    assert other.claim(request_id="r")["claim_id"] != made["claim_id"]
+    with pytest.raises(NothingThere):
+        other.redeem(made["claim_id"])
+    assert other.book() == shop.book() == Book(claims=1, reserved=500, today=500)
+
+
+# What HTTP adds.
+
+
+@pytest.fixture
+def context(store: Store, shop: Shop, tmp_path: Path) -> Iterator[Context]:
+    url = store._dialect.engine.url.render_as_string(hide_password=False).replace("+psycopg", "")
+    opened = Context.open(ProcessSettings(home=tmp_path, store_url=url, secret="only for tests"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def client(context: Context) -> Iterator[Client]:
+    with Client(Starlette(routes=[v1(context)])) as opened:
+        yield opened
+
+
+class Caller:
+    """Requests with a key or a token."""
+
+    def __init__(self, client: Client, key: str) -> None:
+        self._client, self._headers = client, {"authorization": f"Bearer {key}"}
+
+    def __call__(self, path: str, status: int = 200, **body: Any) -> Any:
+        answer = self._client.post(f"/v1{path}", json=body, headers=self._headers)
+        assert answer.status_code == status, answer.text
+        return answer.json() if status == 200 else answer.json()["error"]
+
+
+def test_claims_over_http(client: Client, context: Context, shop: Shop) -> None:
+    shop.offer(budget=1000, valid_hours=1)
+    backend = Caller(client, shop.store.add_key(shop.app_id, "events"))
+    claimed = {"request_id": "r1", "user_id": "ann", "offer_id": "o"}
+    made = backend("/offers/claim", **claimed)
+    assert backend("/offers/claim", **claimed) == made
+    assert backend("/offers/claim", 409, **claimed | {"user_id": "bob"})["code"] == "request_conflict"
+    assert backend("/offers/claim", 404, request_id="r2", user_id="ann", offer_id="nowhere")["code"] == "not_found"
+    assert backend("/offers/claim", 422, user_id="ann", offer_id="o")["field"] == "request_id"
+    used = backend("/offers/redeem", request_id="r3", claim_id=made["claim_id"], order_id="x", amount=900)
+    assert (used["state"], used["cost"]) == ("redeemed", 500)
+    assert backend("/offers/return", request_id="r4", claim_id=made["claim_id"])["state"] == "returned"
+    over = backend("/offers/redeem", 409, request_id="r5", claim_id=made["claim_id"])
+    assert over["code"] == "claim_returned"
+    assert context.metrics.refused["claim_returned",] == 1
+    reader = Caller(client, shop.store.add_key(shop.app_id, "recommend"))
+    assert reader("/offers/claim", 403, **claimed)["code"] == "forbidden"
+
+
+def test_a_phone_may_claim_for_itself_and_nothing_more(client: Client, shop: Shop) -> None:
+    shop.offer()
+    backend = Caller(client, shop.store.add_key(shop.app_id, "events"))
+    phone = Caller(client, backend("/token", user_id="ann")["token"])
+    made = phone("/offers/claim", request_id="r1", offer_id="o")
+    assert made["user_id"] == "ann"
+    assert phone("/offers/claim", request_id="r1", offer_id="o") == made
+    assert phone("/offers/claim", 403, request_id="r2", offer_id="o", user_id="bob")["code"] == "forbidden"
+    assert backend("/offers/claim", request_id="r1", user_id="bob", offer_id="o")["user_id"] == "bob", (
+        "not the phone's r1"
+    )
+    for path in ("/offers/redeem", "/offers/return"):
+        assert phone(path, 403, request_id="r3", claim_id=made["claim_id"])["code"] == "forbidden"
+
+
+def test_alarms_of_facts_are_counted_and_logged(
+    client: Client, context: Context, shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.offer(budget=500)
+    backend = Caller(client, shop.store.add_key(shop.app_id, "events"))
+    told = [
+        {"event_id": f"e{n}", "user_id": "ann", "ts": NOON.isoformat(), "type": "offer_claim", "offer_id": "o"}
+        for n in range(3)
+    ]
+    assert backend("/events", events=told)["accepted"] == 3
+    assert backend("/events", events=told)["duplicates"] == 3
+    assert context.metrics.offers_beyond == {("budget",): 1}
+    assert f"app {shop.app_id}: claims that a platform told of went beyond the budget of offer o" in caplog.text
+    assert shop.book() == Book(claims=3, reserved=1500, today=1500, closed="budget")
+
+
+def test_workers_let_claims_expire(client: Client, context: Context, shop: Shop) -> None:
+    shop.offer(valid_hours=1)
+    shop.claim()  # long ago
+    assert client._runner.run(expire(context)) >= 1
+    assert client._runner.run(expire(context)) == 0
+    assert [one["type"] for one in shop.events()] == ["offer_claim", "offer_expire"]
+
+
+def test_every_refusal_of_ours_is_in_the_list() -> None:
+    """Codes are labels of a metric: a closed list."""
+    source = "".join(
+        Path(module.__file__ or "").read_text(encoding="utf-8")
+        for module in (claim_steps, __import__("recommender.offers.terms", fromlist=["x"]))
+    )
+    assert isinstance(OfferRefused("not_running", "o", "why"), HuaxiangError)
+    assert all(f'"{code}"' in source or code.startswith("claim_") for code in OfferRefused.CODES)

@@ -1,0 +1,196 @@
+"""POST /v1/offers: who is given what, what is kept of it, and when there is rightly nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from planted_offers import CASH, GAIN, OfferShop, given, open_offer_shop
+
+from serving.publish import publish
+from serving.stores.books import Book
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfferShop]:
+    with open_offer_shop(tmp_path_factory.mktemp("home")) as shop:
+        yield shop
+
+
+@pytest.fixture
+def shop(opened: OfferShop) -> OfferShop:
+    opened.fresh()
+    return opened
+
+
+def test_each_gets_what_is_worth_most_to_them(shop: OfferShop) -> None:
+    assert given(shop.ask(user_id="ann", n=2)) == ["big", "tea"]
+    assert given(shop.ask(user_id="bob", n=2)) == ["small", "tea"]
+
+
+def test_nothing_is_given_to_whom_nothing_is_worth_it(shop: OfferShop) -> None:
+    answer = shop.ask(user_id="somebody")
+    assert (answer["offers"], answer["none_because"]) == ([], "not_worth_it")
+
+
+def test_an_offer_says_what_to_do(shop: OfferShop) -> None:
+    answer = shop.ask(user_id="ann", n=1, lang="en")
+    (one,) = answer["offers"]
+    assert "none_because" not in answer
+    assert one["reason"] == {"code": "for_everyone", "text": "¥1 off", "evidence": {}}
+    body = {"user_id": "ann", "offer_id": "big", "decision_id": answer["decision_id"]}
+    assert one["action"] == {"do": "claim", "path": "/v1/offers/claim", "body": body}
+    shop.ask(one["action"]["path"].removeprefix("/v1"), request_id="as said", **one["action"]["body"])
+    (mine, *_) = shop.ask(user_id="ann", n=3)["offers"]
+    assert (mine["offer_id"], mine["reason"]["code"], mine["action"]["do"]) == ("big", "yours", "redeem")
+    assert mine["reason"]["text"] == "yours: ¥1 off"
+    order = {"request_id": "as said, too", "order_id": "o1", "amount": 900}
+    shop.ask(mine["action"]["path"].removeprefix("/v1"), **mine["action"]["body"], **order)
+    assert shop.ask(user_id="ann", n=1)["offers"][0]["action"]["do"] == "claim"
+
+
+def test_what_was_chosen_is_kept_with_its_chances(shop: OfferShop) -> None:
+    shop.settle(offer_exploration=0.4)
+    answer = shop.ask(user_id="bob", n=3, placement="home")
+    row = shop.rows()[answer["decision_id"]]
+    assert (row["policy"], row["arm"], row["placement"], row["degraded"]) == ("offers", "treated", "home", False)
+    *entries, none = row["candidates"]
+    assert none == {"source": "none", "propensity": 0.1}
+    assert [one["offer_id"] for one in entries] == given(answer)
+    assert [one["position"] for one in entries] == [*range(1, len(entries) + 1)]
+    chances = {"small": 0.7, "big": 0.1, "tea": 0.1}
+    worth = {"small": 800.0, "big": 0.0, "tea": 200.0}
+    for one in entries:
+        assert (one["propensity"], one["score"]) == (chances[one["offer_id"]], worth[one["offer_id"]])
+    assert all(one["source"] in ("learned", "explored") for one in entries)
+
+
+def test_who_is_held_out_is_chosen_for_and_shown_nothing(shop: OfferShop) -> None:
+    """The answer is in the words of any other that gives nothing."""
+    shop.settle(offer_control_share=0.5)
+    out, other = shop.held_out()
+    shop.plan([*GAIN[:2], [300, 200, 100]])
+    shown, ghost = shop.ask(user_id=other, n=2), shop.ask(user_id=out, n=2)
+    assert given(shown) == ["big", "small"]
+    assert (ghost["offers"], ghost["none_because"]) == ([], "not_worth_it")
+    kept = shop.rows()
+    assert kept[ghost["decision_id"]]["candidates"] == kept[shown["decision_id"]]["candidates"]
+    assert [kept[one["decision_id"]]["arm"] for one in (ghost, shown)] == ["control", "treated"]
+
+
+def test_the_books_hold_for_everyone_at_once(shop: OfferShop) -> None:
+    """Law 8: after the claim that took the last of it, nobody is shown it any more."""
+    spent = shop.context.store.offer_books("shop").get("big", Book()).spent
+    shop.offer("big", budget=spent + 150)
+    assert given(shop.ask(user_id="ann", n=1)) == ["big"]
+    made = shop.claim("big", "carl")
+    assert given(shop.ask(user_id="ann", n=1)) == ["tea"]
+    shop.claim("big", "carl", "return", claim_id=made["claim_id"])
+    assert given(shop.ask(user_id="ann", n=1)) == ["big"]
+
+
+def test_a_limit_counts_under_every_linked_id(shop: OfferShop) -> None:
+    """Law 6 and law 8: claimed and used under one id, gone under the other with the next answer."""
+    shop.offer("small", per_user_limit=1)
+    shop.ask("/identities", identities=[{"link_id": "b", "user_id": "bob", "anonymous_id": "bobs-phone"}])
+    assert given(shop.ask(user_id="bobs-phone", n=1)) == ["small"], "the night knows bob"
+    shop.claim("small", "bobs-phone")
+    assert shop.ask(user_id="bob", n=1)["offers"][0]["action"]["do"] == "redeem"
+    shop.claim("small", "bob", "redeem", order_id="o2", amount=900)
+    assert "small" not in given(shop.ask(user_id="bob"))
+    assert "small" not in given(shop.ask(user_id="bobs-phone"))
+    shop.ask("/identities", identities=[{"link_id": "b", "anonymous_id": None}])
+
+
+def test_whoever_has_seen_enough_today_sees_no_more(shop: OfferShop) -> None:
+    shop.settle(offers_per_day=3)
+    assert len(shop.ask(user_id="dora")["offers"]) == 0
+    shop.seen("ann", times=2)
+    assert given(shop.ask(user_id="ann")) == ["big"], "one more is left"
+    shop.seen("ann")
+    answer = shop.ask(user_id="ann")
+    assert (answer["offers"], answer["none_because"]) == ([], "seen_enough")
+
+
+def test_the_night_s_count_and_the_day_s_make_a_week(shop: OfferShop) -> None:
+    """Six days ago counts, seven days ago does not."""
+    shop.settle(offers_per_week=6)
+    shop.plan(GAIN, seen={0: [0, 1, 0, 0, 0, 0, 2], 1: [1, 0, 0, 0, 0, 0, 5]})
+    shop.seen("ann", times=2)
+    assert len(given(shop.ask(user_id="ann"))) == 1
+    shop.seen("ann", ts=datetime.now(UTC) + timedelta(hours=1))
+    assert shop.ask(user_id="ann")["none_because"] == "seen_enough"
+    assert shop.ask(user_id="bob")["none_because"] == "seen_enough"
+
+
+def test_without_a_plan_offers_go_by_their_rules(shop: OfferShop) -> None:
+    """Those that end first come first; nothing is known of anybody, and exposures of a week are counted."""
+    shop.offer("tea", ends="2100-01-01T00:00:00Z")
+    bare = shop.home / "without-plan"
+    bare.mkdir(exist_ok=True)
+    as_of = datetime.now(UTC) - timedelta(days=3)
+    publish(shop.context.settings, shop.context.store, "shop", as_of=as_of, portraits=bare)
+    answer = shop.ask(user_id="ann")
+    assert given(answer) == ["tea", "big", "small"]
+    shop.seen("ann", ts=datetime.now(UTC) - timedelta(days=2))
+    shop.settle(offers_per_week=1)
+    row = shop.rows()[answer["decision_id"]]
+    assert {one["source"] for one in row["candidates"][:-1]} == {"rule"}
+    assert row["candidates"][-1] == {"source": "none", "propensity": 0.0}
+
+
+def test_an_offer_of_today_is_shown_behind_what_is_known(shop: OfferShop) -> None:
+    shop.offer("new", **CASH, ends="2100-01-01T00:00:00Z")
+    assert given(shop.ask(user_id="ann")) == ["big", "tea", "new"]
+    assert given(shop.ask(user_id="somebody")) == ["new"], "where nothing known is worth it"
+
+
+@pytest.mark.law
+def test_off_means_that_offers_go_by_their_rules_alone(shop: OfferShop) -> None:
+    """Law 11: no portrait, no tier, no holdout, no draw, no fatigue; limits hold all the same (law 8)."""
+    shop.settle(offer_control_share=0.5, offer_exploration=0.5, offers_per_day=0)
+    limits = [{"offer_id": "tea", "tiers": ["gold"]}, {"offer_id": "big", "per_user_limit": 1}]
+    shop.context.store.upsert("shop", "offers", limits)
+    out, other = shop.held_out()
+    shop.ask("/users", users=[{"user_id": one, "member_tier": "gold"} for one in ("eve", out, other)])
+    answers = [shop.ask(user_id=one, personalized=False) for one in ("eve", out, other)]
+    assert [given(one) for one in answers] == [["big", "small"]] * 3
+    shop.ask("/personalization", user_id="eve", on=False)
+    answers.append(shop.ask(user_id="eve"))
+    assert given(answers[-1]) == ["big", "small"]
+    shop.claim("big", "eve")
+    shop.claim("big", "eve", "redeem", order_id="o3", amount=900)
+    assert given(shop.ask(user_id="eve")) == ["small"]
+    shop.ask("/personalization", user_id="eve", on=True)
+    kept = shop.rows()
+    assert {kept[one["decision_id"]]["arm"] for one in answers} == {None}
+    assert not any("none" in one["source"] for row in answers for one in kept[row["decision_id"]]["candidates"])
+
+
+@pytest.mark.fault
+def test_a_broken_plan_leaves_the_rules(shop: OfferShop) -> None:
+    array = shop.plan(GAIN) / "gain.npy"
+    array.write_bytes(array.read_bytes()[:-1] + b"!")
+    assert given(shop.ask(user_id="ann")) == ["big", "small", "tea"]
+    assert shop.context.models.broken == 1
+    shop.plan(GAIN)
+    assert given(shop.ask(user_id="ann", n=1)) == ["big"]
+    assert shop.context.models.broken == 0
+
+
+@pytest.mark.fault
+def test_without_its_store_only_offers_without_limits_are_given(shop: OfferShop) -> None:
+    limits = [{"offer_id": "big", "budget": 10_000}, {"offer_id": "tea", "per_user_limit": 1}]
+    shop.context.store.upsert("shop", "offers", limits)
+    shop.ask(user_id="ann")
+    path = shop.context.settings.store_url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as other:
+        other.execute("ALTER TABLE apps RENAME TO gone")
+    try:
+        answer = shop.ask(user_id="ann")
+    finally:
+        with sqlite3.connect(path) as other:
+            other.execute("ALTER TABLE gone RENAME TO apps")
+    assert (answer["degraded"], given(answer)) == (True, ["small"])

@@ -1,0 +1,97 @@
+"""One budget for all offers is kept by claims, and paced by the day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from planted_plan import plan
+
+from portraits.errors import OfferRefused, UnknownApp
+from portraits.settings import AppSettings
+from serving.ledgers import Ledger
+from serving.offering import NO_OFFERING
+from serving.stores import Store, claim_steps
+
+NOON = datetime(2026, 3, 4, 4, tzinfo=UTC)
+"""A Wednesday, noon in Shanghai."""
+DAY = timedelta(days=1)
+WEEK = {"offer_budget": 1200, "offer_budget_from": "2026-03-02", "offer_budget_until": "2026-03-08"}
+
+
+@pytest.fixture
+def store(empty_store: Callable[[Path], AbstractContextManager[str]], tmp_path: Path) -> Iterator[Store]:
+    with empty_store(tmp_path) as url:
+        opened = Store.open(url)
+        opened.add_app(AppSettings("shop", **WEEK))
+        opened.upsert("shop", "offers", [{"offer_id": one, "kind": "cash", "value": 500} for one in ("one", "two")])
+        yield opened
+        opened.close()
+
+
+def claim(store: Store, user_id: str, offer_id: str, at: datetime = NOON) -> str:
+    with store.write() as connection:
+        body = {"user_id": user_id, "offer_id": offer_id, "request_id": f"{user_id}-{offer_id}-{at}"}
+        return str(claim_steps.claim(connection, "shop", body, int(at.timestamp() * 1e6))["claim_id"])
+
+
+def spent(store: Store) -> int:
+    found = store.offer_total("shop")
+    assert found is not None
+    return found.spent
+
+
+def test_claims_of_all_offers_share_it(store: Store) -> None:
+    claim(store, "ann", "one")
+    second = claim(store, "ann", "two", NOON + DAY)
+    assert spent(store) == 1000
+    with pytest.raises(OfferRefused, match="1500 of the 1200") as refused:
+        claim(store, "bob", "one")
+    assert refused.value.code == "budget_spent"
+    assert spent(store) == 1000  # nothing of what was refused is kept
+    with store.write() as connection:
+        body = {"claim_id": second, "discount": 100, "request_id": "r"}
+        claim_steps.redeem(connection, "shop", body, int((NOON + DAY).timestamp() * 1e6))
+    assert spent(store) == 600
+    claim(store, "bob", "one")
+
+
+def test_other_days_are_not_of_it(store: Store) -> None:
+    claim(store, "ann", "one", NOON - 7 * DAY)
+    claim(store, "ann", "one", NOON + 7 * DAY)
+    assert spent(store) == 0
+
+
+def test_a_higher_one_opens_it_again(store: Store) -> None:
+    for user in ("ann", "bob"):
+        claim(store, user, "one")
+    with pytest.raises(OfferRefused):
+        claim(store, "cat", "one")
+    store.save_app(replace(store.app("shop"), offer_budget=5000))
+    claim(store, "cat", "one")
+    store.save_app(replace(store.app("shop"), offer_budget=0))
+    assert store.offer_total("shop") is None
+    with pytest.raises(UnknownApp):
+        store.offer_total("nobody")
+
+
+def test_the_day_paces_it(store: Store) -> None:
+    """Of an even week 60 of 168 hours have passed: 1000 of 1200 is far ahead, so nothing is given for a while."""
+    offers = store.changes("shop", "offers")
+    made = plan([[900, 900]], [[500, 500]], offers=["one", "two"], prices={"": 0.5, "one": 0.1})
+    offering = NO_OFFERING.renewed(offers, None, made, None)
+    now = NOON.astimezone(ZoneInfo("Asia/Shanghai"))
+    before = Ledger.of(0.0, {}, store.offer_total("shop")).paced(offering, now)
+    assert before.admitted.all()
+    assert before.prices.tolist() == pytest.approx([0.1, 0.0])  # far behind: nothing beyond what each budget asks
+    for offer_id in ("one", "two"):
+        claim(store, "ann", offer_id)
+    after = Ledger.of(0.0, {}, store.offer_total("shop")).paced(offering, now)
+    assert not after.admitted.any()
+    assert after.prices.tolist() == pytest.approx([0.1 + 1.5 * 4 - 1, 1.5 * 4 - 1])
+    assert Ledger.of(0.0, {}).paced(offering, now).prices.tolist() == pytest.approx([0.6, 0.5])
