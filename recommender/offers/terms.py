@@ -7,7 +7,7 @@ row. Whether a budget has room is for whoever keeps the books to say, under the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -71,12 +71,11 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who wants to claim an offer: the membership tier (None: no member), how many claims of it the person has that
-    count against the limit, and the other offers of which the person holds open claims, with their terms."""
+    """Who wants to claim an offer: the membership tier (None: no member), and how many claims of it the person has that
+    count against the limit."""
 
     tier: str | None = None
     claims: int = 0
-    held: Sequence[tuple[str, Terms]] = ()
 
 
 def may_claim(offer: Mapping[str, Any], asker: Asker, store_id: str | None, now_local: datetime) -> None:
@@ -95,9 +94,6 @@ def may_claim(offer: Mapping[str, Any], asker: Asker, store_id: str | None, now_
     if not within_limit(offer, asker.claims):
         limit = offer["per_user_limit"]
         raise OfferRefused("user_limit", name, f"a person may claim it {limit} times and has {asker.claims} claims")
-    in_the_way = next((other for other, theirs in asker.held if terms.alone or theirs.alone), None)
-    if in_the_way is not None:
-        raise OfferRefused("not_stackable", name, f"the visitor holds {in_the_way!r}; use it or return it first")
     bounded = offer.get("budget") is not None or offer.get("daily_budget") is not None
     if terms.most is None and bounded:
         raise OfferRefused("no_max_cost", name, f"a {terms.kind} with a budget needs max_cost, so that it can be held")

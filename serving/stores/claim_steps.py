@@ -30,9 +30,9 @@ from serving.codec import encode
 from serving.stores import schema
 from serving.stores.books import CLAIMED, EXPIRED, REDEEMED, RETURNED, Book, Change, book_of, bound, charge
 from serving.stores.claims import (
+    COUNTED,
     EPOCH,
     EXPIRED_AT_ONCE,
-    HELD,
     IDS,
     Claim,
     answered,
@@ -105,7 +105,7 @@ def _claim(connection: Connection, app_id: str, body: Body, at_us: int) -> Claim
     if offer is None:
         raise NothingThere("offer", offer_id, "send it with POST /v1/offers/catalogue or: huaxiang import offers")
     zone, at = app_zone(connection, app_id), EPOCH + timedelta(microseconds=at_us)
-    may_claim(offer, _asker(connection, app_id, user_id, offer, at_us), body.get("store_id"), at.astimezone(zone))
+    may_claim(offer, _asker(connection, app_id, user_id, offer), body.get("store_id"), at.astimezone(zone))
     made = new_claim(offer, user_id, f"c-{secrets.token_hex(12)}", at_us, zone)
     made = made._replace(decision_id=body.get("decision_id"), store_id=body.get("store_id"))
     _need_room(connection, app_id, offer, made, at_us)
@@ -116,17 +116,9 @@ def _claim(connection: Connection, app_id: str, body: Body, at_us: int) -> Claim
     return made
 
 
-def _asker(connection: Connection, app_id: str, user_id: str, offer: Mapping[str, Any], at_us: int) -> Asker:
+def _asker(connection: Connection, app_id: str, user_id: str, offer: Mapping[str, Any]) -> Asker:
     which = {"app_id": app_id, "user_id": user_id, "offer_id": offer["offer_id"]}
-    rows = [Claim._make(row) for row in ask_within(connection, HELD, which)]
-    held = [
-        (one.offer_id, Terms.from_text(one.terms))
-        for one in rows
-        if one.offer_id != offer["offer_id"] and not one.is_due(at_us)
-    ]
-    return Asker(
-        _tier(connection, app_id, user_id, offer), sum(one.offer_id == offer["offer_id"] for one in rows), held
-    )
+    return Asker(_tier(connection, app_id, user_id, offer), int(ask_within(connection, COUNTED, which)[0][0]))
 
 
 def _tier(connection: Connection, app_id: str, user_id: str, offer: Mapping[str, Any]) -> str | None:

@@ -247,10 +247,11 @@ _DUE = text(f"{_SELECT} {_DUE_NOW} ORDER BY expires_us LIMIT :most")
 _DUE_OF_OFFER = text(f"{_SELECT} {_DUE_NOW} AND offer_id = :offer_id ORDER BY expires_us LIMIT :most")
 _BY_ID = text(f"{_SELECT} AND claim_id = :claim_id")
 _OF_PERSON = text(f"{_SELECT} AND offer_id = :offer_id AND user_id IN ({IDS})")
-HELD = text(
-    f"{_SELECT} AND user_id IN ({IDS}) AND (state = 'claimed' OR (offer_id = :offer_id AND state <> 'returned'))"
+COUNTED = text(
+    f"SELECT count(*) FROM claims WHERE app_id = :app_id AND offer_id = :offer_id AND user_id IN ({IDS}) "  # noqa: S608
+    "AND state <> 'returned'"
 )
-"""Open claims of a person, and those of one offer that count against the limit."""
+"""How many claims of one offer a person has that count against the limit."""
 _MOVE = text(
     "UPDATE claims SET state = :state, cost = :cost, store_id = :store_id, order_id = :order_id, "
     "changed_us = :changed_us WHERE app_id = :app_id AND claim_id = :claim_id AND state = :before"

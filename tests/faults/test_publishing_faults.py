@@ -118,9 +118,10 @@ def test_old_versions_are_given_back_and_a_version_is_in_memory_once(service: Se
     for _ in range(SWAPS):
         version = publish(service.settings, store, "shop", as_of=datetime.now(UTC), bundle=folder)
         assert {load.ask()[0] for _ in range(ASKS)} == {version}
-        sizes.append([worker.memory_full_info() for worker in service.workers()])
-    for before, after in zip(sizes[1], sizes[-1], strict=True):
-        assert after.rss - before.rss < WIDE / 2
+        sizes.append({worker.pid: worker.memory_full_info().rss for worker in service.workers()})
+    seen_early = sizes[1].keys() & sizes[-1].keys()  # a busy machine may start one of the two later
+    assert seen_early
+    assert all(sizes[-1][pid] - sizes[1][pid] < WIDE / 2 for pid in seen_early)
     held = [_mapped(worker) for worker in service.workers()]
     assert all(paths == {bundle_folder(service.settings, "shop", version)} for paths in held)
 
