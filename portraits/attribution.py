@@ -34,8 +34,11 @@ BEHIND_US = 600 * SECOND_US
 """How far a phone's clock may be behind."""
 NAMING = ("exposure", "click", "purchase")
 """Types of event that may name the answer they come from."""
-_CANDIDATES = "array<struct<item_id: string, source: string, position: int64, propensity: float64>>"
-_AS_STRUCTS = '[{"item_id": "VARCHAR", "source": "VARCHAR", "position": "BIGINT", "propensity": "DOUBLE"}]'
+_ENTRY = ("item_id", "source", "position", "propensity", "score")
+_CANDIDATES = "array<struct<item_id: string, source: string, position: int64, propensity: float64, score: float64>>"
+_AS_STRUCTS = (
+    '[{"item_id": "VARCHAR", "source": "VARCHAR", "position": "BIGINT", "propensity": "DOUBLE", "score": "DOUBLE"}]'
+)
 
 
 @ibis.udf.scalar.builtin(  # type: ignore[untyped-decorator]
@@ -67,15 +70,18 @@ class Attribution:
         return rows.select("decision_id", "user_id", "ts_us", "placement", "version", "policy", "arm").cache()
 
     def entries(self, answers: ir.Table) -> ir.Table:
-        """What was in some of the answers: decision_id, item_id, source, position, propensity; an item once."""
+        """What was in some of the answers: decision_id, item_id, source, position, propensity, score; an item once."""
         rows = self.decisions.mutate(ts_us=microseconds(self.decisions.ts))
         rows = rows.semi_join(answers, ["decision_id", "user_id", "ts_us"])
         entries = rows.select("decision_id", entry=_candidates(rows.candidates, _AS_STRUCTS).unnest())
-        told = {name: entries.entry[name] for name in ("item_id", "source", "position", "propensity")}
+        told = {name: entries.entry[name] for name in _ENTRY}
         entries = entries.select("decision_id", **told)
         items = entries.filter(entries.item_id.notnull())
         return items.group_by("decision_id", "item_id").aggregate(
-            source=items.source.min(), position=items.position.min(), propensity=items.propensity.max()
+            source=items.source.min(),
+            position=items.position.min(),
+            propensity=items.propensity.max(),
+            score=items.score.max(),
         )
 
     @cached_property

@@ -101,7 +101,8 @@ def _from_text(column: Column, name: str) -> Plain:
         case Kind.LIST:
             parts = f"list_transform(string_split({value}, '{LIST_SEPARATOR}'), lambda x: trim(x))"
             value = f"list_filter({parts}, lambda x: x <> '')"
-            good = f"{_short(name, TEXT_LIMIT)} AND NOT starts_with({name}, '[') AND len({value}) <= {LIST_LIMIT}"
+            few = f"len({value}) <= {LIST_LIMIT} AND {_in_words(column, value)}"
+            good = f"{_short(name, TEXT_LIMIT)} AND NOT starts_with({name}, '[') AND {few}"
         case Kind.JSON:
             value = f"canonical_json(nullif({name}::VARCHAR, ''))"
             good = f"{value} IS NOT NULL"
@@ -126,7 +127,8 @@ def _from_json(column: Column, name: str) -> Plain:
             entry = "(x ->> '$')"
             is_text = f"lambda x: json_type(x) = 'VARCHAR' AND {_short(entry, TEXT_LIMIT)}"
             few = f"len({entries}) <= {LIST_LIMIT}"
-            good = f"{kind} = 'ARRAY' AND {few} AND len(list_filter({entries}, {is_text})) = len({entries})"
+            texts = f"len(list_filter({entries}, {is_text})) = len({entries})"
+            good = f"{kind} = 'ARRAY' AND {few} AND {texts} AND {_in_words(column, value)}"
         case _:
             good = f"{kind} = 'VARCHAR' AND {good}"
     return Plain(value, f"({text} IS NULL OR {text} = '' OR ({good}))")
@@ -153,7 +155,7 @@ def _from_native(column: Column, name: str, kind: str) -> Plain:
         case Kind.LIST if kind == "VARCHAR[]":
             value = name
             fitting = f"len(list_filter({name}, lambda x: {_short('x', TEXT_LIMIT)}))"
-            good = f"{fitting} = len({name}) AND len({name}) <= {LIST_LIMIT}"
+            good = f"{fitting} = len({name}) AND len({name}) <= {LIST_LIMIT} AND {_in_words(column, value)}"
         case Kind.JSON if kind.startswith(("STRUCT", "MAP")):
             return _from_text(column, f"to_json({name})::VARCHAR")
     return Plain(value, f"({name} IS NULL OR ({good}))")
@@ -164,7 +166,13 @@ def _short(text: str, limit: int) -> str:
 
 
 def _bounded(column: Column, value: str) -> str:
-    return f"{value} IS NOT NULL" if column.minimum is None else f"{value} >= {column.minimum}"
+    least = f"{value} IS NOT NULL" if column.minimum is None else f"{value} >= {column.minimum}"
+    return least if column.maximum is None else f"{least} AND {value} <= {column.maximum}"
+
+
+def _in_words(column: Column, value: str) -> str:
+    """SQL: whether all entries of a list may be there."""
+    return f"len(list_filter({value}, lambda x: x IN {column.words})) = len({value})" if column.words else "true"
 
 
 def _within_time(value: str) -> str:

@@ -242,6 +242,7 @@ class OfferRefused(HuaxiangError):
         "budget_spent",
         "daily_budget_spent",
         "visitor_forgotten",
+        "wrong_claim",
         "claim_redeemed",
         "claim_expired",
         "claim_returned",

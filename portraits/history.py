@@ -30,6 +30,14 @@ CATEGORY_SEPARATOR = " > "
 QUANTITY_SCALE = 4
 QUANTITY_LIMIT = 10**12
 INTEGER_LIMIT = 2**63 - 1
+MOST_MONEY = 10**15
+"""Of an offer, minor units: sums of many stay within 64 bits."""
+MOST_HOURS = 87_600
+"""Ten years."""
+WHOLE = 10_000
+"""Basis points."""
+BY_SHARE = ("discount", "member")
+"""Kinds of offers whose value is a share of the order, in basis points."""
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -69,13 +77,16 @@ ARROW_TYPES: Mapping[Kind, pa.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, type, meaning and bounds. `minimum` applies to INTEGER and DECIMAL."""
+    """One column: its name, type, meaning and bounds. `minimum` applies to INTEGER and DECIMAL, `maximum` to INTEGER;
+    `words`: all that an entry of a LIST may be, where that is so."""
 
     name: str
     kind: Kind
     meaning: str
     required: bool = False
     minimum: int | None = None
+    maximum: int | None = None
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +186,9 @@ USERS = Table(
     ),
 )
 
+WEEKDAYS = tuple(map(str, range(1, 8)))
+HOURS = tuple(map(str, range(24)))
+
 OFFERS = Table(
     "offers",
     "offer_id",
@@ -187,26 +201,40 @@ OFFERS = Table(
             Kind.INTEGER,
             "minor units off (cash), basis points off (discount, member), price (exchange)",
             minimum=0,
+            maximum=MOST_MONEY,
         ),
-        Column("minimum", Kind.INTEGER, "least order amount, minor units", minimum=0),
+        Column("minimum", Kind.INTEGER, "least order amount, minor units", minimum=0, maximum=MOST_MONEY),
         Column("items", Kind.LIST, "items it is for; none given = all"),
         Column("categories", Kind.LIST, "categories it is for; none given = all"),
         Column("stores", Kind.LIST, "stores it is for; none given = all"),
         Column("tiers", Kind.LIST, "membership tiers it is for (kind member); none given = all members"),
-        Column("days", Kind.LIST, "ISO weekdays it runs on, '1' (Monday) to '7'; none given = all"),
-        Column("hours", Kind.LIST, "local hours it runs in, '0' to '23'; none given = all"),
+        Column("days", Kind.LIST, "ISO weekdays it runs on, '1' (Monday) to '7'; none given = all", words=WEEKDAYS),
+        Column("hours", Kind.LIST, "local hours it runs in, '0' to '23'; none given = all", words=HOURS),
         Column("starts", Kind.TIME, "first moment"),
         Column("ends", Kind.TIME, "first moment after it"),
-        Column("budget", Kind.INTEGER, "most it may cost in all, minor units", minimum=0),
-        Column("daily_budget", Kind.INTEGER, "most it may cost in a local day, minor units", minimum=0),
+        Column("budget", Kind.INTEGER, "most it may cost in all, minor units", minimum=0, maximum=MOST_MONEY),
+        Column(
+            "daily_budget",
+            Kind.INTEGER,
+            "most it may cost in a local day, minor units",
+            minimum=0,
+            maximum=MOST_MONEY,
+        ),
         Column("per_user_limit", Kind.INTEGER, "most claims of one visitor", minimum=0),
         Column(
             "valid_hours",
             Kind.INTEGER,
             "how long a claim can be redeemed, hours; none given = until the offer ends",
             minimum=1,
+            maximum=MOST_HOURS,
         ),
-        Column("max_cost", Kind.INTEGER, "most one claim may cost, minor units (needed for discount)", minimum=0),
+        Column(
+            "max_cost",
+            Kind.INTEGER,
+            "most one claim may cost, minor units (needed for discount)",
+            minimum=0,
+            maximum=MOST_MONEY,
+        ),
         Column("stacking", Kind.ID, "stacking rule: alone or with_others"),
         Column("payer", Kind.ID, "who pays: merchant, platform, supplier"),
     ),
@@ -302,7 +330,15 @@ def check(table: Table, record: Mapping[str, Any]) -> dict[str, Any] | Rejection
     for name in table.required:
         if row[name] is None:
             return _first_reason(table, record)
+    if table is OFFERS and _is_over(row):
+        return _first_reason(table, record)
     return row
+
+
+def _is_over(row: Mapping[str, Any]) -> bool:
+    """Whether an offer ends before it begins."""
+    starts, ends = row.get("starts"), row.get("ends")
+    return starts is not None and ends is not None and bool(starts >= ends)
 
 
 def _first_reason(table: Table, record: Mapping[str, Any]) -> Rejection:
@@ -319,6 +355,8 @@ def _first_reason(table: Table, record: Mapping[str, Any]) -> Rejection:
         taken = take(column, value)
         if isinstance(taken, Rejection):
             return taken
+    if table is OFFERS:
+        return _reject("ends", record.get("ends"), "not after starts")
     raise RuntimeError(f"a row of {table.name} was refused for no reason")
 
 
@@ -398,6 +436,8 @@ def _take_integer(column: Column, value: Any) -> int | Rejection:
         return _reject(column.name, value, "too large")
     if column.minimum is not None and value < column.minimum:
         return _reject(column.name, value, f"less than {column.minimum}")
+    if column.maximum is not None and value > column.maximum:
+        return _reject(column.name, value, f"more than {column.maximum}")
     return value
 
 
@@ -430,6 +470,8 @@ def _take_list(column: Column, value: Any) -> list[str] | Rejection:
         taken = _take_text(column, entry)
         if isinstance(taken, Rejection):
             return taken
+        if column.words and entry not in column.words:
+            return _reject(column.name, entry, f"none of {column.words[0]} to {column.words[-1]}")
     return value
 
 

@@ -248,6 +248,8 @@ class _Import:
         conditions = ["_broken IS NULL", *(plain.good for plain in plains.values()), *given]
         if self.table.name == "events" and "ts" in plains:
             conditions.append(f"{plains['ts'].value} <= {self._received(plains)}")
+        if {"starts", "ends"} <= plains.keys():
+            conditions.append(f"coalesce({plains['starts'].value} < {plains['ends'].value}, true)")
         good = f"coalesce({' AND '.join(conditions)}, false)"
         typed = ", ".join(
             f'{plains[c.name].value if c.name in plains else "NULL"}::{storage.DUCKDB_TYPES[c.kind]} AS "{c.name}"'

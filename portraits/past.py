@@ -62,6 +62,9 @@ COLUMNS = (
 BY_TAG = {"tastes": tags.likes, "aversions": tags.aversions}
 """Grains that grow with what visitors do and with the tags of items, too large to be made at once."""
 
+OF_CLAIMS = ("offer_claim", "offer_redeem", "offer_return", "offer_expire")
+NAMES_CLAIM = r'"claim_id" *: *"([^"\\]+)"'
+
 COPIED = 5_000_000
 """Events, at most, of a past that is copied once, at about 0.3 GB a million: it is read twenty times, and each time
 people would be merged and those who refused left out anew."""
@@ -132,11 +135,12 @@ class Past:
 
     @cached_property
     def before(self) -> ir.Table:
-        """Events before T of visitors who did not refuse, test traffic still among them."""
+        """Events before T of visitors who did not refuse, test traffic still among them; `claim_id`: which claim of an
+        offer one names."""
         events = self.lake_events.filter(self.lake_events.ts < ibis.literal(self.as_of, "timestamp('UTC')"))
         refused = self.lake_users.filter(self.lake_users.consent == False)  # noqa: E712
         refused = refused.select("user_id").cache()
-        events = events.select(*COLUMNS, ts_us=microseconds(events.ts))
+        events = events.select(*COLUMNS, ts_us=microseconds(events.ts), claim_id=_claim_id(events))
         events = events.anti_join(refused, "user_id")
         return events.cache() if 0 < self.size <= COPIED else events
 
@@ -334,3 +338,12 @@ class Past:
     @cached_property
     def content_tastes(self) -> ir.Table:
         return contents.tastes(self.events, self.lake_contents, self._tagged, self.now)
+
+
+def _claim_id(events: ir.Table) -> ir.StringValue:
+    """What events about claims of offers say of it among their properties (`serving.stores.claims` writes it there)."""
+    if "properties" not in events.columns:
+        return ibis.null("string")
+    named = events.type.isin(OF_CLAIMS) & events.properties.notnull()
+    found: ir.StringValue = ibis.ifelse(named, events.properties.re_extract(NAMES_CLAIM, 1), None).nullif("")
+    return found

@@ -24,7 +24,7 @@ from recommender.offers.slate import lay, places
 from recommender.types import OF_OFFERS, Query, Ranked
 from serving.call import Call
 from serving.deals import Deal, choice_of, deal_of, entries_of, told_of
-from serving.ground import CONTROL, Given, Ground, record
+from serving.ground import Given, Ground, record
 from serving.observed import lap
 
 RATE = "money_per_score"
@@ -45,9 +45,10 @@ async def carried(call: Call, ground: Ground, query: Query, items: tuple[Ranked,
     """The shelf with the offer that is worth most on it, if any is."""
     if ground.state is None or ground.model is None or not len(ground.model.offering.rulebook) or not items:
         return Carried(items)
+    store_id = query.store_id or query.filters.store_id
     anywhere = query
-    if query.item_id is not None or query.cart:
-        anywhere = replace(query, item_id=None, cart=())  # what it is for is on the shelf
+    if query.item_id is not None or query.cart or store_id != query.store_id:
+        anywhere = replace(query, item_id=None, cart=(), store_id=store_id)  # what it is for is on the shelf
     try:
         deal = await deal_of(call, ground, anywhere, mine=False)
     except StoreUnavailable:
@@ -69,7 +70,7 @@ async def carried(call: Call, ground: Ground, query: Query, items: tuple[Ranked,
         entries[0]["on_item"] = items[order[position]].item_id
     lap("rank")
     record(call, query, own, Given(OF_OFFERS, deal.arm, degraded=False, shown=entries))
-    if not choice.order or deal.arm == CONTROL:
+    if not choice.order or deal.held_out:
         return Carried(items)
     told = told_of(call, own, query, deal, int(deal.numbers[choice.order[0]]))
     return Carried(tuple(items[place] for place in order), position, told | {"decision_id": own.decision_id})

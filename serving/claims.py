@@ -74,7 +74,12 @@ async def expire(context: Context) -> int:
     """Lets every claim expire whose time is over, a few in a transaction; how many did. Raises StoreUnavailable."""
     expired, at_us = 0, now_us()
     for app_id in await context.reads.quick(context.store.apps_with_claims):
-        while await context.reads.quick(context.store.has_due, app_id, at_us):
-            write = partial(expire_due, app_id=app_id, at_us=at_us)
-            expired += await context.writer.write(app_id, write, EXPIRED_AT_ONCE)
+        try:
+            while await context.reads.quick(context.store.has_due, app_id, at_us):
+                write = partial(expire_due, app_id=app_id, at_us=at_us)
+                expired += await context.writer.write(app_id, write, EXPIRED_AT_ONCE)
+        except StoreUnavailable:
+            raise
+        except Exception:  # the other apps' expire all the same
+            log.exception("claims of app %s whose time is over could not expire", app_id)
     return expired

@@ -3,10 +3,11 @@
 Rules say what may be given (`recommender.offers.rulebook`), the books what is left of it (`serving.ledgers`), one read
 what this visitor has claimed and seen; what remains is decided by worth (`recommender.offers.decide`).
 
-Where nothing personal may be used, the offers that hold come in the order of their ends: no plan, no draw, no holdout,
-and nothing is learnt from it (arm null); limits and budgets hold all the same. Without the store neither can be told,
-so that only offers without any are given. How often somebody sees offers is counted by the exposures that the app
-sends.
+Where nothing personal may be used, the offers that hold come in the order of their ends: no plan, no draw, and nothing
+is learnt from it (arm null); limits and budgets hold all the same. The holdout holds for whoever consents, also for a
+request that wants nothing personal, so that those who are compared with never had an offer. Without the store neither
+budgets nor limits can be told, so that only offers without any are given. How often somebody sees offers is counted by
+the exposures that the app sends.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from portraits.decision_ids import draw_of
 from recommender.offers.decide import Choice, Placing, by_rule, decide
 from recommender.offers.eligible import OfferFacts
 from recommender.offers.plan_files import SEEN_DAYS
-from recommender.offers.wording import yours
+from recommender.offers.terms import Terms
+from recommender.offers.wording import describe, yours
 from recommender.types import Query, Reason
 from serving.call import Call
 from serving.ground import CONTROL, TREATED, Ground
 from serving.ledgers import Ledger
 from serving.offering import Offering
-from serving.stores.books import VisitorOffers
+from serving.stores.books import Held, VisitorOffers
 from serving.tenants import in_offer_control
 
 NO_NUMBERS, NO_PRICES, NO_LEDGER = np.zeros(0, np.intp), np.zeros(0), Ledger(0.0)
@@ -44,21 +46,22 @@ class Deal:
     """What may be given to a visitor now.
 
     numbers: offers that hold, of the rulebook, in the order of the rule; covered: the item at hand of those that are
-    for one; mine: those that the visitor has claimed and can use, and until when (UTC microseconds; None: no end).
-    prices: of `numbers`. room: how many offers more the
-    visitor may see now. arm: None where nothing personal is used. lacks: why `numbers` are empty.
+    for one; mine: claims that the visitor can use, by offer_id. prices: of `numbers`. room: how many offers more the
+    visitor may see now. arm: None where nothing personal is used. held_out: nothing is shown, whatever is chosen.
+    lacks: why `numbers` are empty.
     """
 
     offering: Offering
     numbers: NDArray[np.intp]
     covered: Mapping[int, str]
-    mine: Mapping[int, int | None]
+    mine: Mapping[str, Held]
     row: int
     prices: NDArray[np.float64]
     room: int
     arm: str | None
     lacks: str
     now_local: datetime
+    held_out: bool = False
 
 
 async def deal_of(call: Call, ground: Ground, query: Query, *, mine: bool = True) -> Deal:
@@ -73,31 +76,34 @@ async def deal_of(call: Call, ground: Ground, query: Query, *, mine: bool = True
         return Deal(offering, numbers, found.covered, {}, 0, NO_PRICES, len(numbers), None, "limits", now_local)
     ledger = await call.context.ledgers.of(call.app_id) if len(offering.rulebook) else NO_LEDGER
     anybody = OfferFacts(None, {}, ledger.spent, ledger.today, ledger.closed)
+    held_out = ground.state.consent and in_offer_control(call.grant.tenant, ground.user_id)
+    arm = (CONTROL if held_out else TREATED) if query.personalized else None
     if not len(offering.rulebook) or not (mine or offering.rulebook.holds_for_some(anybody, now_local)):
-        arm, lacks = _arm(call, ground, query), offering.rulebook.lacking(anybody, now_local)
-        return Deal(offering, NO_NUMBERS, {}, {}, 0, NO_PRICES, 0, arm, lacks, now_local)
+        lacks = offering.rulebook.lacking(anybody, now_local)
+        return Deal(offering, NO_NUMBERS, {}, {}, 0, NO_PRICES, 0, arm, lacks, now_local, held_out)
     since_us = _since_us(offering, now_local)
     visitor = await call.context.reads.quick(call.context.store.offer_facts, call.app_id, ground.state.ids, since_us)
     tier = (ground.state.user or {}).get("member_tier") if ground.state.consent and query.personalized else None
     facts = OfferFacts(tier, visitor.claims, ledger.spent, ledger.today, ledger.closed)
     found = offering.rulebook.holding(query, facts, now_local, catalogue=catalogue)
     number = offering.rulebook.number
-    owned = {number[one]: visitor.until.get(one) for one in visitor.open if one in number}
+    owned = [number[one] for one in visitor.open if one in number]
     paced = ledger.paced(offering, now_local)
     numbers = found.offers[paced.admitted[found.offers]]
-    numbers = numbers if not owned else numbers[~np.isin(numbers, list(owned))]
-    arm, row, room = _arm(call, ground, query), 0, len(numbers)
+    numbers = numbers if not owned else numbers[~np.isin(numbers, owned)]
+    row, room = 0, len(numbers)
     lacks = "budget" if len(found.offers) else offering.rulebook.lacking(facts, now_local)
     if query.personalized:
         room = _room(call, offering, visitor, now_local, row := offering.row_of(ground.state.ids))
-    return Deal(offering, numbers, found.covered, owned, row, paced.prices[numbers], room, arm, lacks, now_local)
+    prices, had = paced.prices[numbers], visitor.open
+    return Deal(offering, numbers, found.covered, had, row, prices, room, arm, lacks, now_local, held_out)
 
 
 def choice_of(call: Call, deal: Deal, decision_id: str, n: int, placing: Placing | None = None) -> Choice:
     """What is chosen of the deal, at most `n`. `placing`: see `decide`."""
     rulebook, count = deal.offering.rulebook, len(deal.numbers)
     n = min(n, deal.room)
-    if n <= 0 or not count:
+    if n <= 0 or not count or (deal.held_out and deal.arm is None):
         return by_rule(0, 0)
     alone = rulebook.alone[deal.numbers]
     if deal.arm is None:
@@ -134,23 +140,45 @@ def told_of(call: Call, ground: Ground, query: Query, deal: Deal, number: int) -
     catalogue = ground.model.catalogue if ground.model is not None else None
     currency, covered = call.grant.settings.currency, deal.covered.get(number, "")
     one = deal.offering.rulebook.told(number, query, deal.now_local, currency, covered=covered, catalogue=catalogue)
-    reason, expires, do = one.reason, one.expires, "claim"
-    body = {"user_id": call.body["user_id"], "offer_id": one.offer_id}
-    if number in deal.mine:
-        until, do = deal.mine[number], "redeem"
-        expires = None if until is None else datetime.fromtimestamp(until / 1e6, UTC)
-        reason = Reason("yours", yours(reason.text, expires, query.lang, call.grant.zone), reason.evidence)
-    else:
-        body["decision_id"] = ground.decision_id
+    body = {"user_id": call.body["user_id"], "offer_id": one.offer_id, "decision_id": ground.decision_id}
     return {
         "offer_id": one.offer_id,
         "title": one.title,
         "kind": one.kind,
         "value": one.value,
         "minimum": one.minimum,
-        "reason": reason._asdict(),
+        "reason": one.reason._asdict(),
+        "expires": None if one.expires is None else one.expires.isoformat(),
+        "action": {"do": "claim", "path": "/v1/offers/claim", "body": body},
+    }
+
+
+def mine_of(call: Call, query: Query, deal: Deal, offer_id: str) -> dict[str, Any]:
+    """An offer that the visitor has claimed, as it was promised then, whatever became of it since. The visitor's own
+    token is told to show it: that it was used is the backend's to say."""
+    held, rulebook = deal.mine[offer_id], deal.offering.rulebook
+    terms = Terms.from_text(held.terms)
+    now = rulebook.offers[rulebook.number[offer_id]] if offer_id in rulebook.number else {}
+    promised = {name: now.get(name) for name in ("items", "categories")} | {
+        "kind": terms.kind,
+        "value": terms.value,
+        "minimum": terms.minimum,
+        "stores": terms.stores,
+    }
+    expires = None if held.until is None else datetime.fromtimestamp(held.until / 1e6, UTC)
+    zone = call.grant.zone
+    rule = describe(promised, call.grant.settings.currency, query.lang, zone)
+    body = {"user_id": call.body["user_id"], "offer_id": offer_id, "claim_id": held.claim_id}
+    action: dict[str, Any] = {"do": "redeem", "path": "/v1/offers/redeem", "body": body}
+    return {
+        "offer_id": offer_id,
+        "title": now.get("title") or "",
+        "kind": terms.kind,
+        "value": terms.value,
+        "minimum": terms.minimum,
+        "reason": Reason("yours", yours(rule, expires, query.lang, zone), {})._asdict(),
         "expires": None if expires is None else expires.isoformat(),
-        "action": {"do": do, "path": f"/v1/offers/{do}", "body": body},
+        "action": {"do": "show", "claim_id": held.claim_id} if call.grant.user_id else action,
     }
 
 
@@ -159,12 +187,6 @@ def none_because(deal: Deal) -> str:
     if not len(deal.numbers):
         return deal.lacks
     return NOT_WORTH_IT if deal.room > 0 else SEEN_ENOUGH
-
-
-def _arm(call: Call, ground: Ground, query: Query) -> str | None:
-    if not query.personalized:
-        return None
-    return CONTROL if in_offer_control(call.grant.tenant, ground.user_id) else TREATED
 
 
 def _since_us(offering: Offering, now_local: datetime) -> int:

@@ -16,7 +16,7 @@ from portraits.forgotten import REASON, refused_ids
 from serving.call import Call
 from serving.observed import lap
 from serving.sent_events import ROW_TEXT_LIMIT, SOURCE, Batch, prepare
-from serving.stores.claim_facts import Beyond, count_facts
+from serving.stores.claim_facts import TOTAL, Beyond, count_facts
 from serving.stores.events import Outcome, RejectedRow, insert_events, insert_rejected
 from serving.stores.forgotten import REFERRED, forgotten_among, without_referrer
 from serving.visitors import only_own
@@ -54,8 +54,8 @@ def _alarm(call: Call, beyond: Sequence[Beyond]) -> None:
     """What was given away without asking, beyond what the merchant wanted to spend, is for somebody to look at."""
     for offer_id, what in beyond:
         call.context.metrics.offers_beyond[(what,)] += 1
-        words = "app %s: claims that a platform told of went beyond the %s of offer %s"
-        log.warning(words, call.app_id, what, offer_id)
+        of = "the offer_budget of all offers, with" if what == TOTAL else f"the {what} of"
+        log.warning("app %s: claims that a platform told of went beyond %s offer %s", call.app_id, of, offer_id)
 
 
 def _checked(sent: Sequence[Any], visitor: str) -> Batch:
@@ -76,9 +76,11 @@ def store_batch(
     batch = _without_forgotten(connection, app_id, batch)
     outcomes = insert_events(connection, app_id, batch.rows)
     new = [row for row, outcome in zip(batch.rows, outcomes, strict=True) if outcome == "accepted"]
-    went = count_facts(connection, app_id, new)
+    counted = count_facts(connection, app_id, new)
     if beyond is not None:
-        beyond += went
+        beyond += counted.beyond
+    for row in counted.told_back:
+        outcomes[next(place for place, one in enumerate(batch.rows) if one is row)] = "duplicate"
     conflicts = [
         RejectedRow(
             batch.at_us, SOURCE, place, "event_id", row.event_id, CONFLICT, row.payload[:ROW_TEXT_LIMIT], row.user_id

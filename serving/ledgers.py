@@ -1,9 +1,10 @@
-"""What was spent on an app's offers, and what a minor unit more is worth, as a worker knows it: a second old.
+"""What was spent on an app's offers, and what a minor unit more is worth, as a worker knows it: a second old, or two.
 
 The books are read off the request's path: who comes when they are a second old is answered by them all the same, and
-the next second's are fetched meanwhile. Only after a pause, when they are old, does one wait. An answer may thus show
-an offer whose budget ended a moment ago; a claim is decided in the store, and refused (`serving.stores.claim_steps`).
-Where this worker itself moved the books, by a claim, they are read anew before the next answer.
+the next second's are fetched meanwhile. When they are two seconds old, after a pause, one waits. An answer may thus
+show an offer whose budget ended a moment ago; a claim is decided in the store, and refused
+(`serving.stores.claim_steps`). Where this worker itself moved the books, by a claim, they are read anew before the next
+answer.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from portraits.errors import StoreUnavailable
-from recommender.offers.eligible import most_cost
+from recommender.offers.eligible import is_bounded, most_cost
 from recommender.offers.pacing import WEEK, Purse, Purses, admits, prices_now
 from recommender.offers.wording import moment
 from serving.offering import Offering
@@ -30,7 +31,7 @@ from serving.stores.books import Book
 from serving.stores.totals import Spending
 
 FRESH_S = 1.0
-OLD_S = 5.0
+OLD_S = 2.0
 """After a pause as long as this the books are read before the answer."""
 MOST_LEDGERS = 500
 """Apps whose books a worker holds at a time."""
@@ -54,7 +55,6 @@ class Ledger:
     budget for all offers, if there is one."""
 
     at: float
-    books: Mapping[str, Book] = field(default_factory=dict)
     spent: Mapping[str, int] = field(default_factory=dict)
     today: Mapping[str, int] = field(default_factory=dict)
     closed: frozenset[str] = frozenset()
@@ -65,7 +65,7 @@ class Ledger:
     def of(cls, at: float, books: Mapping[str, Book], total: Spending | None = None) -> Ledger:
         closed = frozenset(offer_id for offer_id, book in books.items() if book.closed is not None)
         spent = {offer_id: book.spent for offer_id, book in books.items()}
-        return cls(at, books, spent, {offer_id: book.today for offer_id, book in books.items()}, closed, total)
+        return cls(at, spent, {offer_id: book.today for offer_id, book in books.items()}, closed, total)
 
     def paced(self, offering: Offering, now_local: datetime) -> Paced:
         """What the pace allows now; the same for as long as these books are held."""
@@ -80,7 +80,11 @@ class Ledger:
         claims = [most_cost(offer) for offer in rulebook.offers]
         admitted = admits(claims, purses, pace, now_local)
         over_all = 0.0 if plan is None else plan.prices.get("", 0.0)
-        if self.total is not None and self.total.total.in_force(now_local):
+        whole_of = self.total is not None and self.total.total.in_force(now_local)
+        admitted &= np.array(
+            [is_bounded(one) or not (whole_of or _has_budget(one)) for one in rulebook.offers], bool
+        )  # a claim that cannot be held is refused
+        if self.total is not None and whole_of:
             whole = Purses.of([self.total.total.purse(self.total.spent)])
             admitted &= admits(claims, whole, pace, now_local)
             over_all = float(prices_now([over_all], whole, pace, now_local)[0])
@@ -96,6 +100,10 @@ class Ledger:
             None if at is None else at.timestamp() * 1e6 for at in map(moment, (offer.get("starts"), offer.get("ends")))
         )
         return Purse(offer.get("budget"), offer.get("daily_budget"), spent, today, *ends)
+
+
+def _has_budget(offer: Mapping[str, Any]) -> bool:
+    return offer.get("budget") is not None or offer.get("daily_budget") is not None
 
 
 class Ledgers:

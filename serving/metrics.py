@@ -24,7 +24,7 @@ COUNTERS = {
     "degraded": (("reason",), "Answers that could not use what they should have used."),
     "refused": (("code",), "Requests that were refused, by the code of the answer."),
     "events": (("outcome",), "Events by what became of them."),
-    "offers_beyond": (("budget",), "Times that claims which a platform told of went beyond a budget of an offer."),
+    "offers_beyond": (("budget",), "Times that claims which a platform told of went beyond a budget."),
     "rejected_events": (("reason", "field"), "Events that were refused, by why and by the column concerned."),
 }
 

@@ -13,8 +13,8 @@ from typing import Any
 from portraits.errors import StoreUnavailable
 from recommender.types import OF_OFFERS
 from serving.call import Call
-from serving.deals import choice_of, deal_of, entries_of, none_because, told_of
-from serving.ground import CONTROL, Given, ground_of, known_as, query_of, record
+from serving.deals import choice_of, deal_of, entries_of, mine_of, none_because, told_of
+from serving.ground import Given, ground_of, known_as, query_of, record
 from serving.observed import lap
 
 
@@ -29,12 +29,12 @@ async def post_offers(call: Call) -> dict[str, Any]:
         ground, query = replace(ground, state=None), replace(query, personalized=False)
         deal = await deal_of(call, ground, query)
     choice = choice_of(call, deal, ground.decision_id, max(query.n - len(deal.mine), 0))
-    shown = () if deal.arm == CONTROL else choice.order
+    shown = () if deal.held_out else choice.order
     lap("rank")
     entries = entries_of(deal, choice)
     decision_id = record(call, query, ground, Given(OF_OFFERS, deal.arm, ground.state is None, entries))
-    numbers = [*deal.mine, *(int(deal.numbers[place]) for place in shown)]
-    told = [told_of(call, ground, query, deal, number) for number in numbers[: query.n]]
+    told = [mine_of(call, query, deal, offer_id) for offer_id in [*deal.mine][: query.n]]
+    told += [told_of(call, ground, query, deal, int(deal.numbers[place])) for place in shown]
     answer = {
         "decision_id": decision_id,
         "user_id": call.person(ground.user_id),

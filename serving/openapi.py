@@ -136,6 +136,7 @@ def _column_schema(column: Column) -> Schema:
     kind = dict(_KINDS[column.kind])
     limits = kind.pop("description", "")
     schema = kind | ({} if column.minimum is None else {"minimum": column.minimum})
+    schema |= {} if column.maximum is None else {"maximum": column.maximum}
     if not column.required:
         schema = nullable(schema)
     elif column.kind is Kind.ID:

@@ -24,6 +24,8 @@ from portraits.settings import AppSettings
 from recommender.offers.allocate import Budgets
 from recommender.offers.night import OPEN_DAYS, budget
 from recommender.offers.plan_files import FOLDER, OfferPlan
+from recommender.offers.running import shares
+from recommender.offers.total import total_of
 from serving.publish import portraits_folder
 from serving.settings import ProcessSettings
 from serving.stores import Store
@@ -89,27 +91,35 @@ class Planning:
             if (row is None and self.offers) or (book is not None and book.closed is not None):
                 each.append(0.0)
                 continue
-            limit = budget(row or {}, 0 if book is None else book.spent, self.now)
-            period = float(self.plan.manifest.get("period_days", days))
-            each.append(None if limit is None else limit * days / period)
+            each.append(budget(row or {}, 0 if book is None else book.spent, self.now, days))
         return Budgets(each, self.left_of_total(days) if total is None else total)
+
+    def shares(self, days: float) -> NDArray[np.float64]:
+        """Of the next `days`, in which each of the plan's offers runs."""
+        return shares([self.offers.get(one, {}) for one in self.plan.offers], self.now, days)
 
     def left_of_total(self, days: float) -> float | None:
         """What is left for the next `days` of the app's budget for all offers; None where there is none."""
         spending = self.store.offer_total(self.app.app_id)
         return None if spending is None else spending.total.over(days, spending.spent, self.now, OPEN_DAYS)
 
+    def total_in_words(self) -> str | None:
+        """Whether the app's budget for all offers is in force, and until when; None where none is set."""
+        total = total_of(self.app)
+        return None if total is None else total.in_words(self.now)
+
     def set_total(self, budget: int, days: int) -> AppSettings:
-        """Makes `budget` the app's budget for all offers, for `days` local days from today on: requests and claims keep
-        it from now, tonight plans with it."""
+        """Makes `budget` the app's budget for all offers, for the rest of this local day and `days` whole ones after
+        it (which are never few minutes): requests and claims keep it from now, tonight plans with it."""
         first = self.now.astimezone(self.zone).date()
         changed = replace(
             self.app,
             offer_budget=budget,
             offer_budget_from=first.isoformat(),
-            offer_budget_until=(first + timedelta(days=days - 1)).isoformat(),
+            offer_budget_until=(first + timedelta(days=days)).isoformat(),
         )
         self.store.save_app(changed)
+        self.app = changed
         return changed
 
     def segments(self) -> tuple[pa.Array, dict[str, NDArray[np.bool_]]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from portraits.history import MOST_MONEY
 from recommender.types import LANGUAGES
 from serving.call import Handler
 from serving.catalogues import upsert_route
@@ -111,11 +112,17 @@ _REDEEM = Form(
     _REQUEST,
     *_WHOSE,
     Field("order_id", "string", "the order that it was used for"),
-    Field("amount", "integer", "the order's amount before the offer, minor units", least=0),
-    Field("discount", "integer", "what was taken off, minor units; without it the offer's rule says", least=0),
+    Field("amount", "integer", "the order's amount before the offer, minor units", least=0, greatest=MOST_MONEY),
+    Field(
+        "discount",
+        "integer",
+        "what was taken off, minor units; without it the offer's rule says",
+        least=0,
+        greatest=MOST_MONEY,
+    ),
     _WHERE,
 )
-_RETURN = Form(_REQUEST, *_WHOSE)
+_RETURN = Form(_REQUEST, *_WHOSE, Field("order_id", "string", "the refunded order: the claim that it was used for"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +227,9 @@ ROUTES: Mapping[str, Route] = {
         Route("/similar", "recommend", _SIMILAR, post_similar, "Items like one item.", user=True),
         Route("/together", "recommend", _TOGETHER, post_together, "Items bought in one order with others.", user=True),
         Route("/trending", "recommend", Form(*_SHOWN), post_trending, "Items that rise most now.", user=True),
-        Route("/offers", "recommend", _OFFERS, post_offers, "Offers worth giving now; at times rightly none.", user=True),
+        Route(
+            "/offers", "recommend", _OFFERS, post_offers, "Offers worth giving now; at times rightly none.", user=True
+        ),
         Route("/offers/claim", "events", _CLAIM, post_claim, _TAKE, user=True),
         Route("/offers/redeem", "events", _REDEEM, post_redeem, "Use a claim for an order; what it cost is booked."),
         Route("/offers/return", "events", _RETURN, post_return, "Give back a claim, or one whose order was refunded."),

@@ -1,11 +1,15 @@
-"""Which way of telling effects suits these rows: the learners, a constant an offer, rules, or no effect at all.
+"""Which way of telling effects suits these rows: learners, a constant an offer, rules, or no effect at all.
 
 Effects cannot be seen, so their error cannot either. What can be told is how far they are from doubly robust scores of
 held-out rows, whose expectation they are: E[(score - effect)^2] is their squared error plus a constant (Saito & Yasui
 2020, "Counterfactual cross-validation"; Mahajan et al. 2023 find it among the best of such losses). Offers count by how
-exactly they are known. Losses are paired by row: the simplest candidate that is not worse than the best by more than a
-standard error of their difference is taken (Breiman et al. 1984), and then calibrated (`calibration`). A constant is
-drawn to 0 already as far as rows are few, so no effect at all is taken only where that is better by two errors.
+exactly they are known. Losses are paired by row.
+
+Scores are so noisy that some thousand rows rarely tell candidates apart. What is taken then matters most: not the
+simplest, as a constant throws away how visitors differ, but the one that is drawn together by itself as far as rows are
+few (`odds`: to the rule, or to one small shift). Without a rule it is the mean of the trees, where rows are enough
+for these. Others must be better by a standard error of the difference, what tells nobody apart by `SURE` of them. Trees
+and rules are then calibrated (`calibration`); `odds` has its own measure.
 """
 
 from __future__ import annotations
@@ -19,19 +23,18 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recommender.effects.calibration import Calibration, as_json
-from recommender.effects.learners import LEARNERS, Fitted, Lesson
+from recommender.effects.learners import LEARNERS, MEAN, ODDS, Fitted, Lesson
+from recommender.effects.odds import Rule
 from recommender.effects.pooling import pooled
 from recommender.effects.rows import FEW, Floats, Rows, folds, rows_of
-from recommender.effects.scores import averages, scores
+from recommender.effects.scores import FOLDS, averages, scores
 
-FOLDS = 3
-SURE = 2.0
-"""Standard errors by which no effect must be better than what would be taken else."""
 PRIOR, ZERO, CONSTANT = "prior", "zero", "constant"
-MEAN = "mean"
-SIMPLICITY: Mapping[str, int] = dict.fromkeys((ZERO, PRIOR, CONSTANT), 0) | dict.fromkeys(LEARNERS, 2) | {MEAN: 1}
-"""The smaller the simpler; of equals the one with the smaller loss. The mean of all learners counts as simpler than any
-of them: it varies less."""
+SURE = 3.0
+NEEDED: Mapping[str, float] = {ZERO: SURE, CONSTANT: SURE}
+"""Standard errors by which a candidate must be better than the usual one; others: by one."""
+ENOUGH, ENOUGH_BESIDE_RULE = 300, 3_000
+"""Rows an offer, on average, from which trees are tried; and where a rule says already what they would have to find."""
 Prior = Callable[[NDArray[Any]], Floats]
 
 
@@ -78,13 +81,17 @@ def choose(  # noqa: PLR0917
     unit: NDArray[Any] | None = None,
     group: NDArray[Any] | None = None,
     groups: int = 1,
+    season: NDArray[Any] | None = None,
+    rule: Rule | None = None,
 ) -> Chosen:
     """The candidate that held-out rows speak for, learnt from all and calibrated. Rows as in `learners.Learner.fit`.
-    prior: effects by rules, [n, F] -> [n, O]. group: each row's group of visitors, 0 to groups - 1 (one by default).
-    Raises InvalidValue naming what is wrong."""
-    rows = rows_of(X, action, propensity, outcome, offers=offers, unit=unit, group=group)
+
+    prior: effects by rules, [n, F] -> [n, O]; rule: shifts of the log odds by the same, where `odds` begins, so that
+    prior is taken only where there are hardly any rows. group: each row's group of visitors, 0 to groups - 1 (one by
+    default). season: what its time adds to a row's outcome. Raises InvalidValue naming what is wrong."""
+    rows = rows_of(X, action, propensity, outcome, offers=offers, unit=unit, group=group, season=season)
     with threadpool_limits(1):
-        return _choose(Lesson.of(rows, seed), max(groups, int(rows.group.max(initial=0)) + 1), prior)
+        return _choose(Lesson.of(rows, seed, rule), max(groups, int(rows.group.max(initial=0)) + 1), prior)
 
 
 def _choose(lesson: Lesson, groups: int, prior: Prior | None) -> Chosen:
@@ -98,8 +105,9 @@ def _choose(lesson: Lesson, groups: int, prior: Prior | None) -> Chosen:
         left = lesson.scores - _fitted(chosen, lesson, prior).effects(rows.X)
     else:
         held, score = _held_out(lesson, prior)
-        chosen, told = _simplest({name: _losses(one, score, rows) for name, one in held.items()}, rows)
-        if chosen in (PRIOR, *LEARNERS):
+        usual = ODDS if lesson.rule is not None or MEAN not in held else MEAN
+        chosen, told = _taken({name: _losses(one, score, rows) for name, one in held.items()}, rows, usual)
+        if chosen in {PRIOR, MEAN}:
             calibration = Calibration.fit(held[chosen], score, rows, lesson.scale)
         account |= {"chosen": chosen, "losses": told, "calibration": calibration.told}
         left = score - calibration(held[chosen])
@@ -110,12 +118,16 @@ def _choose(lesson: Lesson, groups: int, prior: Prior | None) -> Chosen:
 def _held_out(lesson: Lesson, prior: Prior | None) -> tuple[dict[str, Floats], Floats]:
     """What each candidate says of rows that it was not learnt from, and their scores: [n, O] each."""
     rows = lesson.rows
-    fold = folds(rows.unit, FOLDS, lesson.seed + 1)
+    least = ENOUGH if lesson.rule is None else ENOUGH_BESIDE_RULE
+    trees = [MEAN] if rows.counts()[:-1].sum() >= least * rows.offers else []
+    rules = [] if prior is None or lesson.rule is not None else [PRIOR]
     score = np.zeros((len(rows), rows.offers))
-    said = {name: np.zeros_like(score) for name in (ZERO, *([] if prior is None else [PRIOR]), CONSTANT, *LEARNERS)}
+    said = {name: np.zeros_like(score) for name in (ZERO, *rules, CONSTANT, *trees, ODDS)}
+    fold = folds(rows.unit, FOLDS, lesson.seed + len(trees))
     for one in range(FOLDS):
         held = fold == one
-        past, now = Lesson(rows.take(~held), lesson.seed + one), rows.take(held)
+        clean = Lesson(rows.take(~held), lesson.seed + one, rule=lesson.rule)
+        past, now = clean if trees else lesson.but(held, one), rows.take(held)
         score[held] = scores(now, past.outcomes(now.X))
         for name, told in said.items():
             told[held] = _fitted(name, past, prior).effects(now.X)
@@ -140,19 +152,16 @@ def _losses(told: Floats, score: Floats, rows: Rows) -> Floats:
     return np.asarray((score - told) ** 2 @ (share / share.sum()))
 
 
-def _simplest(losses: Mapping[str, Floats], rows: Rows) -> tuple[str, dict[str, Any]]:
-    """The candidate, and of each the losses: how much less than that of no effect, and how far behind the best's."""
+def _taken(losses: Mapping[str, Floats], rows: Rows, usual: str) -> tuple[str, dict[str, Any]]:
+    """The candidate, and of each the losses: how much less than that of no effect, how far behind the usual one."""
     means = {name: float(np.average(loss, weights=rows.weight)) for name, loss in losses.items()}
-    best = min((name for name in losses if name != ZERO), key=lambda name: means[name])
-    told, near = {}, []
+    told, better = {}, [usual]
     for name, loss in losses.items():
-        behind, error = _behind(loss, losses[best], rows)
+        behind, error = _behind(loss, losses[usual], rows)
         told[name] = {"gain": means[ZERO] - means[name], "behind": behind, "error": error}
-        if behind <= error and name != ZERO:
-            near.append(name)
-    chosen = min(near, key=lambda name: (SIMPLICITY[name], means[name]))
-    behind, error = _behind(losses[chosen], losses[ZERO], rows)
-    return (ZERO if behind > SURE * error else chosen), told
+        if behind < -NEEDED.get(name, 1.0) * error:
+            better.append(name)
+    return min(better, key=lambda name: means[name]), told
 
 
 def _behind(loss: Floats, other: Floats, rows: Rows) -> tuple[float, float]:

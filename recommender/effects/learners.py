@@ -9,6 +9,8 @@
   effects"): the only one that reads propensities, and right where they are.
 
 - mean: the mean of these. They err differently; on planted effects it ranks better than each of them.
+- odds: shifts of the log odds (`odds`), with what rules of thumb say of them as a beginning; of money, times what is
+  brought when anything is (two-part: Duan, Manning, Morris & Newhouse 1983).
 
 All several offers at once, for outcomes of 0 and 1 and for money, over `recommender.effects.means`. An offer of fewer
 than `rows.FEW` rows gets the average effect that it has, drawn to that of the others (`pooling`). One seed, one thread:
@@ -18,7 +20,7 @@ equal arrays.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
 
@@ -28,6 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from recommender.effects.means import Mean, Table, fit_mean
 from recommender.effects.money import tamed
+from recommender.effects.odds import Rule, fit_odds
 from recommender.effects.pooling import Pooled, pooled
 from recommender.effects.propensities import with_propensities
 from recommender.effects.rows import FEW, NONE, Floats, Rows, capped, rows_of
@@ -75,20 +78,23 @@ class Learner(Protocol):
 
 @dataclass
 class Lesson:
-    """Rows to learn from, with what several learners need of them. told: what was done to propensities
-    and outcomes; found: what learners made of the rows so far."""
+    """Rows to learn from, with what several learners need of them. told: what was done to propensities and outcomes;
+    rule: shifts of the log odds by rules; expected: `outcomes`, where they are known already; found: what learners made
+    of the rows so far."""
 
     rows: Rows
     seed: int
     told: dict[str, Any] = field(default_factory=dict)
+    rule: Rule | None = None
+    expected: Crossfitted | None = None
     found: dict[str, Effects] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Rows, seed: int) -> Lesson:
+    def of(cls, rows: Rows, seed: int, rule: Rule | None = None) -> Lesson:
         """With unknown propensities estimated, money tamed and no more than MOST_ROWS rows."""
         known, of_chances = with_propensities(capped(rows, MOST_ROWS, seed), seed)
         calm, of_money = tamed(known)
-        return cls(calm, seed, {"propensities": of_chances, "money": of_money})
+        return cls(calm, seed, {"propensities": of_chances, "money": of_money}, rule)
 
     @property
     def scale(self) -> float:
@@ -98,7 +104,7 @@ class Lesson:
     @cached_property
     def outcomes(self) -> Crossfitted:
         """Cross-fitted expectations of the outcome."""
-        return Crossfitted.fit(self.rows, self.seed)
+        return self.expected or Crossfitted.fit(self.rows, self.seed)
 
     @cached_property
     def scores(self) -> Floats:
@@ -109,6 +115,13 @@ class Lesson:
     def average(self) -> Pooled:
         """The average effect of each offer."""
         return pooled(*averages(self.scores, self.rows), self.scale)
+
+    def but(self, held: NDArray[np.bool_], fold: int) -> Lesson:
+        """Without a fold of `outcomes`. What is expected of an outcome is not learnt again: of the fold it is told by
+        the model that did not see it, of the other rows by those that did not see them, but did see the fold: good
+        enough for `odds`, which takes no more of it than where visitors start; trees find what was seen twice."""
+        expected = Crossfitted((self.outcomes.models[fold],), self.outcomes.mu[~held])
+        return Lesson(self.rows.take(~held), self.seed + fold, rule=self.rule, expected=expected)
 
     def thin(self) -> NDArray[np.bool_]:
         """[O]: offers too few to learn more of than their average."""
@@ -175,7 +188,7 @@ def _single(lesson: Lesson) -> Callable[[Table], Floats]:
         which = action[:, None] == np.arange(rows.offers)
         return np.hstack([X, (action >= 0)[:, None], which]).astype(np.float32)
 
-    whole = fit_mean(beside(rows.X, rows.action), rows.outcome, rows.weight, lesson.seed)
+    whole = fit_mean(beside(rows.X, rows.action), rows.settled, rows.weight, lesson.seed)
 
     def effects(X: Table) -> Floats:
         said = [whole(beside(X, np.full(len(X), action))) for action in (*range(rows.offers), NONE)]
@@ -195,7 +208,7 @@ def _two(lesson: Lesson) -> Callable[[Table], Floats]:
 
 
 def _arm(rows: Rows, seed: int) -> Mean:
-    return fit_mean(rows.X, rows.outcome, rows.weight, seed)
+    return fit_mean(rows.X, rows.settled, rows.weight, seed)
 
 
 def _crossed(lesson: Lesson) -> Callable[[Table], Floats]:
@@ -207,9 +220,9 @@ def _crossed(lesson: Lesson) -> Callable[[Table], Floats]:
         if thin[offer]:
             sides.append((0.0, Mean(0.0), Mean(0.0)))
             continue
-        treated = rows.outcome[own] - mu[own, -1]
+        treated = rows.settled[own] - mu[own, -1]
         beside = _some(none, BESIDE * int(own.sum()), lesson.seed)
-        others = mu[beside, offer] - rows.outcome[beside]
+        others = mu[beside, offer] - rows.settled[beside]
         share = float(own.sum() / (own.sum() + none.sum()))
         told = fit_mean(rows.X[own], treated, rows.weight[own], lesson.seed)
         sides.append((share, told, fit_mean(rows.X[beside], others, rows.weight[beside], lesson.seed)))
@@ -257,6 +270,20 @@ def _together(lesson: Lesson) -> Callable[[Table], Floats]:
     return lambda X: np.asarray(np.mean([one.found(X) for one in found], axis=0))
 
 
+def _by_odds(lesson: Lesson) -> Callable[[Table], Floats]:
+    rows = lesson.rows
+    if float(np.ptp(rows.outcome)) == 0.0 and lesson.rule is None:
+        return _nothing(lesson)
+    if np.isin(rows.outcome, (0.0, 1.0)).all():
+        return fit_odds(rows, lesson.outcomes, lesson.seed, lesson.rule).effects
+    happened = rows.outcome != 0
+    often = replace(rows, outcome=happened.astype(np.float64), season=np.zeros(len(rows)))
+    lift = fit_odds(often, Crossfitted.fit(often, lesson.seed), lesson.seed, lesson.rule)
+    worth = _arm(rows.take(happened), lesson.seed)
+    return lambda X: lift.effects(X) * worth(X)[:, None]
+
+
+MEAN, ODDS = "mean", "odds"
 ALONE: Mapping[str, Callable[[Lesson], Callable[[Table], Floats]]] = {
     "s": _single,
     "t": _two,
@@ -264,6 +291,6 @@ ALONE: Mapping[str, Callable[[Lesson], Callable[[Table], Floats]]] = {
     "dr": _robust,
 }
 LEARNERS: Mapping[str, Callable[[], Learnt]] = {
-    name: partial(Learnt, name, learn) for name, learn in {**ALONE, "mean": _together}.items()
+    name: partial(Learnt, name, learn) for name, learn in {**ALONE, MEAN: _together, ODDS: _by_odds}.items()
 }
 """name -> what makes one."""

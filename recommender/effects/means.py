@@ -140,11 +140,11 @@ def _line(X: Table, y: Floats, weight: Floats, seed: int) -> Mean:
     losses = np.zeros(len(PENALTIES) + 1)
     for one, (own_gram, own_moment) in enumerate(parts):
         held, total = fold == one, float(weight[fold != one].sum())
-        guesses = [_solve(gram - own_gram, moment - own_moment, penalty * total) for penalty in (*PENALTIES, np.inf)]
-        left = y[held, None] - table[held] @ np.stack(guesses, axis=1)
+        guesses = _path(gram - own_gram, moment - own_moment, np.append(PENALTIES * total, np.inf))
+        left = y[held, None] - table[held] @ guesses
         losses += weight[held] @ left**2
     penalty = (*PENALTIES, np.inf)[int(np.argmin(losses))]
-    found = _solve(gram, moment, penalty * float(weight.sum()))
+    found = _path(gram, moment, np.array([penalty * float(weight.sum())]))[:, 0]
     return Mean(float(found[-1]), scale if np.isfinite(penalty) else None, found[:-1])
 
 
@@ -153,15 +153,15 @@ def _sums(table: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floats]:
     return weighed.T @ table, weighed.T @ y
 
 
-def _solve(gram: Floats, moment: Floats, penalty: float) -> Floats:
-    """The last column is the constant, which no penalty holds back."""
-    found = np.zeros(len(moment))
-    if np.isinf(penalty):
-        found[-1] = moment[-1] / max(float(gram[-1, -1]), 1e-12)
-        return found
-    held = np.full(len(moment), penalty)
-    held[-1] = 1e-9
-    return np.asarray(np.linalg.solve(gram + np.diag(held), moment))
+def _path(gram: Floats, moment: Floats, penalties: Floats) -> Floats:
+    """[columns, penalties]: the ridge regressions of some penalties, by one decomposition. The last column is the
+    constant, which no penalty holds back."""
+    total = max(float(gram[-1, -1]), 1e-12)
+    mean = gram[:-1, -1] / total
+    size, axes = np.linalg.eigh(gram[:-1, :-1] - total * np.outer(mean, mean))
+    along = axes.T @ (moment[:-1] - mean * moment[-1])
+    slopes = axes @ (along[:, None] / (np.maximum(size, 0.0)[:, None] + penalties))
+    return np.vstack([slopes, moment[-1] / total - mean @ slopes])
 
 
 def _trees(X: Table, y: Floats, weight: Floats, seed: int) -> Trees | None:

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 NONE = -1
 """The action of doing nothing."""
-ARRAYS = ("X", "action", "propensity", "outcome", "unit", "group", "weight")
+ARRAYS = ("X", "action", "propensity", "outcome", "unit", "group", "weight", "season")
 FEW = 30
 """Rows of an action below which nothing but its average is learnt of it."""
 
@@ -26,6 +26,7 @@ class Rows:
     X: float32 [n, F], nan for unknown. action: -1 for none, else 0..O-1. propensity: probability of the action taken,
     nan where it is not known. outcome: 0 and 1, or money. unit: whose row it is; rows of one unit are never on both
     sides of a fold. group: of visitors, for which effects are summed up. weight: how many rows this one stands for.
+    season: what the time of a row adds to its outcome, whatever the action.
     """
 
     X: NDArray[np.float32]
@@ -36,9 +37,15 @@ class Rows:
     group: Ints
     weight: Floats
     offers: int
+    season: Floats
 
     def __len__(self) -> int:
         return len(self.action)
+
+    @property
+    def settled(self) -> Floats:
+        """Outcomes without their season."""
+        return np.asarray(self.outcome - self.season)
 
     def take(self, which: NDArray[Any]) -> Rows:
         """Those rows (a mask or indices)."""
@@ -61,15 +68,18 @@ def rows_of(  # noqa: PLR0917
     offers: int | None = None,
     unit: NDArray[Any] | None = None,
     group: NDArray[Any] | None = None,
+    season: NDArray[Any] | None = None,
 ) -> Rows:
     """The arrays as `Rows`. offers: O, by default the highest action plus 1; unit: each row its own by default; group:
-    one by default. Raises InvalidValue naming what is of another length, not finite or out of its range."""
+    one by default; season: none by default. Raises InvalidValue naming what is of another length, not finite or out of
+    its range."""
     n = len(action)
     taken = np.asarray(action, np.int64)
     many = int(taken.max(initial=-1)) + 1 if offers is None else offers
     table = np.ascontiguousarray(X, np.float32).reshape(n, -1) if n else np.zeros((0, np.shape(X)[-1]), np.float32)
     given = {"propensity": propensity, "outcome": outcome, "unit": np.arange(n) if unit is None else unit}
     given["group"] = np.zeros(n, np.int64) if group is None else group
+    given["season"] = np.zeros(n) if season is None else season
     for name, array in given.items():
         if len(array) != n:
             raise InvalidValue(name, len(array), f"as many rows as action ({n})")
@@ -82,7 +92,8 @@ def rows_of(  # noqa: PLR0917
     if len(known) and not (known.min() > 0 and known.max() <= 1):
         raise InvalidValue("propensity", [float(known.min()), float(known.max())], "above 0 and at most 1, or nan")
     whose = np.unique(np.asarray(given["unit"]), return_inverse=True)[1].astype(np.int64)
-    return Rows(table, taken, chance, came, whose, np.asarray(given["group"], np.int64), np.ones(n), many)
+    group, season = np.asarray(given["group"], np.int64), np.asarray(given["season"], np.float64)
+    return Rows(table, taken, chance, came, whose, group, np.ones(n), many, season)
 
 
 def folds(unit: Ints, many: int, seed: int) -> Ints:

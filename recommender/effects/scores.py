@@ -20,6 +20,8 @@ from recommender.effects.rows import NONE, Floats, Rows, folds
 
 FOLDS = 3
 USUAL = 10
+ENOUGH_FOR_ARMS = 300
+"""Rows of an action from which more than their mean is learnt of what the pool leaves of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,13 @@ class Outcomes:
     @classmethod
     def fit(cls, rows: Rows, seed: int) -> Outcomes:
         """From rows; an action without any is taken as the pool."""
-        pooled = fit_mean(rows.X, rows.outcome, rows.weight, seed)
-        left = rows.outcome - pooled(rows.X)
+        pooled = fit_mean(rows.X, rows.settled, rows.weight, seed)
+        left = rows.settled - pooled(rows.X)
         arms = []
         for action in (*range(rows.offers), NONE):
             own = rows.action == action
-            arms.append(fit_mean(rows.X[own], left[own], rows.weight[own], seed))
+            told = rows.X[own] if np.count_nonzero(own) >= ENOUGH_FOR_ARMS else rows.X[own, :0]
+            arms.append(fit_mean(told, left[own], rows.weight[own], seed))
         return cls(pooled, tuple(arms))
 
     def __call__(self, X: Table) -> Floats:
@@ -70,6 +73,10 @@ class Crossfitted:
         """[n, O + 1] for rows that no model saw: the mean of what they say."""
         return np.asarray(np.mean([model(X) for model in self.models], axis=0))
 
+    def without(self, X: Table) -> Floats:
+        """[n]: the same of none alone."""
+        return np.asarray(np.mean([model.pooled(X) + model.arms[-1](X) for model in self.models], axis=0))
+
 
 def weights(rows: Rows) -> Floats:
     """[n]: inverse propensities, by action summing to the weight of all rows, truncated."""
@@ -86,7 +93,7 @@ def scores(rows: Rows, mu: Floats) -> Floats:
     place = np.where(rows.action == NONE, rows.offers, rows.action)
     extra = np.zeros_like(mu)
     at = np.arange(len(rows))
-    extra[at, place] = weights(rows) * (rows.outcome - mu[at, place]) if len(rows) else 0.0
+    extra[at, place] = weights(rows) * (rows.settled - mu[at, place]) if len(rows) else 0.0
     whole = mu + extra
     return np.asarray(whole[:, :-1] - whole[:, -1:])
 

@@ -21,6 +21,13 @@ With the share h of visitors who are, an offer has (1 - h) p, none has h + (1 - 
 taken as it is; what is no probability is not known. An answer that could only be none is no unit: nothing was tried;
 nor is one of ours without an arm: both are answered alike.
 
+Limits a person: who is held out never claims, so never comes to the end of an offer's `per_user_limit`, and who is not
+leaves the trials of an offer by using it: buyers leave one arm only. So a unit is `even` as long as no offer had been
+chosen for the visitor as often before as a person may claim it (by the limit of today; once, of an offer that is in no
+catalogue): until then the arms are asked alike, whatever comes of the offers. Later units tell nothing by arm. Those of
+the treated are still drawn by known chances, given what they may have: theirs is p or p0, without the holdout; that of
+the others is not known.
+
 The moments are the server's. A purchase counts from then on and never because it names the answer: only who was shown
 an offer can name one, and the comparison would suffer.
 """
@@ -44,7 +51,8 @@ LIVE = ("offers", "eligible")
 NONE = "none"
 COMPARED = 2
 BY_SEND, BY_EXPOSURE = "message_sent", "offer_exposure"
-UNIT = ("user_id", "at_us", "day", "decision_id", "control", "intended", "action", "propensity", "live", "source")
+ASSIGNMENT = ("user_id", "at_us", "day", "decision_id", "control", "intended", "action", "propensity")
+UNIT = (*ASSIGNMENT, "live", "source", "even")
 TRADES = ("purchase", "refund", "order_cancel")
 _LAST = 2**31
 _STRIDES, _PRIME = (1_327_217_885, 906_185_749), 2**31 - 1  # the golden ratio, and another: spread evenly
@@ -91,14 +99,7 @@ class Assigned:
     def answers(self) -> ir.Table:
         """Every answer about offers once: UNIT, and `policy`, `told` (whether it says how likely none was), `vain` (it
         could only be none)."""
-        rows = self._about_offers
-        entries = rows.select("decision_id", entry=_entries(rows.candidates, _AS_STRUCTS))
-        entries = entries.unnest("entry", offset="place")
-        entry = {name: entries.entry[name] for name in ("item_id", "offer_id", "source", "position", "propensity")}
-        entries = entries.select("decision_id", "place", **entry)
-        none = (entries.source == NONE).fill_null(False) | (entries.offer_id.lower() == NONE).fill_null(False)
-        offer = entries.offer_id.notnull() & ~none
-        entries = entries.mutate(none=none, offer=offer).filter(offer | none)
+        entries = self._entries
         place = entries.position.fill_null(ibis.ifelse(entries.none, _LAST, _LAST - 1)) * 1_000 + entries.place
         entries = entries.mutate(place=place)
         lead = entries.mutate(first=entries.place.min().over(group_by="decision_id"))
@@ -108,13 +109,42 @@ class Assigned:
             chance=lead.propensity.max(where=leads & lead.offer),
             none_chance=lead.propensity.max(where=lead.none),
         )
-        joined = rows.drop("candidates").left_join(found, "decision_id").drop("decision_id_right")
+        joined = self._about_offers.drop("candidates").left_join(found, "decision_id").drop("decision_id_right")
         return self._as_units(joined)
 
+    @cached_property
+    def _entries(self) -> ir.Table:
+        """Entries of offers (`offer`), and what says how likely none was (`none`) of the answers."""
+        rows = self._about_offers
+        entries = rows.select("decision_id", entry=_entries(rows.candidates, _AS_STRUCTS))
+        entries = entries.unnest("entry", offset="place")
+        entry = {name: entries.entry[name] for name in ("item_id", "offer_id", "source", "position", "propensity")}
+        entries = entries.select("decision_id", "place", **entry)
+        none = (entries.source == NONE).fill_null(False) | (entries.offer_id.lower() == NONE).fill_null(False)
+        offer = entries.offer_id.notnull() & ~none
+        return entries.mutate(none=none, offer=offer).filter(offer | none).cache()
+
+    @cached_property
+    def _used_up(self) -> ir.Table:
+        """user_id, used_up_us: when an answer of ours first chose an offer for the visitor as often as a person may
+        claim it."""
+        live = self._about_offers.filter(self._about_offers.policy.isin(LIVE)).select("decision_id", "user_id", "ts_us")
+        rows = self._entries.filter(self._entries.offer).inner_join(live, "decision_id")
+        rows = rows.select("user_id", "ts_us", "offer_id", "decision_id").distinct()
+        known = self.past.lake_offers.select("offer_id", bound="per_user_limit", known=ibis.literal(True))
+        rows = rows.left_join(known, "offer_id").drop("offer_id_right")
+        most = ibis.ifelse(rows.known.fill_null(False), rows.bound, 1)
+        order = [rows.ts_us, rows.decision_id]
+        nth = ibis.row_number().over(group_by=["user_id", "offer_id"], order_by=order) + 1
+        rows = rows.mutate(nth=nth, most=most).filter(lambda row: row.nth >= row.most)
+        return rows.group_by("user_id").aggregate(used_up_us=rows.ts_us.min())
+
     def _as_units(self, rows: ir.Table) -> ir.Table:
+        rows = rows.left_join(self._used_up, "user_id").drop("user_id_right")
         live = rows.policy.fill_null("").isin(LIVE)
         control = (rows.arm == "control").fill_null(False)
-        held = ibis.ifelse(live, self.control_share, 0.0)
+        even = ~live | rows.used_up_us.isnull() | (rows.ts_us <= rows.used_up_us)
+        held = ibis.ifelse(live & even, self.control_share, 0.0)
         gives = rows.offer_id.notnull() & ~control
         chance = ibis.ifelse(gives, (1 - held) * rows.chance, held + (1 - held) * rows.none_chance)
         return rows.select(
@@ -126,9 +156,10 @@ class Assigned:
             control=control,
             intended=rows.offer_id,
             action=ibis.ifelse(gives, rows.offer_id, ibis.null("string")),
-            propensity=ibis.ifelse((chance > 0) & (chance <= 1), chance, None).cast("float64"),
+            propensity=ibis.ifelse((chance > 0) & (chance <= 1) & (even | ~control), chance, None).cast("float64"),
             live=live,
             source=ibis.literal("decisions"),
+            even=even,
             told=rows.none_chance.notnull(),
             vain=rows.offer_id.isnull() & (rows.none_chance >= 1).fill_null(False),
         ).cache()
@@ -192,6 +223,7 @@ class Assigned:
             propensity=ibis.null("float64"),
             live=ibis.literal(False),
             source=ibis.literal(source),
+            even=ibis.literal(True),
         ).select(*UNIT)
 
     def _compared(self, given: ir.Table, taken: ir.Table, visits: bool) -> ir.Table:
@@ -215,6 +247,7 @@ class Assigned:
         rows = rows.filter(lot < rows.share).anti_join(taken, ["user_id", "day"])
         nothing = {"decision_id": ibis.null("string"), "intended": ibis.null("string"), "action": ibis.null("string")}
         told = {"control": ibis.literal(False), "live": ibis.literal(False), "propensity": ibis.null("float64")}
+        told["even"] = ibis.literal(True)
         return rows.select("user_id", "at_us", "day", "source", **nothing, **told).select(*UNIT)
 
     @cached_property

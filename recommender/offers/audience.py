@@ -24,6 +24,7 @@ from portraits.local import DAY_US, day_number, iso_weekday, microseconds
 from portraits.past import PASSIVE, Past
 from portraits.portrait_set import TABLE_FILE
 from recommender.bundles.vocabulary import Vocabulary
+from recommender.offers.assigned import LIVE
 from recommender.offers.eligible import for_tier, within_limit
 from recommender.offers.plan_files import SEEN_DAYS
 
@@ -100,20 +101,35 @@ def claims_of(past: Past, offers: Sequence[Mapping[str, Any]]) -> pa.Table:
     return rows
 
 
-def seen_of(past: Past, users: Vocabulary) -> NDArray[np.uint8]:
-    """uint8 [U+1, SEEN_DAYS]: offers shown by local day, the plan's own (as far as it went) first."""
+def seen_of(past: Past, users: Vocabulary, decisions: ir.Table) -> NDArray[np.uint8]:
+    """uint8 [U+1, SEEN_DAYS]: offers shown by local day, the plan's own (as far as it went) first. Of who is held out
+    those that would have been, the first of each answer in `decisions` (`recommender.experiment.decisions_of`), so that
+    either arm has seen enough as early as the other."""
     seen = np.zeros((len(users) + 1, SEEN_DAYS), np.uint8)
     if not past.real_time:
         return seen
     events = _before(past)
     events = events.filter(events.type == "offer_exposure", microseconds(events.ts) >= past.now.us - SEEN_DAYS * DAY_US)
     ago = past.now.day - day_number(past.zone.local_us(microseconds(events.ts)))
-    rows = events.group_by("user_id", ago=ago).aggregate(shown=events.count()).to_pyarrow()
+    rows = events.select("user_id", ago=ago).union(_ghosts(past, decisions))
+    rows = rows.group_by("user_id", "ago").aggregate(shown=rows.count()).to_pyarrow()
     row = users.indices(rows["user_id"].to_pylist())
     column, shown = (rows[name].to_numpy().astype(np.int64) for name in ("ago", "shown"))
     known = (row >= 0) & (column >= 0) & (column < SEEN_DAYS)
     seen[row[known], column[known]] = np.minimum(shown[known], np.iinfo(np.uint8).max)
     return seen
+
+
+def _ghosts(past: Past, decisions: ir.Table) -> ir.Table:
+    """user_id, ago (local days) of answers of the last days that would have shown an offer to who is held out."""
+    us = microseconds(decisions.ts)
+    rows = decisions.filter(
+        decisions.policy.isin(LIVE),
+        decisions.arm == "control",
+        decisions.candidates.contains('"offer_id"'),
+        us >= past.now.us - SEEN_DAYS * DAY_US,
+    )
+    return rows.select("user_id", ago=past.now.day - day_number(past.zone.local_us(microseconds(rows.ts))))
 
 
 def pace_of(past: Past) -> tuple[float, ...]:

@@ -1,44 +1,78 @@
 """What an offer costs when it is shown: the chance of a redemption times what that costs, for everybody.
 
-Who would have bought anyway redeems too, so this is no effect but a plain expectation, told by the trials in which the
-offer was given (`recommender.effects.means`): the mean where they are few, more of the visitor where they are many. A
-rule speaks for as many trials as `RULE_TRIALS`, so that an offer that nobody redeemed yet is not free.
+Who would have bought anyway redeems too, so this is no effect but a plain expectation. A rule says how it differs from
+visitor to visitor (chance to buy x what the offer takes off x how it fits: `thumb`), the trials in which the offer was
+given how large it is:
+
+    cost_o(x) = k_o rule_o(x),   k_o = (redeemed_o + PULL) / (expected_o + PULL / k)
+
+redeemed and expected: by trials and by rule, counted in usual redemptions; k: the same ratio of all offers, drawn to 1
+(gamma-Poisson: Gelman et al., "Bayesian Data Analysis", 2.6). Only redemptions of the offer itself are its cost. Many
+trials say where visitors differ from the rule, too (`recommender.effects.means`). An offer without a rule costs what
+its trials say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.effects.means import Mean, fit_mean
+from recommender.effects.means import ENOUGH_FOR_TREES, Mean, fit_mean
+from recommender.effects.rows import Ints
 from recommender.offers.wording import BASIS_POINTS
 
-RULE_TRIALS = 20.0
+PULL = 5.0
+"""Redemptions by which an offer is drawn to the others, and all of them to the rule."""
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """The expected cost of one offer. mean: by its trials, of which there are `trials`; None where there are none."""
+class Costs:
+    """The expected costs of O offers. ratio: [O], to the rule; beside: what is added to that, or None."""
 
-    mean: Mean | None
-    trials: int
+    ratio: Floats
+    beside: tuple[Mean | None, ...]
 
     @classmethod
-    def fit(cls, X: NDArray[np.float32], cost: Floats, seed: int) -> Cost:
-        """From the trials in which the offer was given: features [n, F] and what redemptions cost, minor units."""
-        return cls(fit_mean(X, cost, np.ones(len(cost)), seed) if len(cost) else None, len(cost))
+    def fit(  # noqa: PLR0917
+        cls, X: NDArray[np.float32], action: Ints, cost: Floats, rule: Floats, offers: Sequence[Any], seed: int
+    ) -> Costs:
+        """From trials: features [n, F], actions [n] (-1: none), what redemptions of the offer given cost [n], the rule
+        [n, O]; minor units."""
+        given = [np.flatnonzero(action == place) for place in range(len(offers))]
+        spent = np.array([cost[own].sum() for own in given])
+        by_rule = np.array([rule[own, place].sum() for place, own in enumerate(given)])
+        each = np.array([_each(cost[own], offer) for own, offer in zip(given, offers, strict=True)])
+        ruled = (by_rule > 0) & (each > 0)
+        counted, expected = (np.where(ruled, one / np.where(ruled, each, 1.0), 0.0) for one in (spent, by_rule))
+        if not spent.any():  # nobody told of redemptions: offers are not free for that
+            expected[:] = 0.0
+        usual = (counted.sum() + PULL) / (expected.sum() + PULL)
+        ratio = np.where(ruled, (counted + PULL) / (expected + PULL / usual), usual)
+        beside: list[Mean | None] = []
+        for place, own in enumerate(given):
+            left = cost[own] - ratio[place] * rule[own, place]
+            learns = len(own) >= ENOUGH_FOR_TREES or (len(own) > 0 and not ruled[place])
+            beside.append(fit_mean(X[own], left, np.ones(len(own)), seed) if learns else None)
+        return cls(ratio, tuple(beside))
 
     def __call__(self, X: NDArray[np.float32], rule: Floats) -> Floats:
-        """[n]: expected cost when it is shown. rule: the same by rule."""
-        if self.mean is None:
-            return rule
-        learnt = np.maximum(self.mean(X), 0.0)
-        return (self.trials * learnt + RULE_TRIALS * rule) / (self.trials + RULE_TRIALS)
+        """[n, O]: expected costs when shown. rule: the same by rule."""
+        found = rule * self.ratio
+        for place, mean in enumerate(self.beside):
+            if mean is not None:
+                found[:, place] += mean(X)
+        return np.maximum(found, 0.0)
+
+
+def _each(cost: Floats, offer: Mapping[str, Any] | None) -> float:
+    """What a redemption costs: as it did, or as the rule says of no redemption."""
+    paid = cost[cost > 0]
+    return float(paid.mean()) if len(paid) else float((offer or {}).get("max_cost") or (offer or {}).get("value") or 0)
 
 
 def per_redemption(offer: Mapping[str, Any] | None, order_value: Floats) -> Floats:

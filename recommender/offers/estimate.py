@@ -1,10 +1,12 @@
 """What each offer is expected to do to each visitor tonight: gain, cost, lift, and what is not known of them.
 
-Effects are learnt from the trials whose window has ended (`recommender.effects.choice`): of money, and of the chance to
-buy; where held-out trials say that the second times what a purchase brings tells money better, it is taken
-(`recommender.offers.worth`). The cost is no effect but an expectation (`recommender.offers.costs`). An offer of fewer
-than `FEW` trials goes by one like it (`recommender.offers.likeness`), else by rules of thumb (`thumb`), brought to the
-size that the tried ones have. One seed, same trials: equal arrays.
+Effects on the chance to buy are learnt from the trials whose window has ended (`recommender.effects.choice`), beginning
+with rules of thumb (`thumb`), without what their season brought; times what a purchase brings they tell money, unless
+held-out trials say that money tells itself better (`recommender.offers.worth`). The cost is no effect but an
+expectation (`recommender.offers.costs`). While an offer was tried seldom, how it is used counts for more than that
+(`recommender.offers.used`). What is common to offers is learnt from all that were tried, planned or not.
+An offer of fewer than `FEW` trials goes by one like it (`recommender.offers.likeness`), else by rules of thumb, brought
+to the size that the tried ones have. One seed, same trials: equal arrays.
 """
 
 from __future__ import annotations
@@ -18,14 +20,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from portraits.settings import AppSettings
-from recommender.effects.choice import Chosen, Prior, choose
-from recommender.effects.cold import Beliefs
+from recommender.effects.choice import PRIOR, Chosen, Prior, choose
 from recommender.effects.means import Mean, fit_mean
 from recommender.effects.rows import FEW
-from recommender.offers.costs import Cost
+from recommender.offers.costs import Costs
 from recommender.offers.likeness import likest
+from recommender.offers.match import scopes_of
 from recommender.offers.thumb import Shop, Thumb
 from recommender.offers.trials import Trials
+from recommender.offers.used import Used
 from recommender.offers.worth import Worth, held_out
 
 GROUPS = 4
@@ -35,6 +38,8 @@ BLOCK = 1 << 16
 """Visitors looked at together."""
 DOUBT = 1.5
 """How much less is known of an offer that goes by another one."""
+MOST_OTHERS = 16
+"""Offers that were tried and are not planned, of which is learnt, at most; the most tried ones."""
 RATIO = (0.2, 3.0)
 """How far the tried offers may correct the rules of thumb."""
 
@@ -114,16 +119,14 @@ def estimate(
     lesson = _lesson(trials, offers, catalogue)
     own = lesson.trials
     shop = _shop(own, lesson.action, settings.offer_days)
-    thumb = Thumb(lesson.rules, own.names, shop)
+    thumb = Thumb(lesson.rules, own.names, shop, scopes_of(catalogue))
     base = _base(own, lesson.action, settings.seed)
     edges = _edges(base, own.X)
-    learnt = _learnt(lesson, thumb, np.searchsorted(edges, base(own.X)), settings.seed)
-    costs = [
-        Cost.fit(own.X[given], own.cost[given], settings.seed)
-        for given in (lesson.action == place for place in range(len(lesson.columns)))
-    ]
+    learnt = _learnt(lesson, thumb, base, np.searchsorted(edges, base(own.X)), settings.seed)
+    costs = _costs(lesson, learnt, thumb, settings.seed)
     sources = lesson.sources()
-    teller = _Teller(learnt, thumb, costs, sources, _ratio(learnt, thumb, lesson))
+    used = Used.fit(own, lesson.action, len(lesson.columns))
+    teller = _Teller(learnt, thumb, costs, sources, _ratio(learnt, thumb, lesson), used)
     arrays = _tables(teller, known.X, len(offers), newcomer)
     group = np.searchsorted(edges, base(known.X)) if len(known.X) else np.zeros(0, np.int64)
     strangers = group[newcomer] if np.any(newcomer) else group
@@ -132,40 +135,47 @@ def estimate(
         **arrays,
         group=np.append(group, stranger).astype(np.uint8),
         shift=_shift(learnt, sources, arrays["gain"][:-1], group, settings.seed),
-        account=_account(lesson, learnt, sources, offers),
+        account=_account(lesson, learnt, sources, offers) | {"extra": None if used is None else used.part},
     )
 
 
 @dataclass(frozen=True)
 class _Learnt:
-    """Effects on the chance to buy and on money; worth: how the first tells the second, where it does."""
+    """Effects on the chance to buy and, where they are needed, on money; worth: how the first tells the second, where
+    it does; base: the chance to buy without an offer, None where it is not learnt."""
 
     lift: Chosen
-    money: Chosen
+    money: Chosen | None
     worth: Worth
+    base: Mean | None
 
     def __call__(self, X: Table) -> tuple[Floats, Floats]:
         """[n, columns] each: lift, gain."""
         lift = self.lift.effects(X)
-        return lift, self.worth.gain(X, lift) if self.worth.two_part else self.money.effects(X)
+        return lift, self.worth.gain(X, lift) if self.money is None else self.money.effects(X)
 
 
 @dataclass(frozen=True)
 class _Teller:
     learnt: _Learnt
     thumb: Thumb
-    costs: Sequence[Cost]
+    costs: Costs
     sources: Sequence[tuple[Source, int]]
     ratio: tuple[float, float]
+    used: Used | None
 
     def __call__(self, X: Table) -> tuple[Floats, Floats, Floats]:
         """[n, O] each: lift, gain, cost."""
         lift, gain = self.learnt(X)
         by_rule = [place for place, (source, _) in enumerate(self.sources) if source == "rule"]
-        told_cost = self.thumb.cost(X)
         columns = [column for _, column in self.sources]
-        cost = np.stack([self.costs[column](X, told_cost[:, column]) for column in columns], axis=1)
-        lift, gain = lift[:, columns], gain[:, columns]
+        bought = np.clip(self.learnt.base(X)[:, None] + lift, 0.0, 1.0) if self.learnt.base is not None else None
+        cost = self.costs(X, self.thumb.cost(X, bought))
+        if self.used is not None:
+            by_use, share = self.used(X), self.used.weight
+            lift, gain = (share * told + (1 - share) * own for told, own in zip(by_use, (lift, gain), strict=True))
+            cost = share * self.used.cost + (1 - share) * cost
+        lift, gain, cost = lift[:, columns], gain[:, columns], cost[:, columns]
         if by_rule:
             lift[:, by_rule] = self.ratio[0] * self.thumb.lift(X)[:, by_rule]
             gain[:, by_rule] = self.ratio[1] * self.thumb.money(X)[:, by_rule]
@@ -173,14 +183,17 @@ class _Teller:
 
 
 def _lesson(trials: Trials, offers: Sequence[str], catalogue: Sequence[Offer]) -> _Lesson:
-    """The complete trials of planned offers, of those that others are like, and of none."""
+    """The complete trials of planned offers, of those that others are like, of others that teach, and of none. (Chances
+    are those of the trial: that few offers are left out changes all of an action's alike, and only their ratios count.)
+    """
     rules = {str(one["offer_id"]): one for one in catalogue}
     done = trials.where(trials.complete)
     counts = np.bincount(done.action[done.action >= 0], minlength=len(done.offers))
     tried = {name for name, count in zip(done.offers, counts, strict=True) if count >= FEW}
     planned = [rules[name] for name in offers if name in rules and name not in tried]
     likes = {likest(one, catalogue, tried) for one in planned} - {None, *offers}
-    columns = (*offers, *sorted(name for name in likes if name is not None))
+    most = sorted(tried - {*offers, *likes}, key=lambda name: (-counts[done.offers.index(name)], name))[:MOST_OTHERS]
+    columns = (*offers, *sorted({*most, *(name for name in likes if name is not None)}))
     place = {name: column for column, name in enumerate(columns)}
     of_offer = np.array([*(place.get(name, -2) for name in done.offers), -1], np.int64)
     action = of_offer[done.action]
@@ -217,19 +230,30 @@ def _edges(base: Mean, X: Table) -> Floats:
     return np.unique(np.quantile(base(X), np.arange(1, GROUPS) / GROUPS))
 
 
-def _learnt(lesson: _Lesson, thumb: Thumb, group: NDArray[np.int64], seed: int) -> _Learnt:
+def _learnt(lesson: _Lesson, thumb: Thumb, base: Mean, group: NDArray[np.int64], seed: int) -> _Learnt:
     own = lesson.trials
     unit = pa.array(own.user_id, pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
     many = len(lesson.columns)
 
     def chosen(outcome: Floats, prior: Prior) -> Chosen:
         logged = (own.X, lesson.action, own.propensity, outcome)
-        return choose(*logged, many, seed, prior, unit=unit, group=group, groups=GROUPS)
+        parts: dict[str, Any] = {"unit": unit, "group": group, "groups": GROUPS}
+        return choose(*logged, many, seed, prior, **parts, season=outcome - own.settled(outcome), rule=thumb.shift)
 
-    lift, money = chosen(own.bought, thumb.lift), chosen(own.margin, thumb.money)
-    priors = thumb.lift, thumb.money
-    worth = held_out(own, lesson.action, (lift, money), priors, unit=unit, offers=many, seed=seed)
-    return _Learnt(lift, money, worth)
+    lift = chosen(own.bought, thumb.lift)
+    judged: dict[str, Any] = {"margin": thumb.margin, "rule": thumb.shift, "unit": unit, "offers": many, "seed": seed}
+    worth = held_out(own, lesson.action, lift, thumb.lift, **judged)
+    tells = worth.two_part or lift.account["chosen"] == PRIOR
+    known = np.count_nonzero(lesson.action < 0) >= FEW
+    return _Learnt(lift, None if tells else chosen(own.margin, thumb.money), worth, base if known else None)
+
+
+def _costs(lesson: _Lesson, learnt: _Learnt, thumb: Thumb, seed: int) -> Costs:
+    """From the offers' own redemptions, where these are told apart."""
+    own = lesson.trials
+    cost = own.own_cost if len(own.own_cost) else own.cost
+    bought = np.clip(learnt.base(own.X)[:, None] + learnt.lift.effects(own.X), 0.0, 1.0) if learnt.base else None
+    return Costs.fit(own.X, lesson.action, cost, thumb.cost(own.X, bought), lesson.rules, seed)
 
 
 def _ratio(learnt: _Learnt, thumb: Thumb, lesson: _Lesson) -> tuple[float, float]:
@@ -267,11 +291,12 @@ def _shift(
     learnt: _Learnt, sources: Sequence[tuple[Source, int]], gain: Table, group: NDArray[np.int64], seed: int
 ) -> Table:
     """float32 [R, G, O]: draws of how far the gain of a group may be off. What goes by a rule is as doubtful as it is
-    large (`recommender.effects.cold`)."""
+    large: a normal belief whose standard deviation is its mean, no less than that over everybody, so that what was
+    never tried is tried as often as it may be the best (Thompson 1933)."""
     columns = [column for _, column in sources]
-    spread = learnt.worth.spread(learnt.lift.spread) if learnt.worth.two_part else learnt.money.spread
+    spread = learnt.worth.spread(learnt.lift.spread) if learnt.money is None else learnt.money.spread
     spread = spread[:, columns]
-    believed = Beliefs.of(gain.astype(np.float64), group, len(spread)).sd
+    believed = _by_group(np.abs(gain).astype(np.float64), group, len(spread))
     for place, (source, _) in enumerate(sources):
         if source == "alike":
             spread[:, place] *= DOUBT
@@ -279,6 +304,13 @@ def _shift(
             spread[:, place] = believed[:, place]
     noise = np.random.default_rng([seed, DRAWS]).standard_normal((DRAWS, *spread.shape))
     return (noise * spread).astype(np.float32)
+
+
+def _by_group(size: Floats, group: NDArray[np.int64], groups: int) -> Floats:
+    """[G, O]: the mean of sizes [U, O] in each group; no less than that of everybody."""
+    everybody = size.mean(axis=0) if len(size) else np.zeros(size.shape[1])
+    found = [size[group == one].mean(axis=0) if np.any(group == one) else everybody for one in range(groups)]
+    return np.asarray(np.maximum(np.stack(found), everybody))
 
 
 def _account(
@@ -303,6 +335,6 @@ def _account(
         "trials": {"complete": len(lesson.trials), "of_none": int(np.count_nonzero(lesson.action < 0))},
         "offers": told,
         "lift": learnt.lift.account,
-        "money": learnt.money.account,
+        "money": None if learnt.money is None else learnt.money.account,
         "worth": {name: one for name, one in learnt.worth.account.items() if name != "curves"},
     }

@@ -5,6 +5,11 @@ The policy asked about is the day's: who would be given which offer first, explo
 that the plan values most for them, whatever the budget. Values are profit (margin before coupons, less what coupons
 cost, within `offer_days`) for each answer, beside nothing given; so the holdout tells a part of it, too.
 
+What a policy would do that was hardly ever tried (`FEWEST_TRIED` answers) is not known, and what is left does not stand
+for it: where that is more than `policy_value.NEVER_TRIED` of what it would do, IPS (which leaves it out) and SNIPS
+(which takes it for as good as the rest) and DR (whose model guesses) say that there is too little to tell, and nothing
+is multiplied.
+
 The log is older than the plan: visitors are as the plan knows them now, what came of offers is as it was then.
 """
 
@@ -13,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from math import isnan
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
@@ -23,7 +28,7 @@ from portraits.errors import NothingThere
 from portraits.lake import Snapshot
 from portraits.local import to_us
 from portraits.settings import AppSettings
-from recommender.effects.policy_value import Estimate, Floats, Log, dr, ips, predict, snips
+from recommender.effects.policy_value import NEVER_TRIED, TOO_FEW, Estimate, Floats, Log, dr, ips, predict, snips
 from recommender.offers.export import first_chances
 from recommender.offers.features import features_at
 from recommender.offers.plan_files import OfferPlan
@@ -31,6 +36,8 @@ from recommender.offers.trials import Trials, trials
 
 POLICIES = ("plan", "everybody", "nobody")
 ESTIMATORS = ("IPS", "SNIPS", "DR")
+FEWEST_TRIED = 30
+"""Answers with an offer below which it counts as never tried."""
 MOST = 200_000
 """Trials looked at, the latest: the model of DR foretells each offer for each."""
 
@@ -87,8 +94,29 @@ def evaluations(plan: OfferPlan, found: Trials, settings: AppSettings) -> list[E
             "SNIPS": snips(log, target, nobody),
             "DR": dr(log, target, guess, nobody),
         }
-        told.append(Evaluation(policy, len(found), gains, snips(cost, target), gains["SNIPS"].warnings))
+        unknown = _untried(log, target)
+        told.append(_told_of(policy, len(found), gains, snips(cost, target), unknown))
     return told
+
+
+def _untried(log: Log, target: Floats) -> float:
+    """Share of what a policy would do that the log tells too little of."""
+    columns = log.action % target.shape[1]
+    rare = np.bincount(columns, minlength=target.shape[1]) < FEWEST_TRIED
+    return float(target[:, rare].sum() / len(target))
+
+
+def _told_of(policy: str, answers: int, gains: Mapping[str, Estimate], cost: Estimate, unknown: float) -> Evaluation:
+    warnings = gains["SNIPS"].warnings
+    if unknown > NEVER_TRIED:
+        line = f"{unknown:.0%} of what it would do was tried fewer than {FEWEST_TRIED} times: no estimate holds"
+        warnings = (*warnings, f"{line}, IPS counts it as nothing, SNIPS as if it were like the rest, DR guesses it")
+        gains, cost = {name: _too_few(one) for name, one in gains.items()}, _too_few(cost)
+    return Evaluation(policy, answers, gains, cost, warnings)
+
+
+def _too_few(one: Estimate) -> Estimate:
+    return replace(one, value=nan, low=nan, high=nan, error=nan, says=TOO_FEW)
 
 
 def _target(policy: str, plan: OfferPlan, found: Trials, offers: list[str], exploration: float) -> Floats:

@@ -1,8 +1,10 @@
-"""What a report of offers is made of: trials of a span, what each visitor did from the first of them on, the funnel.
+"""What a report of offers is made of: trials of a span, what visitors did from their first answer on, the funnel.
 
-Two readings of the same history. By trial (`recommender.offers.trials`): what follows within `offer_days`, for an offer
-or a night. By visitor: all that follows until the end of the span, for all offers together and for segments; a visitor
-counts once there, so that windows which overlap count nothing twice.
+Readings of the same history. By trial (`recommender.offers.trials`): what follows within `offer_days`, for an offer. By
+visitor: all that follows the first answer about offers until the end of the span, for all offers together and for
+segments. By visitor and night: what follows the first answer of that night's plan within `offer_days`. The last two
+take any answer, also one that could only be none: who has used up an offer or seen enough is answered so, and of who is
+held out nobody has used up anything.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import ibis
 import ibis.expr.types as ir
@@ -24,6 +26,7 @@ from ibis.backends.duckdb import Backend
 from portraits.attribution import Attribution
 from portraits.build import past_of
 from portraits.errors import NothingThere
+from portraits.history import NOBODY
 from portraits.lake import Snapshot
 from portraits.local import DAY_US, microseconds, to_us
 from portraits.people import Persons
@@ -33,7 +36,7 @@ from recommender.experiment import ARMS, decisions_of
 from recommender.offers.assigned import LIVE
 from recommender.offers.followed import SUMS, Followed
 from recommender.offers.incremental import Floats, Ints, Values
-from recommender.offers.trials import Trials, trials
+from recommender.offers.trials import Bools, Trials, trials
 
 BEFORE_DAYS = 90
 """What visitors earned in so many days before their first offer is looked at to make comparisons steadier."""
@@ -46,25 +49,36 @@ FUNNEL: Mapping[str, str] = {
 """What is counted of each offer -> the type of event that tells it."""
 
 
+class Nightly(NamedTuple):
+    """Of M first answers of a visitor by one night's plan: its version, whether the visitor was held out, and what came
+    of it within `offer_days`."""
+
+    version: npt.NDArray[np.object_]
+    held: Bools
+    values: Values
+
+
 @dataclass(frozen=True)
 class Evidence:
     """N trials of a span, V visitors.
 
-    visitor: int[N], whose trial it is, a number. live: bool[N], an answer of this system with an arm. version: [N], of
-    the night that answered; "" where none is told. first: int[V], each visitor's first live trial, in order of
-    `totals.visitor`. totals: what the visitor did from then on. segments: name -> places among V. redeemed, unseen: of
-    all redemptions in the span, how many, and by visitors who had not been shown the offer. funnel: offer -> name ->
-    count.
+    visitor: int[N], whose trial it is, a number. live: bool[N], an answer of this system with an arm. firsts: int, live
+    trials that are the visitor's first ever of the offer that was chosen and tell by arm (`Trials.even`). held:
+    bool[V], visitors in control by their first answer of the span, in order of `totals.visitor`. totals: what the
+    visitor did from then on. nights: first answers of each visitor by night. segments: name -> places among V.
+    redeemed, unseen: of all redemptions in the span, how many, and by visitors who had not been shown the offer.
+    funnel: offer -> name -> count.
     """
 
     since: datetime
     until: datetime
     trials: Trials
     visitor: Ints
-    live: npt.NDArray[np.bool_]
-    version: npt.NDArray[np.object_]
-    first: Ints
+    live: Bools
+    firsts: Ints
+    held: Bools
     totals: Values
+    nights: Nightly
     segments: Mapping[str, Ints]
     redeemed: int
     unseen: int
@@ -98,34 +112,30 @@ def evidence(
     people = Persons(snapshot, con, until)
     decisions = decisions_of(snapshot, past, people, con)
     followed = Followed(past, Attribution(decisions, past.events, settings.attribution_hours), settings.objective)
-    names, code = np.unique(np.array(every.user_id, object), return_inverse=True)
+    code = np.unique(np.array(every.user_id, object), return_inverse=True)[1]
     told = every.where(inside)
-    visitor = code[inside]
-    version = _versions(told, decisions, con)
-    live = np.array([one is not None for one in version], bool)
-    first = _first(visitor, told.at_us, live)
-    units = pa.table(
-        {
-            "n": pa.array(range(len(first)), pa.int64()),
-            "user_id": pa.array(names[visitor[first]].tolist(), pa.string()),
-            "at_us": told.at_us[first],
-            "ever_us": every.at_us[_first(code, every.at_us, np.ones(len(every), bool))][visitor[first]],
-            "decision_id": pa.nulls(len(first), pa.string()),
-            "intended": pa.nulls(len(first), pa.string()),
-        }
-    )
-    table = con.create_table(ibis.util.gen_name("units"), units, temp=True)
+    answers = _answers(decisions, every, to_us(since))
+    who = np.unique(answers["user_id"].to_numpy(zero_copy_only=False), return_inverse=True)[1]
+    held = answers["held"].to_numpy(zero_copy_only=False).astype(bool)
+    first = np.unique(who, return_index=True)[1]
+    units = answers.take(pa.array(first)).set_column(0, "n", pa.array(range(len(first)), pa.int64()))
+    table, by_night = (con.create_table(ibis.util.gen_name("units"), one, temp=True) for one in (units, answers))
     used = followed.redemptions.filter(followed.redemptions.ts_us >= to_us(since)).cache()
     totals = used.aggregate(n=used.count(), unseen=used.unseen.sum().fill_null(0)).to_pyarrow().to_pylist()[0]
     return Evidence(
         since=since,
         until=until,
         trials=told,
-        visitor=visitor,
-        live=live,
-        version=np.array([one or "" for one in version], object),
-        first=first,
-        totals=_totals(followed, table, visitor[first], to_us(until) - to_us(since)),
+        visitor=code[inside],
+        live=told.live,
+        firsts=np.searchsorted(np.flatnonzero(inside), _firsts(every, code, inside)),
+        held=held[first],
+        totals=_values(followed, table, who[first], to_us(until) - to_us(since), before=True),
+        nights=Nightly(
+            answers["version"].to_numpy(zero_copy_only=False),
+            held,
+            _values(followed, by_night, who, round(settings.offer_days * DAY_US)),
+        ),
         segments=_segments(units, nights, people, con),
         redeemed=int(totals["n"]),
         unseen=int(totals["unseen"]),
@@ -133,42 +143,56 @@ def evidence(
     )
 
 
-def _first(visitor: Ints, at_us: Ints, which: npt.NDArray[np.bool_]) -> Ints:
-    """The first of these rows of each visitor, in order of visitors."""
-    rows = np.flatnonzero(which)
-    order = rows[np.lexsort((at_us[rows], visitor[rows]))]
-    return order[np.unique(visitor[order], return_index=True)[1]]
+def _firsts(every: Trials, visitor: Ints, inside: Bools) -> Ints:
+    """Of all trials (in order of time) those inside that are the first of their visitor and offer and tell by arm."""
+    rows = np.flatnonzero(every.live & (every.intended >= 0))
+    pair = visitor[rows].astype(np.int64) * len(every.offers) + every.intended[rows]
+    rows = np.sort(rows[np.unique(pair, return_index=True)[1]])
+    return np.asarray(rows[(every.even & inside)[rows]])
 
 
-def _versions(told: Trials, decisions: ir.Table, con: Backend) -> list[str | None]:
-    """Of each trial that is a live answer with an arm, the version that gave it ("" where it tells none)."""
-    rows = decisions.filter(decisions.policy.isin(LIVE) & decisions.arm.isin(ARMS))
-    rows = rows.select("user_id", at_us=microseconds(rows.ts), version=rows.version.fill_null(""))
-    rows = rows.group_by("user_id", "at_us").aggregate(version=rows.version.min())
-    asked = pa.table(
+def _answers(decisions: ir.Table, every: Trials, since_us: int) -> pa.Table:
+    """Each visitor's first answer about offers from then on by each version, in order of visitors and time: n, user_id,
+    at_us, held, version ("" where none is told), and ever_us, of the first answer or trial ever."""
+    rows = decisions.filter(decisions.policy.isin(LIVE) & decisions.arm.isin(ARMS) & (decisions.user_id != NOBODY))
+    rows = rows.select(
+        "user_id", at_us=microseconds(rows.ts), held=rows.arm == "control", version=rows.version.fill_null("")
+    )
+    ever = rows.group_by("user_id").aggregate(ever_us=rows.at_us.min())
+    rows = rows.filter(rows.at_us >= since_us)
+    rows = rows.group_by("user_id", "version").aggregate(held=rows.held.argmin(rows.at_us), at_us=rows.at_us.min())
+    rows = rows.inner_join(ever, "user_id").order_by("user_id", "at_us", "version")
+    found = rows.select("user_id", "at_us", "held", "version", "ever_us").to_pyarrow().combine_chunks()
+    earliest: dict[str, int] = {}
+    for user, at_us in zip(every.user_id, every.at_us.tolist(), strict=True):
+        earliest.setdefault(user, at_us)
+    users, ever_us = found["user_id"].to_pylist(), found["ever_us"].to_pylist()
+    first = [min(at_us, earliest.get(user, at_us)) for user, at_us in zip(users, ever_us, strict=True)]
+    nothing = pa.nulls(len(found), pa.string())
+    return pa.table(
         {
-            "n": pa.array(range(len(told)), pa.int64()),
-            "user_id": pa.array(told.user_id, pa.string()),
-            "at_us": told.at_us,
+            "n": pa.array(range(len(found)), pa.int64()),
+            **{name: found[name] for name in ("user_id", "at_us", "held", "version")},
+            "ever_us": pa.array(first, pa.int64()),
+            "decision_id": nothing,
+            "intended": nothing,
         }
     )
-    table = con.create_table(ibis.util.gen_name("asked"), asked, temp=True)
-    found = table.left_join(rows, ["user_id", "at_us"]).order_by("n").select("version").to_pyarrow()
-    versions: list[str | None] = found["version"].to_pylist()
-    by_decision = told.source == 0 if len(told.source) else np.zeros(len(told), bool)
-    return [one if own else None for one, own in zip(versions, by_decision.tolist(), strict=True)]
 
 
-def _totals(followed: Followed, units: ir.Table, visitor: Ints, span_us: int) -> Values:
-    """What the visitors did from their first trial on, and earned before their first ever."""
+def _values(followed: Followed, units: ir.Table, visitor: Ints, span_us: int, *, before: bool = False) -> Values:
+    """What visitors did within so long from the units (numbered as `visitor`) on. before: and earned before their first
+    answer ever."""
     size = len(visitor)
     sums = followed.sums(units, span_us).to_pyarrow()
     columns = {name: _spread(sums, name, size) for name in SUMS}
-    lines = followed.lines.inner_join(units, "user_id")
-    early = lines.filter((lines.ts_us < lines.ever_us) & (lines.ts_us >= lines.ever_us - BEFORE_DAYS * DAY_US))
-    before = _spread(early.group_by("n").aggregate(before=early.margin.sum()).to_pyarrow(), "before", size)
+    earned: Floats | None = None
+    if before:
+        lines = followed.lines.inner_join(units, "user_id")
+        early = lines.filter((lines.ts_us < lines.ever_us) & (lines.ts_us >= lines.ever_us - BEFORE_DAYS * DAY_US))
+        earned = _spread(early.group_by("n").aggregate(before=early.margin.sum()).to_pyarrow(), "before", size)
     bought = (columns["lines"] > 0).astype(np.float64)
-    return Values(visitor, bought, columns["revenue"], columns["margin"], columns["cost"], before)
+    return Values(visitor, bought, columns["revenue"], columns["margin"], columns["cost"], earned)
 
 
 def _spread(rows: pa.Table, name: str, size: int) -> Floats:

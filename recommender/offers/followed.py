@@ -6,10 +6,14 @@ counted twice. A purchase says what was paid after it (`amount`), so what is add
 names the same order (spread over the lines that name the offer, else over all); a redemption of no order is a cost
 alone, e.g. a reward that is paid elsewhere.
 
-What a redemption costs: its `discount`, else its `amount`; else, by the rule of the offer: cash its value; discount and
-member their share of what the lines would have cost, at most max_cost; exchange what the lines say was taken off; where
-nothing tells, max_cost. A purchase that names an offer that no redemption of its order tells of is one. A redemption of
-a void order, or that was given back (`offer_return` of the order), cost nothing. Who pays is not asked.
+What a redemption costs: its `discount`; else, by the rule of the offer and the order's `amount` (of the redemption, as
+in `recommender.offers.terms`), cash its value and no more than that; discount and member their share of it, or of what
+the lines would have cost; exchange what it is above the value, or what the lines say was taken off; all at most
+max_cost, and where nothing tells, that. An amount alone is no cost. Of an order that came back in part it costs as much
+less as its lines (those that name the offer, or all): a coupon of what came back was not used. A purchase
+that names an offer that no redemption of its order tells of is one. A redemption of a void order, or that was given
+back, cost nothing: an `offer_return` is of the redemption that names the same claim, where one does, else of one of the
+same offer and order. Who pays is not asked.
 """
 
 from __future__ import annotations
@@ -78,8 +82,7 @@ class Followed:
         """user_id, ts_us, kept_paid (paid, less what came back), margin (before coupons)."""
         lines = self._priced
         paid, units = lines.paid, lines.quantity.fill_null(1).cast("float64")
-        kept = 1 - (lines.refunded / paid.nullif(0)).fill_null(0.0)
-        kept = ibis.greatest(ibis.least(kept, 1.0), 0.0)
+        kept = _kept_share(lines)
         before = paid + lines.coupon
         if self.objective == "revenue":
             margin = before
@@ -119,42 +122,54 @@ class Followed:
     @cached_property
     def _priced(self) -> ir.Table:
         """`_bought` with the item's cost and `coupon`, the line's part of what redemptions of its order cost."""
-        lines = self._bought.mutate(names=self._bought.offer_id.notnull().cast("int64"))
+        lines = self._bought
         used = self._used.filter(self._used.order_id.notnull())
-        used = used.group_by("user_id", "order_id").aggregate(off=used.cost.sum())
-        of_order = ibis.window(group_by=["user_id", "order_id"])
-        alike = lines.inner_join(used, ["user_id", "order_id"])
-        alike = alike.mutate(any_names=alike.names.max().over(of_order))
-        alike = alike.mutate(part=ibis.ifelse(alike.names == alike.any_names, alike.paid + 1e-9, 0.0))
-        alike = alike.mutate(coupon=alike.off * alike.part / alike.part.sum().over(of_order)).select("line", "coupon")
+        used = used.group_by("user_id", "order_id").aggregate(off=used.full.sum())
+        alike = self._parts.inner_join(used, ["user_id", "order_id"])
+        alike = alike.mutate(coupon=alike.off * alike.part).select("line", "coupon")
         lines = lines.left_join(alike, "line").drop("line_right").fill_null({"coupon": 0.0})
         costs = self.past.lake_items.select("item_id", "cost")
         return lines.left_join(costs, "item_id").drop("item_id_right")
 
     @cached_property
+    def _parts(self) -> ir.Table:
+        """user_id, order_id, line, kept (of 1), and the part of 1 that the line has in the coupons of its order."""
+        lines = self._bought.filter(self._bought.order_id.notnull())
+        of_order = ibis.window(group_by=["user_id", "order_id"])
+        lines = lines.mutate(names=lines.offer_id.notnull().cast("int64"), kept=_kept_share(lines))
+        lines = lines.mutate(any_names=lines.names.max().over(of_order))
+        lines = lines.mutate(part=ibis.ifelse(lines.names == lines.any_names, lines.paid + 1e-9, 0.0))
+        part = lines.part / lines.part.sum().over(of_order)
+        return lines.select("user_id", "order_id", "line", "kept", part=part).cache()
+
+    @cached_property
     def _used(self) -> ir.Table:
-        """Redemptions that hold: user_id, ts_us, order_id, offer_id, cost."""
+        """Redemptions that hold: user_id, ts_us, order_id, offer_id, full (what each cost) and cost (of what was
+        kept)."""
         events = self.past.events
         named = events.offer_id.notnull()
         told = events.filter((events.type == "offer_redeem") & named)
-        told = told.select("user_id", "offer_id", "order_id", "ts_us", said=ibis.coalesce(told.discount, told.amount))
+        told = told.select("user_id", "offer_id", "order_id", "ts_us", "claim_id", said="discount", order="amount")
         keys = ["user_id", "offer_id", "order_id"]
         lines = self._bought.filter(self._bought.offer_id.notnull() & self._bought.order_id.notnull())
         by_order = lines.group_by(keys).aggregate(
             line_us=lines.ts_us.min(), after=lines.paid.sum(), off=lines.discount.sum().cast("float64")
         )
-        silent = by_order.anti_join(told, keys).select(
-            "user_id", "offer_id", "order_id", ts_us="line_us", said=ibis.null("int64")
-        )
-        used = told.union(silent)
-        returns = events.filter((events.type == "offer_return") & named & events.order_id.notnull())
-        used = used.anti_join(returns, keys)
+        unsaid = {"claim_id": ibis.null("string"), "said": ibis.null("int64"), "order": ibis.null("int64")}
+        silent = by_order.anti_join(told, keys).select("user_id", "offer_id", "order_id", ts_us="line_us", **unsaid)
+        used = _kept(told.union(silent), events.filter((events.type == "offer_return") & named))
         void = self.found.cancelled.filter(self.found.cancelled.item_id.isnull())
         used = used.anti_join(void, ["user_id", "order_id"])
         used = used.left_join(by_order, keys).drop(*(f"{name}_right" for name in keys), "line_us")
         rules = self.past.lake_offers.select("offer_id", "kind", "value", "max_cost")
         used = used.left_join(rules, "offer_id").drop("offer_id_right")
-        return used.select("user_id", "ts_us", "order_id", "offer_id", cost=_cost(used)).cache()
+        parts = self._parts
+        kept = parts.group_by("user_id", "order_id").aggregate(kept=(parts.part * parts.kept).sum())
+        used = used.left_join(kept, ["user_id", "order_id"]).drop("user_id_right", "order_id_right")
+        cost = _cost(used)
+        return used.select(
+            "user_id", "ts_us", "order_id", "offer_id", full=cost, cost=cost * used.kept.fill_null(1.0)
+        ).cache()
 
     @cached_property
     def _brought(self) -> ir.Table:
@@ -184,6 +199,22 @@ class Followed:
         return self._shown.select("offer_id").distinct()
 
 
+def _kept(used: ir.Table, returns: ir.Table) -> ir.Table:
+    """Redemptions (user_id, offer_id, order_id, ts_us, claim_id, ..) that were not given back."""
+    of_claim = ["user_id", "offer_id", "claim_id"]
+    named = returns.filter(returns.claim_id.notnull())
+    last = named.group_by(of_claim).aggregate(back_us=named.ts_us.max())
+    unnamed = returns.anti_join(used.filter(used.claim_id.notnull()), of_claim).filter(returns.order_id.notnull())
+    of_order = ["user_id", "offer_id", "order_id"]
+    many = unnamed.group_by(of_order).aggregate(back=unnamed.count())
+    used = used.left_join(last, of_claim).drop(*(f"{name}_right" for name in of_claim))
+    used = used.filter(used.back_us.isnull() | (used.back_us < used.ts_us)).drop("back_us")
+    used = used.left_join(many, of_order).drop(*(f"{name}_right" for name in of_order))
+    nth = ibis.row_number().over(group_by=of_order, order_by=[used.claim_id.notnull(), used.ts_us])
+    used = used.mutate(nth=nth)
+    return used.filter(used.back.isnull() | (used.nth >= used.back)).drop("back", "nth")
+
+
 def _within(units: ir.Table, rows: ir.Table, days_us: int) -> ir.Table:
     """Rows (user_id, ts_us) with the units in whose window they lie."""
     both = units.inner_join(rows, "user_id")
@@ -191,17 +222,26 @@ def _within(units: ir.Table, rows: ir.Table, days_us: int) -> ir.Table:
 
 
 def _cost(used: ir.Table) -> ir.FloatingValue:
-    """Of redemptions with the rule of their offer and what is known of their order (after: paid, off: taken off)."""
-    value, most = used.value.cast("float64"), used.max_cost.cast("float64")
+    """Of redemptions with the rule of their offer and what is known of their order (order: its amount, as told with the
+    redemption; after: paid, off: taken off)."""
+    value, most, order = (used[name].cast("float64") for name in ("value", "max_cost", "order"))
     rate = ibis.least(value / BASIS_POINTS, 0.9999)
-    by_rate = used.after * rate / (1 - rate)
+    by_rate = ibis.coalesce((order * ibis.least(value / BASIS_POINTS, 1.0)).floor(), used.after * rate / (1 - rate))
+    above = ibis.greatest(order - value, 0.0)
     by_rule = ibis.cases(
-        (used.kind == "cash", value),
+        (used.kind == "cash", _at_most(value, order)),
         (used.kind.isin(("discount", "member")) & by_rate.notnull(), _at_most(by_rate, most)),
+        ((used.kind == "exchange") & above.notnull() & order.notnull(), _at_most(above, most)),
         (used.off.notnull(), _at_most(used.off, most)),
         else_=most,
     )
     return ibis.coalesce(used.said.cast("float64"), by_rule, used.off, most, 0.0)
+
+
+def _kept_share(lines: ir.Table) -> ir.FloatingValue:
+    """Of lines, how much of what was paid did not come back, 0 to 1."""
+    kept = 1 - (lines.refunded / lines.paid.nullif(0)).fill_null(0.0)
+    return ibis.greatest(ibis.least(kept, 1.0), 0.0)
 
 
 def _at_most(value: ir.Value, most: ir.Value) -> ir.Value:

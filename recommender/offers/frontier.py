@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from recommender.offers.allocate import Allocation, Budgets, allocate
 from recommender.offers.plan_files import OfferPlan
+from recommender.offers.running import chances, while_running
 
 FACTORS: tuple[float | None, ...] = (0.0, 0.5, 1.0, 2.0, None)
 """Of the budget; None: no budget over all offers."""
 INTERVAL = (0.05, 0.95)
-SURE = 1 - 1e-9
 
 Floats = NDArray[np.float64]
 
@@ -44,12 +44,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Reallocated:
-    """An allocation of a plan's visitors (the stranger last) while `days` pass; weight: answers expected of each."""
+    """An allocation of a plan's visitors (the stranger last) while `days` pass; weight: answers expected of each;
+    share: of the days, in which each offer runs (None: all)."""
 
     plan: OfferPlan
     weight: Floats
     eligible: NDArray[np.bool_]
     allocation: Allocation
+    share: Floats | None = None
 
     def point(self, budget: float | None) -> Point:
         """What it earns, as a point of the frontier."""
@@ -85,16 +87,22 @@ class Reallocated:
                 "offer_id": pa.array(self.plan.offers, pa.string()).take(pa.array(column)),
                 "expected_profit": gain - cost,
                 "expected_cost": cost,
-                "weight": self.weight[rows],
+                "weight": self._answers(rows),
             }
         )
+
+    def _answers(self, rows: NDArray[np.intp]) -> Floats:
+        """Expected of these visitors while what they are given runs."""
+        ones = np.ones((len(self.weight), self.plan.gain.shape[1]))
+        (parts,) = while_running((ones,), self.weight, self.share)
+        return np.asarray(self.weight[rows] * parts[rows, self.allocation.chosen[rows]])
 
     def _interval(self) -> tuple[float, float]:
         shift = np.asarray(self.plan.shift, np.float64)
         rows = np.flatnonzero(self.allocation.chosen[:-1] >= 0)
         groups, offers = shift.shape[1:]
         cell = self.plan.group[rows].astype(np.int64) * offers + self.allocation.chosen[rows]
-        weight = np.bincount(cell, self.weight[rows], groups * offers).reshape(groups, offers).astype(np.float64)
+        weight = np.bincount(cell, self._answers(rows), groups * offers).reshape(groups, offers).astype(np.float64)
         weight[self.plan.group[-1]] += self.allocation.crowd
         profits = self.allocation.value + np.tensordot(shift, weight, axes=2)
         if not len(profits):
@@ -104,38 +112,41 @@ class Reallocated:
 
 
 def reallocate(
-    plan: OfferPlan, budgets: Budgets, days: float, *, left_out: Collection[str] = (), seed: int = 0
+    plan: OfferPlan,
+    budgets: Budgets,
+    days: float,
+    *,
+    share: Floats | None = None,
+    left_out: Collection[str] = (),
+    seed: int = 0,
 ) -> Reallocated:
     """The plan's visitors under other budgets, over `days` instead of the days that the night looked ahead.
 
-    left_out: visitors who refused or were forgotten since, or are held out; they get nothing. Raises InvalidValue as
+    share: [O], of the days, in which each offer runs; None: all. left_out: visitors who refused or were forgotten since, or are held out; they get nothing. Raises InvalidValue as
     `allocate`.
     """
-    share = days / float(plan.manifest.get("period_days", days))
-    weight = plan.weight.astype(np.float64)
-    weight[:-1] = 1.0 - (1.0 - np.minimum(weight[:-1], SURE)) ** share  # a chance to come; the stranger is a number
-    weight[-1] *= share
+    weight = chances(plan.weight.astype(np.float64), days / float(plan.manifest.get("period_days", days)))
     eligible = plan.eligible
     gone = plan.users.indices(sorted(left_out))
     if (gone >= 0).any():
         eligible = np.array(eligible)
         eligible[gone[gone >= 0]] = False
-    return Reallocated(
-        plan, weight, eligible, allocate(plan.gain, plan.cost, eligible, weight, budgets, seed, crowd=True)
-    )
+    gain, cost = while_running((plan.gain, plan.cost), weight, share)
+    return Reallocated(plan, weight, eligible, allocate(gain, cost, eligible, weight, budgets, seed, crowd=True), share)
 
 
 def frontier(found: Reallocated, budgets: Budgets, seed: int = 0) -> list[Point]:
     """Points at `FACTORS` of the total budget of `budgets`; where there is none, of what `found` costs without."""
     base = float(found.allocation.spent.sum()) if budgets.total is None else budgets.total
+    gain, cost = while_running((found.plan.gain, found.plan.cost), found.weight, found.share)
     points = []
     for factor in FACTORS:
         total = None if factor is None else base * factor
         if total == budgets.total:
             points.append(found.point(total))
             continue
-        plan, other = found.plan, replace(budgets, total=total)
-        again = allocate(plan.gain, plan.cost, found.eligible, found.weight, other, seed, crowd=True)
+        other = replace(budgets, total=total)
+        again = allocate(gain, cost, found.eligible, found.weight, other, seed, crowd=True)
         points.append(replace(found, allocation=again).point(total))
     return points
 

@@ -71,13 +71,25 @@ def matches(offers: Iterable[Mapping[str, Any]]) -> Matches:
     often: Counter[Scope] = Counter()
     minimums: Counter[int] = Counter(int(one["minimum"]) for one in rows if one.get("minimum"))
     for one in rows:
-        scope = frozenset(one.get("categories") or ()), frozenset(one.get("items") or ())
+        scope = _scope(one)
         if any(scope):
             scopes.setdefault(scope, ", ".join(sorted(scope[0])) if not scope[1] else str(one["offer_id"]))
             often[scope] += 1
     kept = sorted(scopes, key=lambda scope: (-often[scope], scopes[scope]))[:MOST_SCOPES]
     usual = sorted(minimums, key=lambda minimum: (-minimums[minimum], minimum))[:MOST_MINIMUMS]
     return Matches({scopes[scope]: scope for scope in kept}, tuple(sorted(usual)))
+
+
+def scopes_of(offers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """offer_id -> the name of its scope in the columns of `matches`; of offers that have one there."""
+    rows = list(offers)
+    names = {scope: name for name, scope in matches(rows).scopes.items()}
+    found = ((str(one["offer_id"]), names.get(_scope(one))) for one in rows)
+    return {offer: name for offer, name in found if name is not None}
+
+
+def _scope(offer: Mapping[str, Any]) -> Scope:
+    return frozenset(offer.get("categories") or ()), frozenset(offer.get("items") or ())
 
 
 def _within(items: ir.Table, scope: Scope) -> ir.BooleanValue:

@@ -1,8 +1,9 @@
 """The night's plan of the offers: trials, estimates, who gets which under the budgets, files beside the portraits.
 
-A plan looks `PERIOD_DAYS` ahead. What an offer may cost in that time is its share of what is left: by the days until it
-ends (`OPEN_DAYS` where it has no end), and no more than its daily budget allows. The plan is of offers whose rule can
-be stated and that hold at some moment of the period; an app without any has no plan, and pays nothing for this.
+A plan looks `PERIOD_DAYS` ahead. What an offer may cost in that time is its share of what is left, by the days until it
+ends (`OPEN_DAYS` where it has no end): all of it if it ends before, never more, and no more than its daily budget
+allows. The plan is of offers whose rule can be stated and that hold at some moment of the period; an app without any
+has no plan, and pays nothing for this.
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ from ibis.backends.duckdb import Backend
 
 from portraits.build import past_of
 from portraits.lake import Snapshot
+from portraits.people import Persons
 from portraits.settings import AppSettings
 from recommender.bundles.vocabulary import Vocabulary
+from recommender.experiment import decisions_of
 from recommender.offers.allocate import Allocation, Budgets, allocate
 from recommender.offers.audience import PERIOD_DAYS, Audience, claims_of, pace_of, seen_of
 from recommender.offers.eligible import plannable
 from recommender.offers.estimate import Estimates, Known, estimate
 from recommender.offers.features import features_now
 from recommender.offers.plan_files import FOLDER, write_plan
+from recommender.offers.running import running, shares, while_running
+from recommender.offers.shelf import money_per_score
 from recommender.offers.trials import trials
-from recommender.offers.wording import moment
 
 OPEN_DAYS = 28.0
 """Days over which the budget of an offer without an end is spent."""
@@ -88,7 +92,7 @@ def plan_offers(
     offers = [one for one in catalogue if plannable(one, as_of, as_of + timedelta(days=PERIOD_DAYS))]
     if not offers and (catalogue or not tried_too):
         return None
-    tried = trials(snapshot, settings, as_of, con)
+    tried = trials(snapshot, settings, as_of, con).to_learn
     offers = offers or [{"offer_id": name, "kind": None} for name in tried.offers]
     if not offers:
         return None
@@ -101,7 +105,9 @@ def plan_offers(
         table[~eligible] = 0.0
     weight = audience.weight.astype(np.float64)
     budgets = left.budgets(offers, as_of)
-    allocation = allocate(estimates.gain, estimates.cost, eligible, weight, budgets, settings.seed, crowd=True)
+    runs = shares(offers, as_of, PERIOD_DAYS)
+    gain, cost = while_running((estimates.gain, estimates.cost), weight, runs)
+    allocation = allocate(gain, cost, eligible, weight, budgets, settings.seed, crowd=True)
     arrays = {
         "users": audience.users.array,
         "gain": estimates.gain,
@@ -112,7 +118,7 @@ def plan_offers(
         "weight": audience.weight,
         "group": estimates.group,
         "shift": estimates.shift,
-        "seen": seen_of(past, audience.users),
+        "seen": seen_of(past, audience.users, decisions_of(snapshot, past, Persons(snapshot, con, as_of), con)),
     }
     account = _account(estimates, allocation, ids, as_of)
     manifest = {
@@ -121,21 +127,22 @@ def plan_offers(
         "pace": list(pace_of(past)),
         "as_of": as_of.isoformat(),
         "period_days": PERIOD_DAYS,
+        "money_per_score": money_per_score(snapshot, past, con),
         "account": account,
     }
     write_plan(portraits / FOLDER, arrays, manifest)
     return Planned(portraits / FOLDER, account)
 
 
-def budget(offer: Offer, spent: int, as_of: datetime) -> float | None:
-    """What an offer may cost in the next `PERIOD_DAYS`, minor units; None for no limit."""
-    ends = moment(offer.get("ends"))
-    days = OPEN_DAYS if ends is None else max((ends - as_of) / timedelta(days=1), 1e-3)
+def budget(offer: Offer, spent: int, as_of: datetime, days: float = PERIOD_DAYS) -> float | None:
+    """What an offer may cost in the next `days`, minor units; None for no limit."""
+    runs = running(offer, as_of, days)
     limits = []
     if offer.get("budget") is not None:
-        limits.append(max(offer["budget"] - spent, 0) * PERIOD_DAYS / days)
+        left = OPEN_DAYS if offer.get("ends") is None else running(offer, as_of)
+        limits.append(max(offer["budget"] - spent, 0) * (min(runs / left, 1.0) if left else 0.0))
     if offer.get("daily_budget") is not None:
-        limits.append(float(offer["daily_budget"] * PERIOD_DAYS))
+        limits.append(offer["daily_budget"] * runs)
     return min(limits, default=None)
 
 

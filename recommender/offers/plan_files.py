@@ -50,8 +50,8 @@ class OfferPlan:
     bought anyway too. lift: change of the chance to buy. eligible: whether the rule of the offer (tiers, limits, dates)
     lets the visitor have it. chosen: the column that the night's plan gives the visitor, -1 for none. weight: answers
     expected of the visitor while the plan looks ahead (the stranger: of all that come new); 1 where not told. group and
-    shift: draw r of the gain is gain[u, o] + shift[r, group[u], o] (Thompson sampling). seen: offers shown on each of the
-    `SEEN_DAYS` local days before the plan's moment, the last first.
+    shift: draw r of the gain is gain[u, o] + shift[r, group[u], o] (Thompson sampling). seen: offers shown on each of
+    the `SEEN_DAYS` local days before the plan's moment, the last first.
 
     prices: offer_id -> what a minor unit of its budget is worth beyond itself (0: the budget does not bind), and "" ->
     the same for the budget over all offers. An offer is worth gain - (1 + prices[offer] + prices[""]) x cost.

@@ -20,13 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from portraits.errors import InvalidValue
-from recommender.offers.allocate import Budgets, allocate
+from recommender.offers.allocate import Allocation, Budgets, allocate
 from recommender.offers.plan_files import OfferPlan
 
 HOURS = 24
 PRIOR_MESSAGES = 5.0
 FATIGUE = 0.8
 KEPT = 0.5
+HALVINGS = 12
+"""How finely the price of one message is looked for, of the most that one is worth."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -122,7 +124,7 @@ def reach(
     eligible = plan.eligible[row] & rules.offers_at[after]
     gain, cost = plan.gain[row] * opened[:, None], plan.cost[row] * opened[:, None]
     kept = _kept(np.where(eligible, gain - cost, -np.inf), able_inbox.permissions)
-    found = allocate((gain - kept[:, None]).astype(np.float32), cost.astype(np.float32), eligible, None, budgets)
+    found = _of_so_many(gain - kept[:, None], cost.astype(np.float32), eligible, budgets, most)
     at = np.flatnonzero(found.chosen >= 0)
     column = found.chosen[at].astype(np.int64)
     profit = (gain - cost)[at, column] - kept[at]
@@ -132,6 +134,26 @@ def reach(
     return Messages(
         row[at], column, after[at], opened[at], (gain - cost)[at, column], cost[at, column].astype(np.float64), kept[at]
     )
+
+
+def _of_so_many(
+    gain: Floats, cost: NDArray[np.float32], eligible: NDArray[np.bool_], budgets: Budgets, most: int | None
+) -> Allocation:
+    """The allocation, and if it has more than `most` messages one whose budgets go to hardly more than that: each
+    message is given the price at which `most` are still worth it, so that money is spent where a message brings most
+    and not where a yuan does."""
+    found = allocate(gain.astype(np.float32), cost, eligible, None, budgets)
+    if not most or np.count_nonzero(found.chosen >= 0) <= most:
+        return found
+    low, high = 0.0, float(np.where(eligible, gain - cost, 0.0).max())
+    for _ in range(HALVINGS):
+        price = (low + high) / 2
+        other = allocate((gain - price).astype(np.float32), cost, eligible, None, budgets)
+        if np.count_nonzero(other.chosen >= 0) >= most:
+            found, low = other, price
+        else:
+            high = price
+    return found
 
 
 def send_at(after: int, now_local: datetime) -> datetime:

@@ -1,12 +1,18 @@
 """What offers earned: per offer, segment and night, and in all, beside visitors who were never given one.
 
-In all and per segment: what visitors did from their first answer about offers in the span on, whatever came of the
-offers (intention to treat). Per offer: trials in which the policy chose it first, given or held back; per night: trials
-that its plan answered; both within `offer_days`, a visitor's windows apart, so that a purchase counts once in a line.
-Lines of different offers share purchases and do not add up to the whole.
+What is compared is drawn by the holdout alone, so that nothing that offers do can choose who is compared (intention to
+treat). In all and per segment: what visitors did from their first answer about offers in the span on, by the arm of
+that answer, also if it could only be none. Per night: within `offer_days` after the visitor's first answer by its plan,
+of any kind. Per offer: within `offer_days` after the first time ever that the policy chose it for the visitor, given or
+held back, and only if no offer had come to its limit a person by then: buyers use up offers where they get them, and
+are answered with none or others from then on, while nobody of the holdout ever does
+(`recommender.offers.assigned`). Each visitor is in a line once. Lines share purchases and do not add up to the whole.
+What an offer does when it is given again is in the whole and in the nights, in no line of its own.
 
 A visitor who was held out was held out before, too: what differs is a shop with offers and one without, at the moments
-when this offer was due, and not one offer more or less. Segments are as of the night before; who is in one may be there
+when this offer was due, and not one offer more or less. Plans learn of what visitors bought; where offers change that
+much, later offers are due to others in either arm, which first times of an offer that came late cannot tell apart.
+Segments are as of the night before; who is in one may be there
 because of earlier offers.
 
 Without a holdout, offers that were given by known chances are compared by them (`incremental.CHANCES`); where neither
@@ -132,7 +138,7 @@ def report_of(found: Evidence, settings: AppSettings, X: Float32 | None = None) 
     overall = _overall(found)
     offers = judged(_offers(found, settings, X))
     segments = judged(_segments(found))
-    nights = judged(_nights(found, settings))
+    nights = judged(_nights(found))
     account = {
         "trials": len(found.trials),
         "windows still open": int(np.sum(~found.trials.complete)),
@@ -154,28 +160,34 @@ def report_of(found: Evidence, settings: AppSettings, X: Float32 | None = None) 
 
 
 def _overall(found: Evidence) -> Line | None:
-    sides = _sides(found.trials.control[found.first], np.arange(len(found.first)))
+    sides = _sides(found.held, np.arange(len(found.held)))
     return None if sides is None else line("", HOLDOUT, found.totals, *sides)
 
 
 def _segments(found: Evidence) -> list[Line]:
-    control = found.trials.control[found.first]
-    told = ((name, _sides(control, places)) for name, places in found.segments.items())
+    told = ((name, _sides(found.held[places], places)) for name, places in found.segments.items())
     return [line(name, HOLDOUT, found.totals, *sides) for name, sides in told if sides is not None]
 
 
-def _nights(found: Evidence, settings: AppSettings) -> list[Line]:
-    names = sorted(set(found.version[found.live].tolist()))
-    place = {name: number for number, name in enumerate(names)}
-    group = np.array([place.get(name, -1) for name in found.version.tolist()], np.int64)
-    group[~found.live] = -1
-    return _grouped(found, settings, group, names)
+def _nights(found: Evidence) -> list[Line]:
+    nights = found.nights
+    lines = []
+    for name in sorted(set(nights.version.tolist())):
+        rows = np.flatnonzero(nights.version == name)
+        sides = _sides(nights.held[rows], rows)
+        if sides is not None:
+            lines.append(line(name, HOLDOUT, nights.values, *sides))
+    return lines
 
 
 def _offers(found: Evidence, settings: AppSettings, X: Float32 | None) -> list[Line]:
     told = found.trials
-    group = np.where(found.live, told.intended, -1)
-    lines = {one.of: one for one in _grouped(found, settings, group, told.offers)}
+    lines = {}
+    for place, offer in enumerate(told.offers):
+        rows = found.firsts[told.intended[found.firsts] == place]
+        sides = _sides(told.control[rows], rows)
+        if sides is not None:
+            lines[offer] = line(offer, HOLDOUT, found.values, *sides)
     for place, offer in enumerate(told.offers):
         other = None if offer in lines else _without_holdout(found, settings, place, X)
         if other is not None:
@@ -183,30 +195,20 @@ def _offers(found: Evidence, settings: AppSettings, X: Float32 | None) -> list[L
     return [lines[offer] for offer in told.offers if offer in lines]
 
 
-def _grouped(found: Evidence, settings: AppSettings, group: Ints, names: Sequence[str]) -> list[Line]:
-    """A line for each group of trials that has both arms."""
-    told = found.trials
-    rows = apart(group, found.visitor, told.at_us, _window(settings))
-    lines = []
-    for place, name in enumerate(names):
-        sides = _sides(told.control, rows[group[rows] == place])
-        if sides is not None:
-            lines.append(line(name, HOLDOUT, found.values, *sides))
-    return lines
-
-
 def _sides(control: np.ndarray, rows: Ints) -> tuple[Side, Side] | None:
-    """Treated and control of some rows; None unless there are both."""
-    treated, held = rows[~control[rows]], rows[control[rows]]
+    """Treated and control of some rows, by whether each is in control; None unless there are both."""
+    treated, held = rows[~control], rows[control]
     return (Side(treated), Side(held)) if len(treated) and len(held) else None
 
 
 def _without_holdout(found: Evidence, settings: AppSettings, offer: int, X: Float32 | None) -> Line | None:
-    """An offer beside nothing, both given on the same days; by their chances, known or estimated."""
+    """An offer beside nothing, both given on the same days; by their chances, known or estimated. Not of who may have
+    used up an offer: who has it no more is among those who got nothing, and not among those who got it."""
     told = found.trials
     days = told.at_us // DAY_US
     given = told.action == offer
-    rows = np.flatnonzero(given | ((told.action == -1) & ~told.control & np.isin(days, days[given])))
+    alike = told.even if len(told.even) else np.ones(len(told), bool)
+    rows = np.flatnonzero(alike & (given | ((told.action == -1) & ~told.control & np.isin(days, days[given]))))
     rows = rows[apart(np.zeros(len(rows), np.int64), found.visitor[rows], told.at_us[rows], _window(settings))]
     known = told.propensity[rows] > 0
     how = CHANCES if known[given[rows]].any() else NOT_RANDOMISED

@@ -1,7 +1,7 @@
 """The rules of an app's offers, read once when the catalogue changes, so that a request costs a few array operations.
 
-What `eligible` says of one offer after another is said here of all at once, from the same conditions of
-`recommender.offers.eligible`; a test holds the two against each other. What does not depend on who asks (time, days,
+All offers are asked at once, from the conditions of `recommender.offers.eligible`; a test asks them one after another
+and holds the two against each other. What does not depend on who asks (time, days,
 hours, budgets) is kept until the next moment at which it may change; nothing is remembered of a visitor.
 """
 
@@ -33,7 +33,6 @@ Numbers = NDArray[np.intp]
 NEVER = 2**62
 MOST_KEPT = 1_000
 """Stores, tiers and wordings that are remembered of one rulebook."""
-LACKING = ("none_running", "budget", "limits")
 Lack = Literal["none_running", "budget", "limits"]
 HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -99,7 +98,10 @@ class Rulebook:
     def holding(
         self, query: Query, facts: OfferFacts, now_local: datetime, *, catalogue: Catalogue | None = None
     ) -> Holding:
-        """Offers that hold now; the arguments as of `eligible`, which asks the same of one after another."""
+        """Offers that hold now, those that end first first. `now_local`: the moment in the app's time zone (aware). Of
+        `query`, `store_id`, `item_id` and `cart` are used: with an item on the page or in the cart, an offer for
+        certain items or categories must cover one of them (`catalogue` knows the categories); without, such offers
+        hold, too."""
         standing = self._stand(now_local, facts)
         holds = standing.mask & self._of_tier(facts.tier)
         for offer_id, count in facts.claims.items():
@@ -190,7 +192,7 @@ class Rulebook:
         closes = self._closing(now_local)
         runs = (self._starts <= now_us) & (now_us < self._ends) & self._closes[1]
         spent, today = self._given(facts.spent), self._given(facts.spent_today)
-        left = (spent + self._cost <= self._budget) & (today + self._cost <= self._daily)
+        left = (spent <= self._budget - self._cost) & (today <= self._daily - self._cost)
         for offer_id in facts.closed:
             if offer_id in self.number:
                 left[self.number[offer_id]] = False

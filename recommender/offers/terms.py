@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from portraits.errors import InvalidValue, OfferRefused
+from portraits.history import MOST_HOURS, MOST_MONEY
 from recommender.offers.eligible import for_tier, is_open, stated, within_limit
 from recommender.offers.wording import BASIS_POINTS, moment
 
@@ -35,7 +36,10 @@ class Terms:
     def of(cls, offer: Mapping[str, Any]) -> Terms:
         """The terms of an offer's row whose rule is stated (`eligible.stated`)."""
         stores, alone = tuple(offer.get("stores") or ()), offer.get("stacking") == ALONE
-        return cls(offer["kind"], offer["value"], offer.get("minimum"), offer.get("max_cost"), stores, alone)
+        value, most = min(offer["value"], MOST_MONEY), offer.get("max_cost")
+        return cls(
+            offer["kind"], value, offer.get("minimum"), None if most is None else min(most, MOST_MONEY), stores, alone
+        )
 
     @classmethod
     def from_text(cls, text: str) -> Terms:
@@ -55,17 +59,19 @@ class Terms:
         return self.value if self.kind == "cash" else self.max_cost
 
     def cost(self, amount: int | None, discount: int | None) -> int:
-        """What using it costs. `amount`: of the order before the offer; `discount`: what was in fact taken off, which
-        wins. Without either it counts as the most it may cost. Raises InvalidValue where nothing says how much."""
+        """What using it costs. `amount`: of the order before the offer, and the most it costs; `discount`: what was in
+        fact taken off, which wins. Without either it counts as the most it may cost. Raises InvalidValue where nothing
+        says how much."""
         if discount is not None:
             return discount
         if self.kind == "cash":
-            return self.value
+            return self.value if amount is None else min(self.value, amount)
         if amount is None:
             if self.most is None:
                 raise InvalidValue("amount", None, f"the order's amount, or the discount: the {self.kind} has no most")
             return self.most
-        off = max(amount - self.value, 0) if self.kind == "exchange" else amount * self.value // BASIS_POINTS
+        share = min(self.value, BASIS_POINTS)
+        off = max(amount - self.value, 0) if self.kind == "exchange" else amount * share // BASIS_POINTS
         return off if self.most is None else min(off, self.most)
 
 
@@ -102,7 +108,7 @@ def may_claim(offer: Mapping[str, Any], asker: Asker, store_id: str | None, now_
 def expires_at(offer: Mapping[str, Any], at: datetime) -> datetime | None:
     """Until when a claim made `at` can be used: `valid_hours` from then, else the offer's end; None: for ever."""
     hours = offer.get("valid_hours")
-    return moment(offer.get("ends")) if hours is None else at + timedelta(hours=hours)
+    return moment(offer.get("ends")) if hours is None else at + timedelta(hours=min(hours, MOST_HOURS))
 
 
 def _runs(offer: Mapping[str, Any], now_local: datetime) -> None:

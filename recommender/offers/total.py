@@ -34,13 +34,23 @@ class Total:
         """Whether what is claimed now is of it."""
         return (self.starts is None or self.starts <= now) and (self.ends is None or now < self.ends)
 
+    def in_words(self, now: datetime) -> str:
+        """Whether it is in force at a moment, and until or since when, by the app's clock."""
+        said = f"the app's budget of {self.budget:,} for all offers"
+        if self.ends is not None and now >= self.ends:
+            return f"{said} ended at {_clock(self.ends)}: no budget over all offers is in force"
+        if self.starts is not None and now < self.starts:
+            return f"{said} begins at {_clock(self.starts)}: none is in force yet"
+        until = "" if self.ends is None else f" until {_clock(self.ends)}"
+        return f"{said} is in force{until}: claims keep it"
+
     def over(self, days: float, spent: float, now: datetime, open_days: float) -> float | None:
         """What of it may be spent in the next `days`, minor units, as its even share of the days left (`open_days`
-        where it has no end); None where it is not in force. spent: so far."""
+        where it has no end) and never more than is left; None where it is not in force. spent: so far."""
         if not self.in_force(now):
             return None
         left = open_days if self.ends is None else max((self.ends - now) / timedelta(days=1), 1e-3)
-        return max(self.budget - spent, 0.0) * days / left
+        return max(self.budget - spent, 0.0) * min(days / left, 1.0)
 
     def purse(self, spent: float) -> Purse:
         """For `pacing`."""
@@ -63,6 +73,10 @@ def total_of(settings: AppSettings) -> Total | None:
         first_day=-NEVER if since is None else since.toordinal() - FIRST_DAY,
         last_day=NEVER if until is None else until.toordinal() - FIRST_DAY,
     )
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} ({at.tzinfo})"
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

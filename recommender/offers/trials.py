@@ -34,6 +34,7 @@ from portraits.lake import Snapshot
 from portraits.local import DAY_US, to_us
 from portraits.people import Persons
 from portraits.settings import AppSettings
+from recommender.effects.pooling import pooled
 from recommender.experiment import decisions_of
 from recommender.offers.assigned import LIVE, Assigned
 from recommender.offers.features import Float32, Int64, features_at
@@ -48,7 +49,8 @@ MOST = 1_000_000
 FEWEST_HELD, DOUBT = 30, 4.0
 """A share of visitors in control that is so many standard errors from the setting's, seen of so many visitors, says
 that the setting was another one."""
-SEASON_DAYS = 7.0
+SEASON_DAYS, SEASON = 7.0, 0.1
+"""Spans of a season, and how far apart they may well be, in standard deviations of the outcome."""
 SOURCES = ("decisions", "sends", "exposures")
 
 
@@ -62,9 +64,9 @@ class Trials:
     within the window (of offers that no exposure is told of: was given). bought: 0 or 1. margin, revenue, cost,
     own_cost: money within the window; margin is before the cost of coupons; cost is of all redemptions, own_cost of the
     intended offer's. redeemed: redemptions; unseen: those of offers that the visitor had not been shown. complete:
-    the window ended before as_of. source: a place in SOURCES. decision_id: of the answer, empty
-    where there was none. X, names: see `recommender.offers.features`. account:
-    counts, for a report.
+    the window ended before as_of. source: a place in SOURCES. decision_id: of the answer, empty where there was none.
+    live: an answer of this system with an arm. even: the arms can be compared (see `recommender.offers.assigned`). Both
+    empty: of all. X, names: see `recommender.offers.features`. account: counts, for a report.
     """
 
     offers: tuple[str, ...]
@@ -87,6 +89,8 @@ class Trials:
     unseen: Floats = field(default_factory=lambda: np.empty(0))
     source: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
     decision_id: list[str] = field(default_factory=list)
+    live: Bools = field(default_factory=lambda: np.empty(0, bool))
+    even: Bools = field(default_factory=lambda: np.empty(0, bool))
     account: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -103,12 +107,20 @@ class Trials:
                 own[name] = [value[row] for row in chosen] if value else value
         return Trials(**{**vars(self), **own})
 
+    @property
+    def to_learn(self) -> Trials:
+        """Those that effects are learnt from: of the held out only while a limit a person cannot have told the arms
+        apart, since later they stand beside those of the treated who did not use their offers. What remains: where
+        several offers hold, a trial of none tells of all, also of one that its visitor has used up."""
+        return self.where(self.even | ~self.control) if len(self.even) else self
+
     def settled(self, outcome: Floats, days: float = SEASON_DAYS) -> Floats:
         """`outcome` [N] less what the season adds to it: offers run at different times, and what is bought without any
         changes from one time to the next, which an offer of one time must not be given credit for.
 
         The season is what trials of none brought (weighted by 1 / propensity where it is known) within each span of
-        `days`, drawn to their mean as by FEWEST_HELD trials, less that mean.
+        `days`, less their mean, drawn to 0 as far as spans differ no more than their trials let them
+        (`recommender.effects.pooling`).
         """
         none = self.action < 0
         if not none.any():
@@ -116,9 +128,14 @@ class Trials:
         span = ((self.at_us - self.at_us.min()) // round(days * DAY_US)).astype(np.int64)
         weight = np.where(none, 1 / np.where(np.isnan(self.propensity), 1.0, self.propensity), 0.0)
         mean = float(np.average(outcome, weights=weight))
-        pull = FEWEST_HELD * float(weight[none].mean())
-        sums, counts = (np.bincount(span, weights=one) for one in (weight * (outcome - mean), weight))
-        return np.asarray(outcome - (sums / (counts + pull))[span])
+        spread = float(np.sqrt(np.average((outcome - mean) ** 2, weights=weight)))
+        if spread == 0.0:
+            return outcome
+        sums, total, squares = (np.bincount(span, one) for one in (weight * (outcome - mean), weight, weight**2))
+        seen = total > 0
+        whole = np.where(seen, total, 1.0)
+        error = np.where(seen, spread * np.sqrt(squares) / whole, np.inf)
+        return np.asarray(outcome - pooled(sums / whole, error, SEASON * spread).mean[span])
 
 
 def trials(
@@ -189,6 +206,8 @@ def _as_trials(rows: pa.Table, seen: set[str], known: tuple[Float32, tuple[str, 
         complete=complete,
         source=source,
         decision_id=pc.fill_null(_column(rows, "decision_id"), "").to_pylist(),
+        live=rows["live"].to_numpy(zero_copy_only=False).astype(bool),
+        even=rows["even"].to_numpy(zero_copy_only=False).astype(bool),
     )
     return Trials(**{**vars(found), "account": _account(found)})
 

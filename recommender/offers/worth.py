@@ -1,10 +1,11 @@
-"""Held-out trials: whether the chance to buy tells money better than money does, and how good the lift is.
+"""What a purchase that an offer makes brings, and, by held-out trials, whether lift times that tells money.
 
 A purchase is a steadier signal than what it brings: a lift of the chance times the margin to expect of a purchase (of
-that visitor) is often nearer to the truth than the effect on money itself, which a few large orders blur; where an
-offer makes orders larger it is not. So half of the visitors judge what the other half taught, by the squared distance
-to doubly robust scores of money; as in `recommender.effects.choice` the steadier one is taken unless it is worse by
-more than a standard error of the difference. A lift that is not there tells nothing of money.
+that visitor) is nearer to the truth than the effect on money itself, which a few large orders blur; where an offer
+makes orders larger it is not. So half of the visitors judge what the other half taught, by the squared distance to
+doubly robust scores of money; the steadier one is taken unless it is worse by `SURE` standard errors of the
+difference. A lift that is not there tells nothing of money. The margin of a purchase is that of the visitor's usual
+order, where portraits tell it, brought to the size that purchases have; else learnt from purchases.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.effects.choice import CONSTANT, PRIOR, ZERO, Chosen
+from recommender.effects.choice import CONSTANT, ENOUGH, PRIOR, ZERO, Chosen
 from recommender.effects.curves import Ranked, auuc, qini, uplift_at_k
 from recommender.effects.learners import LEARNERS, Lesson
-from recommender.effects.means import Mean, fit_mean
+from recommender.effects.means import fit_mean
+from recommender.effects.odds import Rule
 from recommender.effects.rows import FEW, Rows, folds, rows_of
 from recommender.effects.scores import scores
 from recommender.offers.trials import Trials
@@ -32,6 +34,10 @@ SHARES = (0.1, 0.3)
 Floats = NDArray[np.float64]
 Table = NDArray[np.float32]
 Prior = Callable[[Table], Floats]
+Margin = Callable[[Table], Floats]
+SURE = 2.0
+DIRECT = "x"
+"""The learner of effects on money itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class Worth:
     """two_part: whether gain is told by lift. margin: of a purchase, by visitor; usual: its mean; minor units."""
 
     two_part: bool
-    margin: Mean
+    margin: Margin
     usual: float
     account: dict[str, Any]
 
@@ -55,38 +61,55 @@ class Worth:
 def held_out(
     trials: Trials,
     action: NDArray[np.int64],
-    chosen: tuple[Chosen, Chosen],
-    priors: tuple[Prior, Prior],
+    lift: Chosen,
+    prior: Prior,
     *,
+    margin: Margin,
+    rule: Rule | None = None,
     unit: NDArray[np.int64],
     offers: int,
     seed: int,
 ) -> Worth:
-    """Lift and money as chosen (`choice`), each learnt from half of the visitors, judged by the other half."""
+    """Lift as chosen (`choice`) and money, each learnt from half of the visitors, judged by the other half. prior:
+    lift by rules; margin: of a purchase by rules (all alike: it is learnt); rule: see `choice.choose`."""
     bought = trials.bought > 0
-    margin = _margin(trials.X[bought], trials.margin[bought], seed)
+    learnt = _margin(trials, bought, margin, seed)
     usual = float(trials.margin[bought].mean()) if bought.any() else 0.0
-    names = tuple(one.account["chosen"] for one in chosen)
+    name = lift.account["chosen"]
     counts = np.bincount(action[action >= 0], minlength=offers)
     if max(counts, default=0) < 2 * FEW or np.count_nonzero(action < 0) < 2 * FEW:
-        return Worth(False, margin, usual, {"two_part": False, "why": "too few trials to judge by"})
+        return Worth(name != ZERO, learnt, usual, {"two_part": name != ZERO, "why": "too few trials to judge by"})
     rows = [rows_of(trials.X, action, trials.propensity, one, offers, unit) for one in (trials.bought, trials.margin)]
     first = folds(rows[0].unit, 2, seed + 7) == 0
-    past = [Lesson.of(one.take(first), seed) for one in rows]
+    past = [Lesson.of(one.take(first), seed, rule) for one in rows]
+    later = Lesson.of(rows[0].take(~first), seed).rows
+    told = _told(name, past[0], prior, later.X)
+    account: dict[str, Any] = {"two_part": name != ZERO, "curves": _curves(told, later, seed)}
+    if counts.sum() < ENOUGH * offers:
+        return Worth(name != ZERO, learnt, usual, account | {"why": "too few trials to judge by"})
     now = Lesson.of(rows[1].take(~first), seed).rows
-    effects = [_told(name, lesson, prior, now.X) for name, lesson, prior in zip(names, past, priors, strict=True)]
-    own = first & bought
-    product = effects[0] * _margin(trials.X[own], trials.margin[own], seed)(now.X)[:, None]
+    product = told * _margin(trials, first & bought, margin, seed)(now.X)[:, None]
     score = scores(now, past[1].outcomes(now.X))
-    losses = [_losses(one, score, now) for one in (effects[1], product)]
+    losses = [_losses(one, score, now) for one in (_told(DIRECT, past[1], prior, now.X), product)]
     means = [float(np.average(one, weights=now.weight)) for one in losses]
     of_units = np.bincount(now.unit, now.weight * (losses[1] - losses[0]))
     error = float(np.sqrt(np.sum((of_units - of_units.mean()) ** 2)) / now.weight.sum())
-    two_part = names[0] != ZERO and means[1] - means[0] <= error
-    account: dict[str, Any] = {"two_part": two_part, "money": means[0], "product": means[1], "error": error}
-    account |= {"judged_by": len(now), "learners": list(names)}
-    account["curves"] = _curves(effects[0], Lesson.of(rows[0].take(~first), seed).rows, seed)
-    return Worth(two_part, margin, usual, account)
+    two_part = name != ZERO and means[1] - means[0] <= SURE * error
+    account |= {"two_part": two_part, "money": means[0], "product": means[1], "error": error}
+    account |= {"judged_by": len(now), "learners": [name, DIRECT]}
+    return Worth(two_part, learnt, usual, account)
+
+
+def _margin(trials: Trials, of: NDArray[np.bool_], rule: Margin, seed: int) -> Margin:
+    """[n, F] -> [n]: of a purchase, from those trials."""
+    X, margin = trials.X[of], trials.margin[of]
+    by_rule = rule(X)
+    if not len(X) or not by_rule.mean() > 0:
+        return rule
+    if float(np.ptp(by_rule)) == 0.0:
+        return fit_mean(X, margin, np.ones(len(margin)), seed)
+    ratio = float(margin.mean() / by_rule.mean())
+    return lambda X: ratio * rule(X)
 
 
 def _curves(lift: Floats, rows: Rows, seed: int) -> dict[int, dict[str, list[float] | None]]:
@@ -103,10 +126,6 @@ def _curves(lift: Floats, rows: Rows, seed: int) -> dict[int, dict[str, list[flo
         figures |= {f"uplift_at_{k:.0%}": uplift_at_k(ranked, k, seed, DRAWN) for k in SHARES}
         told[offer] = {name: figure.as_json() for name, figure in figures.items()}
     return told
-
-
-def _margin(X: Table, margin: Floats, seed: int) -> Mean:
-    return fit_mean(X, margin, np.ones(len(margin)), seed)
 
 
 def _told(name: str, lesson: Lesson, prior: Prior, X: Table) -> Floats:

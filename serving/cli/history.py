@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from portraits.importing import ImportReport
 from portraits.lake import Lake
 from portraits.mapping import Mapping
 from recommender.offers.findings import offer_findings
+from recommender.offers.total import total_of
 from serving.cli.output import App, AsJson, reporter, show
 from serving.imports import take_file
 from serving.settings import ProcessSettings
@@ -55,12 +57,20 @@ def doctor(app: App, as_json: AsJson = False) -> None:
     settings = Store.open(process.store_url).app(app)
     snapshot = Lake(process.lake).snapshot(app)
     findings = [*diagnose(snapshot, settings), *offer_findings(snapshot, settings)]
+    total, now = total_of(settings), datetime.now(UTC)
+    if total is not None:
+        findings.append(Finding("offer budget", total.in_force(now) or None, f"{total.in_words(now)}."))
     show([asdict(finding) for finding in findings], map(_line, findings), as_json)
 
 
 def _account(done: ImportReport) -> Iterator[str]:
     for name in ("rows", "accepted", "duplicates", "filtered", "quarantined", "events"):
         yield f"{name:12}{getattr(done, name):>14,}"
+    if done.quarantined and not done.accepted + done.duplicates:
+        yield (
+            f"NOTHING was imported: all {done.quarantined:,} rows were refused; the quarantine says why of each (column, "
+            "value, reason)"
+        )
     for condition, rows in done.filtered_by.items():
         yield f"filtered by {condition!r}: {rows:,}"
     if done.ignored_columns:

@@ -43,7 +43,7 @@ def plan(
     days: Annotated[int, typer.Option("--days", min=1, max=366, help="How long it is to last.")] = 7,
     what_if: Annotated[bool, typer.Option("--what-if", help="Also at 0, half, same and double budget.")] = False,
     publish: Annotated[
-        bool, typer.Option("--publish", help="Make it the app's budget from today on: the day keeps to it.")
+        bool, typer.Option("--publish", help="Make it the app's budget for the rest of today and so many days.")
     ] = False,
     out: Out = None,
     as_json: AsJson = False,
@@ -59,7 +59,8 @@ def plan(
         check_ending(out)
     desk = Planning(ProcessSettings.from_env(), Store.open(ProcessSettings.from_env().store_url), app)
     budgets = desk.budgets(days, budget)
-    found = reallocate(desk.plan, budgets, days, left_out=[*desk.left_out, *desk.held_out], seed=desk.app.seed)
+    left_out = [*desk.left_out, *desk.held_out]
+    found = reallocate(desk.plan, budgets, days, share=desk.shares(days), left_out=left_out, seed=desk.app.seed)
     rows = found.chosen_rows()
     told: dict[str, Any] = {
         "app_id": app,
@@ -79,6 +80,7 @@ def plan(
     if publish:
         changed = desk.set_total(budget or 0, days)
         told["published"] = {"from": changed.offer_budget_from, "until": changed.offer_budget_until}
+    told["in_force"] = desk.total_in_words()
     show(told, _words(told), as_json)
 
 
@@ -107,6 +109,8 @@ def _words(told: dict[str, Any]) -> Iterator[str | Table]:
     if "published" in told:
         first, last = told["published"].values()
         yield f"the app's budget for all offers from {first} to {last}: claims keep it, tonight plans with it"
+    if told["in_force"]:
+        yield told["in_force"]
 
 
 def _segments(told: list[dict[str, Any]]) -> Table:

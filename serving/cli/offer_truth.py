@@ -54,8 +54,10 @@ def offers_report(
 ) -> None:
     """What offers earned beside visitors who never get one.
 
-    The holdout (offer_control_share) is never shown an offer; what would have been chosen is known for it, too. In all
-    and by segment: what visitors did from their first answer on. By offer and night: what followed within offer_days.
+    The holdout (offer_control_share) is never shown an offer; what would have been chosen is known for it, too. Each
+    visitor counts once in a line, by the draw alone. In all and by segment: what visitors did from their first answer
+    about offers on, also one that gives nothing. By night: within offer_days after the first answer of its plan. By
+    offer: within offer_days after it was first chosen for the visitor, if no limit a person was reached before.
     Revenue, margin (before coupons), cost, profit = margin - cost, ROI = profit / cost, with 95% intervals; "too early
     to tell" where they hold nothing and something, and how many more visitors would tell.
     """

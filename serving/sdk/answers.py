@@ -22,11 +22,13 @@ class Reason(TypedDict):
 
 class OfferCall(TypedDict):
     """What to do about an offer: claim it, or, where it is the visitor's already, use it. `path` and `body` of the
-    call, to which a request_id of your making belongs (and, when it is used, the order)."""
+    call, to which a request_id of your making belongs (and, when it is used, the order). With a visitor's token, which
+    may not say that it was used: show the claim (`claim_id`)."""
 
-    do: Literal["claim", "redeem"]
-    path: str
-    body: dict[str, str]
+    do: Literal["claim", "redeem", "show"]
+    path: NotRequired[str]
+    body: NotRequired[dict[str, str]]
+    claim_id: NotRequired[str]
 
 
 class Offer(TypedDict):

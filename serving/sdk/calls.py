@@ -171,9 +171,14 @@ def offers_redeem(
 
 
 def offers_return(
-    request_id: str, claim_id: str | None = None, *, user_id: str | None = None, offer_id: str | None = None
+    request_id: str,
+    claim_id: str | None = None,
+    *,
+    user_id: str | None = None,
+    offer_id: str | None = None,
+    order_id: str | None = None,
 ) -> Call[answers.ClaimAnswer]:
-    """Gives back a claim, or one whose order was refunded."""
+    """Gives back a claim, or the one that was used for an order which was refunded (`order_id`)."""
     return _call("/offers/return", **locals())
 
 

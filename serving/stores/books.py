@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -36,6 +36,8 @@ from serving.stores import schema
 from serving.stores.database import Database, now_us
 from serving.stores.dialect import ask_within, do_within, insert_tuples
 
+MOST_OPEN = 200
+"""Open claims of one visitor, those that expire first, that a reader is told."""
 MOST_EXPOSURES = 500
 """Of one visitor, newest first, that a reader is told."""
 CLAIMED, REDEEMED, EXPIRED, RETURNED = "claimed", "redeemed", "expired", "returned"
@@ -67,19 +69,31 @@ class Book:
         return self.reserved + self.settled
 
 
+class Held(NamedTuple):
+    """An open claim: what it promises (`terms.Terms.text`) and until when (microseconds; None: for ever)."""
+
+    claim_id: str
+    terms: str
+    until: int | None
+
+    @property
+    def ends(self) -> tuple[bool, int]:
+        """To order by."""
+        return self.until is None, self.until or 0
+
+
 @dataclass(frozen=True, slots=True)
 class VisitorOffers:
     """What one person had and saw of the offers, under all ids.
 
-    claims: offer_id -> claims that count against the limit a person: all but those that were returned. open: those of
-    them that are neither redeemed nor expired. exposures: (microseconds, offer_id) of offers seen, newest first.
-    until: when the first of the open ones expires (microseconds), None for never.
+    claims: offer_id -> claims that count against the limit a person: all but those that were returned. open: of those
+    that are neither redeemed nor expired the one that expires first. exposures: (microseconds, offer_id) of offers
+    seen, newest first.
     """
 
     claims: Mapping[str, int]
-    open: Mapping[str, int]
+    open: Mapping[str, Held]
     exposures: tuple[tuple[int, str], ...]
-    until: Mapping[str, int | None] = field(default_factory=dict)
 
 
 class Books(Database):
@@ -103,19 +117,20 @@ class Books(Database):
         most = next((size for size in _IDS if size >= len(ids)), len(ids))
         named = {f"id{place}": ids[min(place, len(ids) - 1)] for place in range(most)}
         claims: dict[str, int] = {}
-        still: dict[str, int] = {}
-        until: dict[str, int | None] = {}
+        still: dict[str, Held] = {}
         seen = []
-        for offer_id, count, waiting, at_us, payload in self.ask(
+        for offer_id, count, at_us, words in self.ask(
             _facts(most), {"app_id": app_id, "since_us": since_us, "now_us": now} | named
         ):
-            if payload is None:
+            if words is None:
                 claims[offer_id] = count
-                if waiting:
-                    still[offer_id], until[offer_id] = waiting, at_us
-            elif (shown := json.loads(payload).get("offer_id")) is not None:
+            elif offer_id is not None:
+                claim_id, terms = words.split(" ", 1)
+                held = Held(claim_id, terms, at_us)
+                still[offer_id] = min(still.get(offer_id, held), held, key=lambda one: one.ends)
+            elif (shown := json.loads(words).get("offer_id")) is not None:
                 seen.append((at_us, shown))
-        return VisitorOffers(claims, still, tuple(sorted(seen, reverse=True)), until)
+        return VisitorOffers(claims, still, tuple(sorted(seen, reverse=True)))
 
 
 class Change(NamedTuple):
@@ -168,10 +183,14 @@ def close(connection: Connection, app_id: str, offer_id: str, reason: str) -> bo
     return do_within(connection, _CLOSE, {"app_id": app_id, "offer_id": offer_id, "reason": reason}) == 1
 
 
-def reopen(connection: Connection, app_id: str, offers: Mapping[str, Mapping[str, Any]]) -> None:
-    """Opens those of the offers (rows by offer_id) again that were closed and whose budget now has room."""
+def reopen(
+    connection: Connection, app_id: str, offers: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> None:
+    """Opens those of the offers (rows by offer_id: before, now) again that were closed and whose budget is higher now
+    and has room."""
     for offer_id, reserved, settled in ask_within(connection, _CLOSED, {"app_id": app_id}):
-        if offer_id in offers and reserved + settled < bound(offers[offer_id], "budget"):
+        before, now = (bound(row, "budget") for row in offers.get(offer_id, ({}, {"budget": 0})))
+        if now > before and reserved + settled < now:
             do_within(connection, _REOPEN, {"app_id": app_id, "offer_id": offer_id})
 
 
@@ -239,17 +258,24 @@ _EXPOSURE: Any = literal_column("'offer_exposure'")
 
 @lru_cache(maxsize=len(_IDS) + 8)
 def _facts(ids: int) -> Any:
-    """(offer_id, claims, open claims, first end, null) and (null, null, null, ts_us, payload) of a person with so many
-    ids, some of them perhaps twice."""
+    """(offer_id, claims, null, null), of open ones (offer_id, null, end, claim and terms) and of exposures (null, null,
+    ts_us, payload) of a person with so many ids, some of them perhaps twice."""
     mine = [bindparam(f"id{place}", type_=String) for place in range(ids)]
     claim, event = schema.claims.c, schema.events.c
     waiting = and_(schema.OPEN, or_(claim.expires_us.is_(None), claim.expires_us > bindparam("now_us")))
     number, words = cast(null(), BigInteger), cast(null(), String)
-    first = func.min(claim.expires_us).filter(waiting)
+    of_mine = and_(claim.app_id == bindparam("app_id"), claim.user_id.in_(mine))
     claims = (
-        select(claim.offer_id, func.count(), func.count().filter(waiting), first, words)
-        .where(claim.app_id == bindparam("app_id"), claim.user_id.in_(mine), claim.state != RETURNED)
+        select(claim.offer_id, func.count(), number, words)
+        .where(of_mine, claim.state != RETURNED)
         .group_by(claim.offer_id)
+    )
+    still = (
+        select(claim.offer_id, claim.expires_us, (claim.claim_id + " " + claim.terms).label("words"))
+        .where(of_mine, waiting)
+        .order_by(claim.expires_us.is_(None), claim.expires_us)
+        .limit(MOST_OPEN)
+        .subquery()
     )
     seen = [
         select(event.ts_us, event.payload)
@@ -260,4 +286,5 @@ def _facts(ids: int) -> Any:
         .subquery()
         for part in (schema.SHAPING, schema.OTHER)
     ]
-    return union_all(claims, *(select(words, number, number, part.c.ts_us, part.c.payload) for part in seen))
+    held = select(still.c.offer_id, number, still.c.expires_us, still.c.words)
+    return union_all(claims, held, *(select(words, number, part.c.ts_us, part.c.payload) for part in seen))

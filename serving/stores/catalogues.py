@@ -147,7 +147,7 @@ def upsert_rows(connection: Connection, app_id: str, name: str, rows: Sequence[M
 
     A column that a row does not name keeps its value, so that news of an item's stock does not cost it its title; null
     takes a value away. Rows that name a forgotten visitor are left out (see `forgotten_rows`). A visitor's own switch
-    beats any row's consent. An offer that was closed opens again with a budget that has room.
+    beats any row's consent. An offer that was closed opens again with a higher budget.
     """
     lost = forgotten_rows(connection, app_id, name, rows)
     rows = [row for place, row in enumerate(rows) if place not in lost]
@@ -183,7 +183,8 @@ def upsert_rows(connection: Connection, app_id: str, name: str, rows: Sequence[M
         before = {known: json.loads(current[known]) for known in changed if known in current}
         relink(connection, app_id, before, {known: json.loads(text) for known, text in changed.items()})
     if name == OFFERS.name:
-        reopen(connection, app_id, {known: json.loads(text) for known, text in changed.items()})
+        rows_of = {known: (json.loads(current.get(known, "{}")), json.loads(text)) for known, text in changed.items()}
+        reopen(connection, app_id, rows_of)
     return len(changed)
 
 

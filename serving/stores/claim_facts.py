@@ -1,13 +1,17 @@
 """Claims that a platform tells of with events (`offer_claim`, `offer_redeem`, `offer_return`, `offer_expire`).
 
 They are facts: stored whatever they say, and counted in the same rows and sums as claims that were asked for, each
-event once, however often it is sent. An event that names a claim of ours (`claim_id` among its properties) is about
-that one; else a redemption, a return or an expiry is about the person's own claim of the offer: the open one that
-expires first, a return that names an order the one of that order. A redemption of what nobody claimed counts as a
-claim, too; a return or an expiry of what is not there changes nothing.
+event once, however often it is sent. An event that names a claim of ours (`claim_id` among its properties; the person's
+own, of this offer) is about that one; else a redemption, a return or an expiry is about the person's own claim of the
+offer: the open one that expires first, a return that names an order the one of that order. A redemption of what nobody
+claimed counts as a claim, too; so does one of a claim that had expired, or was given back before; a return or an expiry
+of what is not there changes nothing.
+
+What names a claim of ours and tells of a step that is known already tells nothing: our own event of that step is
+stored, so it is a duplicate, and not stored beside it.
 
 Nobody asked whether there was room. What goes beyond the budget closes the offer, until its row gets a higher one;
-what goes beyond a day's budget needs no closing, as nothing more is given on that day anyway.
+what goes beyond a day's budget or the app's for all offers needs no closing, as nothing more is given anyway.
 
 Files that are imported (`huaxiang import events`) go to the lake and are not counted here: they are history.
 """
@@ -20,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from portraits.errors import InvalidValue
 from recommender.offers.eligible import stated
@@ -35,6 +39,7 @@ from serving.stores.claims import (
     app_zone,
     by_id,
     claims_of,
+    is_of,
     keep_request,
     new_claim,
     offer_row,
@@ -42,19 +47,37 @@ from serving.stores.claims import (
     settle,
 )
 from serving.stores.database import now_us
-from serving.stores.dialect import insert_tuples
+from serving.stores.dialect import do_within, insert_tuples
 from serving.stores.events import EventRow
+from serving.stores.totals import total_within
 
-BUDGET, DAILY_BUDGET = "budget", "daily_budget"
+BUDGET, DAILY_BUDGET, TOTAL = "budget", "daily_budget", "total"
+MOST_COST = 10**12
+"""What one event may cost, minor units: sums stay far from what 64 bits hold."""
+TOLD_BACK = "told back"
 NOTHING_KNOWN = {"kind": "cash", "value": 0}
 """The rule of an offer that the catalogue does not know: it holds nothing, and costs what is told."""
 
 
 class Beyond(NamedTuple):
-    """What facts went beyond: a budget of an offer (BUDGET or DAILY_BUDGET)."""
+    """What facts of an offer went beyond: a budget of it (BUDGET or DAILY_BUDGET), or the app's for all (TOTAL)."""
 
     offer_id: str
     what: str
+
+
+class Counted(NamedTuple):
+    """What became of facts. told_back: rows that told nothing new, and are stored no more."""
+
+    beyond: list[Beyond]
+    told_back: list[EventRow]
+
+
+class _Step(NamedTuple):
+    """The claim that a fact was about; `new`: it told something."""
+
+    claim: Claim | None
+    new: bool = True
 
 
 class _Fact(NamedTuple):
@@ -73,85 +96,104 @@ class _Fact(NamedTuple):
         return str(self.offer["offer_id"])
 
 
-def count_facts(
-    connection: Connection, app_id: str, rows: Sequence[EventRow], at_us: int | None = None
-) -> list[Beyond]:
-    """Counts events that were just stored, inside the same write transaction; where they went beyond a budget."""
-    facts = [row for row in rows if row.type in _STEPS]
+def count_facts(connection: Connection, app_id: str, rows: Sequence[EventRow], at_us: int | None = None) -> Counted:
+    """Counts events that were just stored, inside the same write transaction."""
+    facts, found = [row for row in rows if row.type in _STEPS], Counted([], [])
     if not facts:
-        return []
+        return found
     at_us = now_us() if at_us is None else at_us
-    zone, beyond = app_zone(connection, app_id), []
+    zone = app_zone(connection, app_id)
     for row in facts:
         said = json.loads(row.payload)
         fact_id = f"e-{hashlib.blake2b(f'{row.day} {row.event_id}'.encode(), digest_size=12).hexdigest()}"
         recent = row.ts_us > at_us - KEPT_DAYS * DAY_US  # older ones may have been counted, and that forgotten
-        if said.get("offer_id") is None or not recent or answered(connection, app_id, fact_id) is not None:
+        if said.get("offer_id") is None or not recent:
+            continue
+        known = answered(connection, app_id, fact_id)
+        if known is not None:
+            if known[0] == TOLD_BACK:
+                found.told_back.append(row)
             continue
         offer = {"offer_id": said["offer_id"]} | (offer_row(connection, app_id, said["offer_id"]) or {})
         offer = offer if stated(offer) else offer | NOTHING_KNOWN
         day = local_day(row.ts_us, zone)
         fact = _Fact(fact_id, row.ts_us, day, row.user_id, said, offer, zone)
-        beyond += _counted(connection, app_id, fact, _STEPS[row.type])
-    return beyond
+        if not _counted(connection, app_id, fact, _STEPS[row.type], found.beyond):
+            found.told_back.append(row)
+    for row in found.told_back:
+        do_within(connection, _UNSTORED, {"app_id": app_id, "event_id": row.event_id, "day": row.day})
+    return found
 
 
-def _counted(connection: Connection, app_id: str, fact: _Fact, step: Callable[..., Claim | None]) -> list[Beyond]:
-    before = book_of(connection, app_id, fact.offer_id, fact.day)
-    claim = step(connection, app_id, fact)
-    keep_request(connection, app_id, (fact.fact_id, "", "" if claim is None else claim.claim_id, "", fact.at_us))
-    after, beyond = book_of(connection, app_id, fact.offer_id, fact.day), []
+def _counted(
+    connection: Connection, app_id: str, fact: _Fact, step: Callable[..., _Step], beyond: list[Beyond]
+) -> bool:
+    """Counts one, and adds where it went beyond a budget; whether it told anything."""
+    before, total = book_of(connection, app_id, fact.offer_id, fact.day), total_within(connection, app_id, fact.day)
+    claim, new = step(connection, app_id, fact)
+    kept = fact.fact_id, "" if new else TOLD_BACK, "" if claim is None else claim.claim_id, "", fact.at_us
+    keep_request(connection, app_id, kept)
+    after = book_of(connection, app_id, fact.offer_id, fact.day)
     if after.spent > max(before.spent, bound(fact.offer, BUDGET)) and close(connection, app_id, fact.offer_id, BUDGET):
         beyond.append(Beyond(fact.offer_id, BUDGET))
     if before.today <= bound(fact.offer, DAILY_BUDGET) < after.today:
         beyond.append(Beyond(fact.offer_id, DAILY_BUDGET))
-    return beyond
+    if total is not None:
+        spent = total_within(connection, app_id, fact.day)
+        if spent is not None and total.spent <= total.total.budget < spent.spent:
+            beyond.append(Beyond(fact.offer_id, TOTAL))
+    return new
 
 
-def _claimed(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
+def _claimed(connection: Connection, app_id: str, fact: _Fact) -> _Step:
     known = _named(connection, app_id, fact)
     if known is not None:  # what we were asked for is told back
-        return known
+        return _Step(known, new=False)
     made = _new(fact)
     change(connection, app_id, fact.offer_id, fact.day, Change(open=1, reserved=made.held))
     insert_tuples(connection, schema.claims, [(app_id, *made)])
-    return made
+    return _Step(made)
 
 
-def _redeemed(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
-    known = _named(connection, app_id, fact) or _mine(connection, app_id, fact, CLAIMED)
-    if known is not None and known.state != CLAIMED:  # our own call, told back
-        return known
+def _redeemed(connection: Connection, app_id: str, fact: _Fact) -> _Step:
+    known = _named(connection, app_id, fact)
+    if known is not None and (
+        known.state == REDEEMED or (known.state == RETURNED and fact.at_us < known.changed_us)
+    ):  # our own call, told back, perhaps after the order was refunded
+        return _Step(known, new=False)
+    known = known or _mine(connection, app_id, fact, CLAIMED)
     before = known or _new(fact)
     said = fact.said
     try:
         cost = Terms.from_text(before.terms).cost(said.get("amount"), said.get("discount"))
     except InvalidValue:  # nothing says how much, and a fact cannot be asked
         cost = 0
+    cost = min(cost, MOST_COST)
     store_id, order_id = said.get("store_id") or before.store_id, said.get("order_id")
     after = before._replace(state=REDEEMED, cost=cost, store_id=store_id, order_id=order_id, changed_us=fact.at_us)
     if known is not None:
-        return settle(connection, app_id, known, after)
+        return _Step(settle(connection, app_id, known, after))
     change(connection, app_id, fact.offer_id, fact.day, Change(redeemed=1, settled=cost))
     insert_tuples(connection, schema.claims, [(app_id, *after)])
-    return after
+    return _Step(after)
 
 
-def _returned(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
+def _returned(connection: Connection, app_id: str, fact: _Fact) -> _Step:
     known = _named(connection, app_id, fact) or _mine(connection, app_id, fact, CLAIMED, REDEEMED)
     if known is None or known.state not in (CLAIMED, REDEEMED):
-        return known
-    return release(connection, app_id, known, RETURNED, fact.at_us)
+        return _Step(known, known is None or known.state != RETURNED)
+    return _Step(release(connection, app_id, known, RETURNED, fact.at_us))
 
 
-def _expired(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
+def _expired(connection: Connection, app_id: str, fact: _Fact) -> _Step:
     known = _named(connection, app_id, fact) or _mine(connection, app_id, fact, CLAIMED)
     if known is None or known.state != CLAIMED:
-        return known
-    return release(connection, app_id, known, EXPIRED, fact.at_us)
+        return _Step(known, known is None or known.state != EXPIRED)
+    return _Step(release(connection, app_id, known, EXPIRED, fact.at_us))
 
 
-_STEPS: Mapping[str, Callable[..., Claim | None]] = {
+_UNSTORED = text("DELETE FROM events WHERE app_id = :app_id AND event_id = :event_id AND day = :day")
+_STEPS: Mapping[str, Callable[..., _Step]] = {
     "offer_claim": _claimed,
     "offer_redeem": _redeemed,
     "offer_return": _returned,
@@ -161,19 +203,22 @@ _STEPS: Mapping[str, Callable[..., Claim | None]] = {
 
 def _new(fact: _Fact) -> Claim:
     made = new_claim(fact.offer, fact.user_id, f"f{fact.fact_id[1:]}", fact.at_us, fact.zone)
-    return made._replace(decision_id=fact.said.get("decision_id"), store_id=fact.said.get("store_id"), fact=True)
+    return made._replace(decision_id=fact.said.get("decision_id"), store_id=fact.said.get("store_id"))
 
 
 def _named(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
-    """The claim that the event names."""
+    """The claim that the event names, where it is the person's own and of the event's offer."""
     properties = json.loads(fact.said.get("properties") or "null")
     named = properties.get("claim_id") if isinstance(properties, dict) else None
     found = by_id(connection, app_id, named) if isinstance(named, str) else None
-    return found if found is not None and found.offer_id == fact.offer_id else None
+    if found is None or found.offer_id != fact.offer_id or not is_of(connection, app_id, found, fact.user_id):
+        return None
+    return found
 
 
 def _mine(connection: Connection, app_id: str, fact: _Fact, *states: str) -> Claim | None:
     """The person's claim in one of these states; a redeemed one by its order, where the event names one."""
     order_id = fact.said.get("order_id") if REDEEMED in states else None
-    found = [one for one in claims_of(connection, app_id, fact.user_id, fact.offer_id) if one.state in states]
+    every = claims_of(connection, app_id, fact.user_id, fact.offer_id, fact.at_us)
+    found = [one for one in every if one.state in states]
     return next((one for one in found if order_id is None or one.order_id == order_id), None)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -32,15 +32,16 @@ from serving.stores.books import CLAIMED, EXPIRED, REDEEMED, RETURNED, Book, Cha
 from serving.stores.claims import (
     COUNTED,
     EPOCH,
-    EXPIRED_AT_ONCE,
     IDS,
     Claim,
     answered,
     app_zone,
     by_id,
     claims_of,
-    expire_due,
+    due_of_offer,
+    is_of,
     keep_request,
+    let_expire,
     move,
     new_claim,
     offer_row,
@@ -52,7 +53,7 @@ from serving.stores.claims import (
 from serving.stores.database import now_us
 from serving.stores.dialect import ask_within, insert_tuples
 from serving.stores.forgotten import forgotten_among
-from serving.stores.totals import keep_total
+from serving.stores.totals import keep_total, total_within
 
 Body = Mapping[str, Any]
 
@@ -107,6 +108,8 @@ def _claim(connection: Connection, app_id: str, body: Body, at_us: int) -> Claim
     zone, at = app_zone(connection, app_id), EPOCH + timedelta(microseconds=at_us)
     may_claim(offer, _asker(connection, app_id, user_id, offer), body.get("store_id"), at.astimezone(zone))
     made = new_claim(offer, user_id, f"c-{secrets.token_hex(12)}", at_us, zone)
+    if made.reserved is None and total_within(connection, app_id, made.day) is not None:
+        raise OfferRefused("no_max_cost", offer_id, "under one budget for all offers it needs max_cost, to be held")
     made = made._replace(decision_id=body.get("decision_id"), store_id=body.get("store_id"))
     _need_room(connection, app_id, offer, made, at_us)
     if not charge(connection, app_id, offer, made.day, Change(open=1, reserved=made.held)):
@@ -133,21 +136,22 @@ def _tier(connection: Connection, app_id: str, user_id: str, offer: Mapping[str,
 
 
 def _need_room(connection: Connection, app_id: str, offer: Mapping[str, Any], made: Claim, at_us: int) -> None:
-    """Raises OfferRefused where the budgets have no room, not even once the offer's claims whose time is over, if any,
-    have expired."""
+    """Raises OfferRefused where the budgets have no room, not even once claims of the offer whose time is over have
+    expired: as many as it takes, of those that one transaction may."""
     offer_id = made.offer_id
     book = book_of(connection, app_id, offer_id, made.day)
     refusal = _no_room(offer, book, made.held)
     if refusal is None:
         return
-    due = {"app_id": app_id, "offer_id": offer_id, "at_us": at_us, "day": made.day}
-    freed, freed_today = ask_within(connection, _FREED, due)[0]
-    freed = replace(book, reserved=book.reserved - int(freed), today=book.today - int(freed_today))
-    refusal = _no_room(offer, freed, made.held)
-    if refusal is not None:
-        raise refusal
-    while expire_due(connection, app_id, at_us, offer_id) == EXPIRED_AT_ONCE:
-        pass
+    due: Sequence[Claim] = due_of_offer(connection, app_id, offer_id, made.day, at_us)
+    for place, one in enumerate(due, 1):
+        freed_today = one.held if one.day == made.day else 0
+        book = replace(book, reserved=book.reserved - one.held, today=book.today - freed_today)
+        refusal = _no_room(offer, book, made.held)
+        if refusal is None:
+            let_expire(connection, app_id, due[:place], at_us)
+            return
+    raise refusal
 
 
 def _no_room(offer: Mapping[str, Any], book: Book, needed: int) -> OfferRefused | None:
@@ -159,13 +163,13 @@ def _no_room(offer: Mapping[str, Any], book: Book, needed: int) -> OfferRefused 
         ("daily_budget_spent", "daily_budget", book.today, "it goes on tomorrow"),
     ):
         if spent + least > bound(offer, limit):
-            said = f"{spent} of its {limit} {offer[limit]} is held or spent, and one more claim may cost {needed}"
+            said = f"{spent} of its {limit} {offer.get(limit)} is held or spent, and one more claim may cost {needed}"
             return OfferRefused(code, name, f"{said}; {way_out}")
     return None
 
 
 def _redeem(connection: Connection, app_id: str, body: Body, at_us: int) -> Claim:
-    before = _found(connection, app_id, body)
+    before = _found(connection, app_id, body, at_us)
     _need_usable(before, at_us)
     terms, store_id = Terms.from_text(before.terms), body.get("store_id") or before.store_id
     if terms.stores and store_id not in terms.stores:
@@ -209,25 +213,35 @@ def _need_alone(connection: Connection, app_id: str, before: Claim, terms: Terms
 
 
 def _give_back(connection: Connection, app_id: str, body: Body, at_us: int) -> Claim:
-    before = _found(connection, app_id, body)
+    before = _found(connection, app_id, body, at_us, body.get("order_id"))
     if before.state not in (CLAIMED, REDEEMED):
         raise _is_over(before)
     return release(connection, app_id, before, RETURNED, at_us)
 
 
-def _found(connection: Connection, app_id: str, body: Body) -> Claim:
-    """The claim that a request is about. Raises NothingThere, InvalidValue."""
+def _found(connection: Connection, app_id: str, body: Body, at_us: int, order_id: str | None = None) -> Claim:
+    """The claim that a request is about. `order_id`: that it was used for. Raises NothingThere, InvalidValue, and
+    OfferRefused where what else is said of the claim is not so."""
     claim_id, user_id, offer_id = body.get("claim_id"), body.get("user_id"), body.get("offer_id")
     if claim_id is not None:
         one = by_id(connection, app_id, claim_id)
         if one is None:
             raise NothingThere("claim", claim_id, "make one with POST /v1/offers/claim")
+        for name, said, is_so in (
+            ("user_id", user_id, user_id is None or is_of(connection, app_id, one, user_id)),
+            ("offer_id", offer_id, offer_id in (None, one.offer_id)),
+            ("order_id", order_id, order_id in (None, one.order_id)),
+        ):
+            if not is_so:
+                raise OfferRefused("wrong_claim", claim_id, f"its {name} is not {said!r}; leave out one of the two")
         return one
     if user_id is None or offer_id is None:
         raise InvalidValue("claim_id", None, "a claim, or the user_id and the offer_id of one")
-    found = claims_of(connection, app_id, user_id, offer_id)
+    found = claims_of(connection, app_id, user_id, offer_id, at_us)
+    found = [one for one in found if order_id in (None, one.order_id)]
     if not found:
-        raise NothingThere("claim", f"{offer_id} of {user_id}", "make one with POST /v1/offers/claim")
+        which = f"{offer_id} of {user_id}" + ("" if order_id is None else f" for order {order_id}")
+        raise NothingThere("claim", which, "make one with POST /v1/offers/claim")
     return found[0]
 
 
@@ -248,8 +262,4 @@ _USERS = text(
 )
 _OF_ORDER = text(
     "SELECT claim_id, terms FROM claims WHERE app_id = :app_id AND order_id = :order_id AND state = 'redeemed'"
-)
-_FREED = text(
-    "SELECT coalesce(sum(reserved), 0), coalesce(sum(CASE WHEN day = :day THEN reserved END), 0) FROM claims "
-    "WHERE app_id = :app_id AND offer_id = :offer_id AND state = 'claimed' AND expires_us <= :at_us"
 )

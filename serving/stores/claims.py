@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from serving.stores.events import EventRow, insert_events
 KEPT_DAYS = 400
 """How long a request that was done is known again."""
 DAY_US = 86_400_000_000
+FORGOTTEN_AT_ONCE = 2_000
 EXPIRED_AT_ONCE = 200
 """Claims that one transaction lets expire: events wait less than 50 ms for it."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,7 +50,6 @@ class Claim(NamedTuple):
     claimed_us: int
     expires_us: int | None
     changed_us: int
-    fact: bool
 
     @property
     def held(self) -> int:
@@ -81,16 +81,31 @@ class Claims(Books):
         return expired
 
     def forget_requests(self, app_id: str, at_us: int | None = None) -> int:
-        """Deletes what is kept of requests longer than `KEPT_DAYS`; how many."""
-        before = (now_us() if at_us is None else at_us) - KEPT_DAYS * DAY_US
-        with self.write() as connection:
-            return do_within(connection, _OLD_REQUESTS, {"app_id": app_id, "before": before})
+        """Deletes what is kept of requests longer than `KEPT_DAYS`, a few in a transaction; how many."""
+        before, gone = (now_us() if at_us is None else at_us) - KEPT_DAYS * DAY_US, 0
+        which = {"app_id": app_id, "before": before, "most": FORGOTTEN_AT_ONCE}
+        while True:
+            with self.write() as connection:
+                some = do_within(connection, _OLD_REQUESTS, which)
+            gone += some
+            if some < FORGOTTEN_AT_ONCE:
+                return gone
 
 
-def expire_due(connection: Connection, app_id: str, at_us: int, offer_id: str | None = None) -> int:
-    """Lets some claims expire whose time is over, of one offer or of all, inside a write transaction; how many."""
-    which = {"app_id": app_id, "at_us": at_us, "offer_id": offer_id or "", "most": EXPIRED_AT_ONCE}
-    due = [Claim._make(row) for row in ask_within(connection, _DUE_OF_OFFER if offer_id else _DUE, which)]
+def expire_due(connection: Connection, app_id: str, at_us: int) -> int:
+    """Lets some claims expire whose time is over, inside a write transaction; how many."""
+    which = {"app_id": app_id, "at_us": at_us, "most": EXPIRED_AT_ONCE}
+    return let_expire(connection, app_id, [Claim._make(row) for row in ask_within(connection, _DUE, which)], at_us)
+
+
+def due_of_offer(connection: Connection, app_id: str, offer_id: str, day: int, at_us: int) -> list[Claim]:
+    """Some claims of an offer whose time is over: those of this day first, and those that hold most."""
+    which = {"app_id": app_id, "at_us": at_us, "offer_id": offer_id, "day": day, "most": EXPIRED_AT_ONCE}
+    return [Claim._make(row) for row in ask_within(connection, _DUE_OF_OFFER, which)]
+
+
+def let_expire(connection: Connection, app_id: str, due: Sequence[Claim], at_us: int) -> int:
+    """Lets these open claims expire, inside a write transaction; how many they are."""
     for (of, day), some in groupby(sorted(due, key=_book), key=_book):
         claims = list(some)
         change(connection, app_id, of, day, Change(open=-len(claims), reserved=-sum(one.held for one in claims)))
@@ -110,8 +125,10 @@ def move(connection: Connection, app_id: str, before: Claim, after: Claim) -> Cl
 
 
 def settle(connection: Connection, app_id: str, before: Claim, after: Claim) -> Claim:
-    """Makes an open claim a redeemed one that costs `after.cost`, in its row and in the sums."""
-    by = Change(open=-1, redeemed=1, reserved=-before.held, settled=after.cost)
+    """Makes a claim that is not redeemed one that is and costs `after.cost`, in its row and in the sums."""
+    by = Change(redeemed=1, settled=after.cost)
+    if before.state == CLAIMED:
+        by = by._replace(open=-1, reserved=-before.held)
     change(connection, app_id, before.offer_id, before.day, by)
     return move(connection, app_id, before, after)
 
@@ -130,11 +147,18 @@ def tell(connection: Connection, app_id: str, what: str, claims: Iterable[Claim]
     insert_events(connection, app_id, [_event(one, what, at_us, ts) for one in claims])
 
 
-def claims_of(connection: Connection, app_id: str, user_id: str, offer_id: str) -> list[Claim]:
-    """All claims of an offer that the person with this id ever made and are kept: open ones first, of those the one
-    that expires first; then redeemed ones and the rest, of each the latest."""
+def claims_of(connection: Connection, app_id: str, user_id: str, offer_id: str, at_us: int) -> list[Claim]:
+    """All claims of an offer that the person with this id ever made and are kept: those that can be used first, of
+    those the one that expires first; then redeemed ones and the rest (those, too, whose time is over, whether or not
+    anybody wrote that down), of each the latest."""
     found = ask_within(connection, _OF_PERSON, {"app_id": app_id, "user_id": user_id, "offer_id": offer_id})
-    return sorted(map(Claim._make, found), key=_best)
+    return sorted(map(Claim._make, found), key=lambda one: _best(one, at_us))
+
+
+def is_of(connection: Connection, app_id: str, one: Claim, user_id: str) -> bool:
+    """Whether a claim is the person's who has this id."""
+    which = {"app_id": app_id, "user_id": user_id, "owner": one.user_id}
+    return one.user_id == user_id or bool(ask_within(connection, _IS_OF, which))
 
 
 def offer_row(connection: Connection, app_id: str, offer_id: str) -> dict[str, Any] | None:
@@ -195,7 +219,6 @@ def new_claim(offer: Mapping[str, Any], user_id: str, claim_id: str, at_us: int,
         claimed_us=at_us,
         expires_us=None if until is None else (until - EPOCH) // timedelta(microseconds=1),
         changed_us=at_us,
-        fact=False,
     )
 
 
@@ -229,8 +252,8 @@ def _book(one: Claim) -> tuple[str, int]:
     return one.offer_id, one.day
 
 
-def _best(one: Claim) -> tuple[int, bool, int, int]:
-    if one.state == CLAIMED:
+def _best(one: Claim, at_us: int) -> tuple[int, bool, int, int]:
+    if one.state == CLAIMED and not one.is_due(at_us):
         return 0, one.expires_us is None, one.expires_us or 0, one.claimed_us
     return 1 + (one.state != REDEEMED), False, -one.changed_us, 0
 
@@ -244,9 +267,13 @@ IDS = (
 """All ids of the person that has the id `user_id`, for use in an IN."""
 _DUE_NOW = "AND state = 'claimed' AND expires_us <= :at_us"
 _DUE = text(f"{_SELECT} {_DUE_NOW} ORDER BY expires_us LIMIT :most")
-_DUE_OF_OFFER = text(f"{_SELECT} {_DUE_NOW} AND offer_id = :offer_id ORDER BY expires_us LIMIT :most")
+_DUE_OF_OFFER = text(
+    f"{_SELECT} {_DUE_NOW} AND offer_id = :offer_id "
+    "ORDER BY CASE WHEN day = :day THEN 0 ELSE 1 END, coalesce(reserved, 0) DESC, expires_us LIMIT :most"
+)
 _BY_ID = text(f"{_SELECT} AND claim_id = :claim_id")
 _OF_PERSON = text(f"{_SELECT} AND offer_id = :offer_id AND user_id IN ({IDS})")
+_IS_OF = text(f"SELECT 1 WHERE CAST(:owner AS VARCHAR) IN ({IDS})")
 COUNTED = text(
     f"SELECT count(*) FROM claims WHERE app_id = :app_id AND offer_id = :offer_id AND user_id IN ({IDS}) "  # noqa: S608
     "AND state <> 'returned'"
@@ -259,7 +286,10 @@ _MOVE = text(
 _OFFER = text("SELECT payload FROM catalogue WHERE app_id = :app_id AND name = 'offers' AND key = :offer_id")
 _SETTINGS = text("SELECT settings FROM apps WHERE app_id = :app_id")
 _REQUEST = text("SELECT content, answer FROM claim_requests WHERE app_id = :app_id AND request_id = :request_id")
-_OLD_REQUESTS = text("DELETE FROM claim_requests WHERE app_id = :app_id AND at_us < :before")
+_OLD_REQUESTS = text(
+    "DELETE FROM claim_requests WHERE app_id = :app_id AND request_id IN "
+    "(SELECT request_id FROM claim_requests WHERE app_id = :app_id AND at_us < :before ORDER BY at_us LIMIT :most)"
+)
 _CLAIM = schema.claims.c
 _APPS = select(schema.offer_books.c.app_id).where(schema.offer_books.c.open > 0).distinct()
 _ANY_DUE = (

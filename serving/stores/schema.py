@@ -298,7 +298,6 @@ claims = Table(
     Column("claimed_us", BigInteger, nullable=False),
     Column("expires_us", BigInteger),
     Column("changed_us", BigInteger, nullable=False),
-    Column("fact", Boolean, nullable=False),
     PrimaryKeyConstraint("app_id", "claim_id"),
     Index("claims_of_visitor", "app_id", "user_id"),
     Index("claims_of_order", "app_id", "order_id"),
@@ -307,7 +306,7 @@ claims = Table(
 """One row a claim of an offer. `state`: claimed, redeemed, expired or returned. `reserved`: the most it may cost, which
 is held while it is open; null: nothing bounds it, and nothing is held. `cost`: what it did cost, while it is redeemed.
 `day`: the local day (since 1970) whose budget it is charged to, that of the claim. `terms`: JSON of the rule as it was
-when it was claimed. `fact`: a platform told of it, nobody was asked."""
+when it was claimed."""
 
 offer_books = Table(
     "offer_books",
@@ -346,6 +345,7 @@ claim_requests = Table(
     Column("at_us", BigInteger, nullable=False),
     PrimaryKeyConstraint("app_id", "request_id"),
     Index("requests_of_claim", "app_id", "claim_id"),
+    Index("requests_by_time", "app_id", "at_us"),
 )
 """Requests that moved a claim (and events of platforms that did): asked again, they get the same answer and move
 nothing. `content`: a hash of what was asked."""

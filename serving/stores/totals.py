@@ -44,18 +44,24 @@ class Totals(Database):
 def keep_total(connection: Connection, app_id: str, offer_id: str, day: int) -> None:
     """Raises OfferRefused where what claims of `day` and the other days of the budget hold or cost by now, inside a
     write transaction, is more than it; then the transaction must be undone."""
-    found = ask_within(connection, _SETTINGS, {"app_id": app_id})
-    total = _total(found[0][0]) if found else None
-    if total is None or not total.first_day <= day <= total.last_day:
-        return
-    spent = int(ask_within(connection, _SPENT, _days(app_id, total))[0][0])
-    if spent > total.budget:
+    known = total_within(connection, app_id, day)
+    if known is not None and known.spent > known.total.budget:
         raise OfferRefused(
             "budget_spent",
             offer_id,
-            f"with this claim {spent} of the {total.budget} for all offers would be held or spent; "
+            f"with this claim {known.spent} of the {known.total.budget} for all offers would be held or spent; "
             f"a higher one opens it again: huaxiang app set {app_id} offer_budget=...",
         )
+
+
+def total_within(connection: Connection, app_id: str, day: int) -> Spending | None:
+    """The budget for all offers that covers a local day, and what is spent of it by now, inside a write transaction;
+    None where none does."""
+    found = ask_within(connection, _SETTINGS, {"app_id": app_id})
+    total = _total(found[0][0]) if found else None
+    if total is None or not total.first_day <= day <= total.last_day:
+        return None
+    return Spending(total, int(ask_within(connection, _SPENT, _days(app_id, total))[0][0]))
 
 
 def _days(app_id: str, total: Total) -> dict[str, str | int]:

@@ -153,29 +153,32 @@ class Model:
         if sum(one.person == person and one.state != "returned" for one in self.claims) >= LIMIT:
             return "user_limit"
         if self.no_room(now):
-            due = tuple(id(one) for one in self.claims if one.state == "claimed" and one.due(now))
-            if refusal := self.no_room(now, due):
-                return refusal
-            self.expire(now)
+            due = [one for one in self.claims if one.state == "claimed" and one.due(now)]
+            due.sort(key=lambda one: (one.at.date() != now.date(), one.at))
+            enough = (place for place in range(len(due) + 1) if not self.no_room(now, tuple(map(id, due[:place]))))
+            needed = next(enough, None)
+            if needed is None:
+                return self.no_room(now, tuple(map(id, due)))
+            for one in due[:needed]:
+                one.state, one.moved = "expired", now
         self.claims.append(One(person, now, HELD, moved=now))
         return "claimed"
 
-    def first(self, person: str, *states: str) -> One | None:
-        """As a request without claim_id means it."""
-        mine = [one for one in self.claims if one.person == person and one.state in states]
-        mine.sort(
-            key=lambda one: (states.index(one.state), one.at if one.state == "claimed" else NOON - one.moved + NOON)
-        )
-        return next(iter(mine), None)
+    def first(self, person: str, now: datetime, *states: str) -> One | None:
+        """As a request without claim_id means it: what can be used, what was, and the rest."""
+
+        def place(one: One) -> tuple[int, datetime]:
+            if one.state == "claimed" and not one.due(now):
+                return 0, one.at
+            return 1 + (one.state != "redeemed"), NOON - one.moved + NOON
+
+        mine = [one for one in self.claims if one.person == person and one.state in (states or (one.state,))]
+        return min(mine, key=place, default=None)
 
     def redeem(self, person: str, discount: int, now: datetime) -> str:
-        one = self.first(person, "claimed")
-        if one is None:
-            other = self.first(person, "redeemed") or self.first(person, "expired", "returned")
-            ended = [one for one in self.claims if one.person == person and one.state in ("expired", "returned")]
-            if other is not None and other.state != "redeemed":
-                other = max(ended, key=lambda one: one.moved)
-            return "nothing" if other is None else f"claim_{other.state}"
+        one = self.first(person, now)
+        if one is None or one.state != "claimed":
+            return "nothing" if one is None else f"claim_{one.state}"
         if one.due(now):
             return "claim_expired"
         if discount > one.held:
@@ -184,10 +187,9 @@ class Model:
         return "redeemed"
 
     def give_back(self, person: str, now: datetime) -> str:
-        one = self.first(person, "claimed", "redeemed")
-        if one is None:
-            ended = [one for one in self.claims if one.person == person]
-            return f"claim_{max(ended, key=lambda one: one.moved).state}" if ended else "nothing"
+        one = self.first(person, now)
+        if one is None or one.state not in ("claimed", "redeemed"):
+            return "nothing" if one is None else f"claim_{one.state}"
         one.state, one.cost, one.moved = "returned", 0, now
         return "returned"
 
@@ -199,7 +201,7 @@ class Model:
 
     def told(self, kind: str, person: str, discount: int, now: datetime) -> str:
         before = self.spent()
-        one = self.first(person, *(("claimed", "redeemed") if kind == "return" else ("claimed",)))
+        one = self.first(person, now, *(("claimed", "redeemed") if kind == "return" else ("claimed",)))
         if kind == "claim" or (kind == "redeem" and one is None):
             one = One(person, now, HELD, moved=now)
             self.claims.append(one)
@@ -290,8 +292,8 @@ def test_the_books_are_the_sums_of_the_rows_at_every_step(store: Store, steps: l
         if kind == "wait":
             now += timedelta(hours=number)
         elif kind == "budget":
+            model.closed &= number <= model.budget or model.spent() >= number
             model.budget = number
-            model.closed &= model.spent() >= number
             put_offer(store, app_id, model)
         elif kind == "again":
             walk.again(now)

@@ -96,12 +96,21 @@ GOOD = {
 }
 
 
+def fitting(column: Column) -> st.SearchStrategy[Any]:
+    """Good values of a column, to its edges."""
+    if column.words:
+        return st.lists(st.sampled_from(column.words), min_size=1, max_size=3)
+    if column.maximum is not None:
+        return st.one_of(st.integers(1, column.maximum), st.just(column.maximum))
+    return GOOD[column.kind]
+
+
 def records(table: Table) -> st.SearchStrategy[list[dict[str, Any]]]:
     """Records that are mostly good, with one odd value each (received_at clamps ts, which has a test of its own)."""
     columns = [column for column in table.columns if column.name != "received_at"]
     good = st.fixed_dictionaries(
-        {c.name: GOOD[c.kind] for c in columns if c.required},
-        optional={c.name: GOOD[c.kind] for c in columns if not c.required},
+        {c.name: fitting(c) for c in columns if c.required},
+        optional={c.name: fitting(c) for c in columns if not c.required},
     )
     odd = st.tuples(good, st.sampled_from([column.name for column in columns]), JSON).map(
         lambda pick: pick[0] | {pick[1]: pick[2]}
@@ -183,6 +192,22 @@ def test_text_columns_of_a_csv_are_judged_as_requests_are(tmp_path_factory: Any,
     rows = lake.snapshot("shop").quarantine(connect()).to_pyarrow().to_pylist()
     told = {row["line"]: (row["column"], row["reason"]) for row in rows if "conflict" not in row["reason"]}
     assert told == {line: (why.column, why.reason) for line, why in expected.items() if isinstance(why, Rejection)}
+
+
+BOUNDS = {
+    "valid_hours": ("87600", "87601"),
+    "budget": ("1" + "0" * 15, "9" * 16),
+    "days": ("7|1", "8"),
+    "hours": ("0", "24"),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_offers_have_bounds_in_files_too(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "offers.csv"
+    path.write_text(f"offer_id,kind,{name}\n" + "".join(f"{n},cash,{value}\n" for n, value in enumerate(BOUNDS[name])))
+    report = import_file(Lake(tmp_path / "lake"), SHOP, "offers", path)
+    assert (report.accepted, report.quarantined) == (1, 1)
 
 
 NATIVE = {

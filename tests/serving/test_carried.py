@@ -53,6 +53,14 @@ def test_an_offer_stands_on_what_it_is_for(shop: OfferShop) -> None:
     assert "big" not in offered(shop.ask("/recommend", user_id="ann", **on_a_page)).values(), "it must be on the shelf"
 
 
+def test_an_offer_of_a_store_stands_on_no_shelf_of_another(shop: OfferShop) -> None:
+    shop.offer("big", stores=["s1"])
+    for where in ({"store_id": "s2"}, {"filters": {"store_id": "s2"}}):
+        assert "big" not in offered(shop.ask("/recommend", user_id="ann", n=3, **where)).values()
+    assert "big" in offered(shop.ask("/recommend", user_id="ann", n=3, filters={"store_id": "s1"})).values()
+    shop.offer("big", stores=None)
+
+
 def test_an_item_rises_with_its_offer_where_scores_are_money(shop: OfferShop) -> None:
     """Ann's shelf is worth 9, 8 and 7 at the rate of 10; 800 for white are worth the first place."""
     shop.offer("big", items=["white"])
@@ -94,6 +102,7 @@ def test_the_held_out_and_the_tired_see_the_same_shelf_without(shop: OfferShop) 
     assert offered(shop.ask("/recommend", user_id=other, n=3)) == {}
     ghosts = [row for row in shop.rows().values() if row["user_id"] == out and row["policy"] == "offers"]
     assert [(row["arm"], row["candidates"][0]["offer_id"]) for row in ghosts] == [("control", "big")]
+    assert offered(shop.ask("/recommend", user_id=out, n=3, personalized=False)) == {}, "no way out of it"
 
 
 def test_an_offer_that_is_mine_already_is_not_given_again(shop: OfferShop) -> None:

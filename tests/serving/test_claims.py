@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from planted_app import Client
 from starlette.applications import Starlette
 
 from portraits.errors import HuaxiangError, InvalidValue, NothingThere, OfferRefused
-from portraits.history import OFFERS, check
+from portraits.history import MOST_MONEY, OFFERS, check
 from portraits.settings import AppSettings
+from serving import claims as sweep
 from serving.app import v1
 from serving.claims import expire
 from serving.context import Context
@@ -27,9 +28,10 @@ from serving.events import store_batch
 from serving.sent_events import prepare
 from serving.settings import ProcessSettings
 from serving.stores import Store, claim_steps
-from serving.stores.books import Book, local_day, zone_of
-from serving.stores.claim_facts import Beyond
-from serving.stores.claims import KEPT_DAYS
+from serving.stores import claims as claim_rows
+from serving.stores.books import Book, Change, charge, close, local_day, zone_of
+from serving.stores.claim_facts import MOST_COST, Beyond
+from serving.stores.claims import KEPT_DAYS, expire_due
 
 NOON = datetime(2026, 3, 4, 4, tzinfo=UTC)
 """A Wednesday, noon in Shanghai."""
@@ -53,6 +55,10 @@ class Shop:
     def offer(self, offer_id: str = "o", **columns: Any) -> None:
         row = check(OFFERS, {"offer_id": offer_id} | (CASH | columns if "kind" not in columns else columns))
         assert isinstance(row, dict), row
+        self.row(row, offer_id, **columns)
+
+    def row(self, row: dict[str, Any], offer_id: str = "o", **columns: Any) -> None:
+        """Also one that would be taken no more."""
         named = {"offer_id", *CASH, *columns}
         self.store.upsert(self.app_id, "offers", [{name: told for name, told in row.items() if name in named}])
 
@@ -188,6 +194,8 @@ def test_what_the_rule_allows(shop: Shop) -> None:
 
 COSTS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "cash": ({"kind": "cash", "value": 500}, {"amount": 3000}, 500),
+    "cash of a smaller order": ({"kind": "cash", "value": 500}, {"amount": 400}, 400),
+    "more than all of it, of a row from before": ({"kind": "discount", "value": 20_000}, {"amount": 1000}, 1000),
     "discount": ({"kind": "discount", "value": 1500, "max_cost": 1000}, {"amount": 3333}, 3333 * 15 // 100),
     "discount up to its most": ({"kind": "discount", "value": 1500, "max_cost": 1000}, {"amount": 99_999}, 1000),
     "member": ({"kind": "member", "value": 200, "max_cost": 1000}, {"amount": 5000}, 100),
@@ -250,7 +258,7 @@ def test_the_terms_are_those_of_the_claim_whatever_becomes_of_the_offer(shop: Sh
     shop.offer(budget=1000, title="Five off")
     one, two = (shop.claim()["claim_id"] for _ in range(2))
     shop.offer(value=900, minimum=10**6, budget=600, title="Nine off")
-    assert shop.redeem(one, amount=100)["cost"] == 500
+    assert shop.redeem(one, amount=800)["cost"] == 500
     assert shop.refused(shop.claim) == "budget_spent"
     assert shop.book() == Book(claims=2, reserved=500, settled=500, today=1000), "the books know of no row"
     shop.give_back(one)
@@ -336,9 +344,9 @@ def test_what_expires_makes_room_in_the_same_moment_and_once(shop: Shop) -> None
     shop.now += HOUR
     assert shop.book().reserved == 1000, "until somebody needs the room, or looks"
     assert shop.claim("zoe")["state"] == "claimed"
-    assert shop.book() == Book(claims=1, reserved=500, today=500)
+    assert shop.book() == Book(claims=2, reserved=1000, today=1000), "as many as it takes"
     assert shop.book("ends").reserved == 500, "others' are left to the sweep"
-    assert (shop.expire(), shop.expire()) == (1, 0)
+    assert (shop.expire(), shop.expire()) == (2, 0)
     told = [one["event_id"] for one in shop.events() if one["type"] == "offer_expire"]
     assert sorted(told) == sorted(f"{one['claim_id']}-expire" for one in first)
 
@@ -386,9 +394,151 @@ def test_facts_beyond_the_budget_close_the_offer_until_it_is_raised(shop: Shop) 
     assert shop.refused(shop.claim, "kim") == "offer_closed", "somebody has to look at it"
     shop.offer(budget=401, daily_budget=None)
     assert shop.book().closed == "budget"
-    shop.offer(budget=901, daily_budget=None)
+    shop.offer(budget=900, daily_budget=None)
     assert shop.book().closed is None
+    with shop.store.write() as connection:
+        close(connection, shop.app_id, "o", "budget")
+    shop.offer(budget=900, title="A new title")
+    shop.offer(budget=899)
+    assert shop.book().closed == "budget", "no higher one"
+    shop.offer(budget=901)
     assert shop.claim("kim")["reserved"] == 500
+
+
+def test_what_is_told_back_is_one_event(shop: Shop) -> None:
+    """The lake has each step once, whoever else tells of it, and however often."""
+    shop.offer()
+    one, two = (shop.claim()["claim_id"] for _ in range(2))
+    shop.redeem(one, order_id="x")
+    shop.give_back(two)
+    before, book = [row["event_id"] for row in shop.events()], shop.book()
+    for _ in range(2):
+        for claim_id, kinds in ((one, ("claim", "redeem")), (two, ("claim", "return"))):
+            for kind in kinds:
+                event = {"event_id": f"echo-{claim_id}-{kind}", "user_id": "ann", "type": f"offer_{kind}"}
+                event |= {"offer_id": "o", "ts": shop.now.isoformat(), "properties": {"claim_id": claim_id}}
+                batch = prepare([event], datetime.now(UTC))
+                with shop.store.write() as connection:
+                    assert store_batch(connection, shop.app_id, batch)[0] == ["duplicate"]
+    assert ([row["event_id"] for row in shop.events()], shop.book()) == (before, book)
+
+
+def test_a_redemption_of_what_had_expired_or_was_given_back_costs(shop: Shop) -> None:
+    shop.offer(valid_hours=1)
+    expired, returned = (shop.claim()["claim_id"] for _ in range(2))
+    shop.give_back(returned)
+    shop.now += HOUR
+    shop.expire()
+    assert shop.book() == Book()
+    for claim_id in (expired, returned):
+        shop.tell(f"late-{claim_id}", "redeem", discount=300, properties={"claim_id": claim_id})
+    assert shop.book() == Book(claims=2, settled=600, today=600)
+    shop.now -= HOUR / 2
+    shop.give_back(expired)
+    shop.now -= HOUR / 4
+    shop.tell("echo", "redeem", discount=300, properties={"claim_id": expired})
+    assert shop.book() == Book(claims=1, settled=300, today=300), "of before it was given back"
+
+
+def test_an_event_names_a_claim_of_its_own_person_and_offer(shop: Shop) -> None:
+    for name in ("o", "other"):
+        shop.offer(name, budget=10_000)
+    shop.store.upsert(shop.app_id, "identities", [{"link_id": "l", "user_id": "bob", "anonymous_id": "phone"}])
+    bobs = shop.claim("bob")["claim_id"]
+    shop.tell("e1", "redeem", "mal", discount=400, properties={"claim_id": bobs})
+    shop.tell("e2", "redeem", "bob", "other", discount=70, properties={"claim_id": bobs})
+    assert shop.book() == Book(claims=2, reserved=500, settled=400, today=900), "bob's is untouched"
+    assert shop.book("other").settled == 70
+    shop.tell("e3", "redeem", "phone", discount=300, properties={"claim_id": bobs})
+    assert shop.book() == Book(claims=2, settled=700, today=700)
+
+
+def test_what_is_said_beside_a_claim_must_be_so(shop: Shop) -> None:
+    shop.offer()
+    shop.store.upsert(shop.app_id, "identities", [{"link_id": "l", "user_id": "ann", "anonymous_id": "phone"}])
+    one = shop.claim()["claim_id"]
+    for step in (shop.redeem, shop.give_back):
+        assert shop.refused(step, one, user_id="bob") == shop.refused(step, one, offer_id="x") == "wrong_claim"
+    assert shop.redeem(one, user_id="phone", offer_id="o", order_id="x")["state"] == "redeemed"
+    assert shop.refused(shop.give_back, one, order_id="y") == "wrong_claim"
+    assert shop.give_back(one, order_id="x")["state"] == "returned"
+
+
+def test_the_order_that_was_refunded_says_which_claim(shop: Shop) -> None:
+    shop.offer()
+    used, kept = (shop.claim()["claim_id"] for _ in range(2))
+    shop.redeem(used, order_id="x")
+    with pytest.raises(NothingThere, match="for order y"):
+        shop.give_back(user_id="ann", offer_id="o", order_id="y")
+    assert shop.give_back(user_id="ann", offer_id="o", order_id="x")["claim_id"] == used
+    assert shop.give_back(user_id="ann", offer_id="o")["claim_id"] == kept
+
+
+def test_a_claim_whose_time_is_over_hides_no_good_one(shop: Shop) -> None:
+    shop.offer(valid_hours=1)
+    shop.claim()
+    shop.now += HOUR
+    good = shop.claim()["claim_id"]
+    assert shop.redeem(user_id="ann", offer_id="o")["claim_id"] == good
+
+
+def test_rows_of_before_there_were_bounds_are_kept_within_them(shop: Shop) -> None:
+    shop.row({"offer_id": "o", "kind": "cash", "value": 2**63 - 1, "valid_hours": 2**63 - 1}, **CASH, valid_hours=0)
+    made = shop.claim()
+    assert (made["reserved"], made["expires"][:4]) == (MOST_MONEY, "2036")
+    for n in range(3):
+        shop.tell(f"e{n}", "redeem", "bob", "unheard of", discount=2**62)
+    assert shop.book("unheard of").settled == 3 * MOST_COST
+
+
+def test_making_room_is_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four that are over one may expire in a transaction: one of the day, whose budget is short."""
+    shop.offer(valid_hours=13)
+    for user in ("ann", "bob"):
+        shop.claim(user)
+    shop.now += 12 * HOUR  # midnight in Shanghai
+    shop.offer(valid_hours=1, daily_budget=1000)
+    for user in ("cat", "dan"):
+        shop.claim(user)
+    shop.now += HOUR
+    monkeypatch.setattr(claim_rows, "EXPIRED_AT_ONCE", 1)
+    shop.offer(value=1000)
+    assert shop.refused(shop.claim, "eve") == "daily_budget_spent", "it would take two"
+    shop.offer(value=500)
+    assert shop.claim("eve")["reserved"] == 500
+    monkeypatch.undo()
+    assert shop.claim("fay")["reserved"] == 500
+    assert shop.expire() == 2
+
+
+class Undone(Exception):
+    """Ends a transaction that must not be kept."""
+
+
+def test_what_is_charged_fits_whatever_was_read_before(shop: Shop) -> None:
+    shop.offer()
+    shop.claim()
+
+    def fits(more: int, **budgets: int) -> bool:
+        found = []
+        with suppress(Undone), shop.store.write() as connection:
+            day = local_day(us(shop.now), zone_of(json.dumps({"time_zone": "Asia/Shanghai"})))
+            found.append(charge(connection, shop.app_id, {"offer_id": "o"} | budgets, day, Change(reserved=more)))
+            raise Undone
+        return found[0]
+
+    for name in ("budget", "daily_budget"):
+        assert [fits(more, **{name: 1000}) for more in (500, 501)] == [True, False]
+        assert [fits(0, **{name: most}) for most in (501, 500)] == [True, False], "what is spent is over"
+
+
+def test_a_lower_budget_is_no_alarm(shop: Shop) -> None:
+    """What is beyond it was given by calls, before it was lowered; a fact that costs nothing goes no further."""
+    shop.offer()
+    shop.claim()
+    shop.offer(budget=100)
+    assert shop.tell("e1", "return", "nobody") == shop.tell("e2", "redeem", "bob", discount=0) == []
+    assert shop.book().closed is None
 
 
 def test_old_facts_are_history(shop: Shop) -> None:
@@ -492,6 +642,12 @@ def test_a_phone_may_claim_for_itself_and_nothing_more(client: Client, shop: Sho
         assert phone(path, 403, request_id="r3", claim_id=made["claim_id"])["code"] == "forbidden"
 
 
+def test_a_share_of_an_order_is_no_more_than_all_of_it(client: Client, shop: Shop) -> None:
+    backend = Caller(client, shop.store.add_key(shop.app_id, "admin"))
+    for kind, value, status in (("discount", 10_000, 200), ("member", 10_001, 422), ("cash", 10_001, 200)):
+        backend("/offers/catalogue", status, offers=[{"offer_id": kind, "kind": kind, "value": value}])
+
+
 def test_alarms_of_facts_are_counted_and_logged(
     client: Client, context: Context, shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -514,6 +670,27 @@ def test_workers_let_claims_expire(client: Client, context: Context, shop: Shop)
     assert client._runner.run(expire(context)) >= 1
     assert client._runner.run(expire(context)) == 0
     assert [one["type"] for one in shop.events()] == ["offer_claim", "offer_expire"]
+
+
+def test_an_error_in_one_app_does_not_end_the_sweep(
+    client: Client, context: Context, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shops = [Shop(store) for _ in range(2)]
+    for one in shops:
+        one.offer(valid_hours=1)
+        one.claim()
+    broken = min(one.app_id for one in shops)
+
+    def failing(connection: Any, app_id: str, at_us: int) -> int:
+        if app_id == broken:
+            raise RuntimeError("planted")
+        return expire_due(connection, app_id, at_us)
+
+    monkeypatch.setattr(sweep, "expire_due", failing)
+    assert client._runner.run(expire(context)) >= 1
+    assert f"claims of app {broken} whose time is over could not expire" in caplog.text
+    monkeypatch.undo()
+    assert client._runner.run(expire(context)) == 1
 
 
 def test_every_refusal_of_ours_is_in_the_list() -> None:

@@ -23,6 +23,7 @@ FORMS = Path(__file__).parents[2] / "notebooks" / "mappings" / "forms"
 AS_OF = datetime(2021, 1, 1, tzinfo=UTC)
 ARMS = ("Mens E-Mail", "Womens E-Mail", "No E-Mail")
 CUSTOMERS, PEOPLE = 600, 400
+FEW = {"p0", "p1", "p2", "p4"}
 
 Row = dict[str, Any]
 
@@ -78,7 +79,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shell(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HUAXIANG_HOME", str(home))
-    for app in ("mail", "cafe"):
+    for app in ("mail", "cafe", "kiosk"):
         with pytest.raises(SystemExit) as ended:
             main(["app", "add", app])
         assert not ended.value.code
@@ -161,3 +162,69 @@ def test_a_log_of_offers_comes_back_and_unseen_completions_are_a_cost(shell: Pat
     blind = given & ~found.exposed
     assert found.bought[blind].mean() == pytest.approx(0.4, abs=0.12)
     assert {"age", "income"} <= set(found.names)
+
+
+def test_a_log_as_csv_with_values_as_python_prints_them_is_the_same(shell: Path, tmp_path: Path) -> None:
+    people, offers, told = log()
+    files = []
+    for name, table, form, rows in (
+        ("profile", "users", "offer_events_csv_users", people[:60]),
+        ("portfolio", "offers", "offer_events_csv_offers", offers),
+        ("transcript", "events", "offer_events_csv", [row for row in told if row["person"] in FEW]),
+    ):
+        path = tmp_path / f"{name}.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        files.append((table, path, form))
+    imported(shell, "kiosk", files)
+    con = connect()
+    snapshot = Lake(ProcessSettings(home=shell, secret="only for tests").lake).snapshot("kiosk")
+    events = snapshot.events(con).select("user_id", "type", "offer_id", "discount", "amount").to_pyarrow().to_pylist()
+    kinds = {
+        "offer received": "message_sent",
+        "offer viewed": "offer_exposure",
+        "offer completed": "offer_redeem",
+        "transaction": "purchase",
+    }
+    meant = [
+        (row["person"], kinds[row["event"]], None if row["event"] == "transaction" else "o1")
+        for row in told
+        if row["person"] in FEW
+    ]
+    assert sorted((row["user_id"], row["type"], str(row["offer_id"])) for row in events) == sorted(
+        (user, kind, str(offer)) for user, kind, offer in meant
+    )
+    assert {row["discount"] for row in events if row["type"] == "offer_redeem"} <= {200}
+    assert {row["amount"] for row in events if row["type"] == "purchase"} == {750}
+
+
+def test_a_customer_who_is_there_twice_bought_once(shell: Path, tmp_path: Path) -> None:
+    """With ids in the file: the form says where the column's name goes."""
+    form = (FORMS / "one_row_events.toml").read_text()
+    mapping, path = tmp_path / "mine.toml", tmp_path / "mine.csv"
+    mapping.write_text(form.replace("_line", "id"))
+    path.write_text("id,visit,conversion,spend\na,1,1,9.99\nb,1,0,0\na,1,1,9.99\n")
+    with pytest.raises(SystemExit):
+        main(["app", "add", "twice"])
+    with pytest.raises(SystemExit) as ended:
+        main(["import", "events", "--app", "twice", "--from", str(path), "--map", str(mapping)])
+    assert not ended.value.code
+    snapshot = Lake(ProcessSettings(home=shell, secret="only for tests").lake).snapshot("twice")
+    events = snapshot.events(connect()).select("user_id", "type").to_pyarrow().to_pylist()
+    assert sorted((row["user_id"], row["type"]) for row in events) == [
+        ("ca", "page_view"),
+        ("ca", "purchase"),
+        ("cb", "page_view"),
+    ]
+
+
+def test_a_file_of_which_no_row_is_taken_says_so_aloud(
+    shell: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"offer_id": "o", "starts": "2026-03-02T00:00:00Z", "ends": "2026-03-01T00:00:00Z"}\n')
+    with pytest.raises(SystemExit):
+        main(["import", "offers", "--app", "kiosk", "--from", str(path)])
+    assert "NOTHING was imported: all 1 rows were refused" in " ".join(capsys.readouterr().out.split())

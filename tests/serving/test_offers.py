@@ -51,6 +51,25 @@ def test_an_offer_says_what_to_do(shop: OfferShop) -> None:
     assert shop.ask(user_id="ann", n=1)["offers"][0]["action"]["do"] == "claim"
 
 
+def test_what_was_claimed_is_told_as_it_was_promised(shop: OfferShop) -> None:
+    """Whatever became of the offer; and a phone is told to show it, as it may not use it."""
+    shop.offer("big", minimum=500)
+    made = shop.claim("big", "kim")
+    shop.offer("big", value=900, minimum=10, per_user_limit=1)
+    (mine, *_) = shop.ask(user_id="kim", lang="en")["offers"]
+    assert (mine["title"], mine["value"], mine["minimum"]) == ("Big", 100, 500)
+    assert mine["reason"]["text"] == "yours: ¥1 off, on orders from ¥5"
+    body = {"user_id": "kim", "offer_id": "big", "claim_id": made["claim_id"]}
+    assert mine["action"] == {"do": "redeem", "path": "/v1/offers/redeem", "body": body}
+    token = shop.ask("/token", user_id="kim")["token"]
+    told = shop.client.post("/v1/offers", json={}, headers={"authorization": f"Bearer {token}"}).json()
+    assert told["offers"][0]["action"] == {"do": "show", "claim_id": made["claim_id"]}
+    shop.offer("big", kind="no longer known")
+    assert shop.ask(user_id="kim")["offers"][0]["value"] == 100
+    shop.claim("big", "kim", "return")
+    shop.offer("big", **CASH, minimum=None)
+
+
 def test_what_was_chosen_is_kept_with_its_chances(shop: OfferShop) -> None:
     shop.settle(offer_exploration=0.4)
     answer = shop.ask(user_id="bob", n=3, placement="home")
@@ -149,17 +168,21 @@ def test_an_offer_of_today_is_shown_behind_what_is_known(shop: OfferShop) -> Non
 
 @pytest.mark.law
 def test_off_means_that_offers_go_by_their_rules_alone(shop: OfferShop) -> None:
-    """Law 11: no portrait, no tier, no holdout, no draw, no fatigue; limits hold all the same (law 8)."""
+    """Law 11: no portrait, no tier, no draw, no fatigue; limits hold all the same (law 8). A phone's flag is no way out
+    of the holdout; who refuses is in no comparison, and not held out."""
     shop.settle(offer_control_share=0.5, offer_exploration=0.5, offers_per_day=0)
     limits = [{"offer_id": "tea", "tiers": ["gold"]}, {"offer_id": "big", "per_user_limit": 1}]
     shop.context.store.upsert("shop", "offers", limits)
     out, other = shop.held_out()
     shop.ask("/users", users=[{"user_id": one, "member_tier": "gold"} for one in ("eve", out, other)])
-    answers = [shop.ask(user_id=one, personalized=False) for one in ("eve", out, other)]
-    assert [given(one) for one in answers] == [["big", "small"]] * 3
+    answers = [shop.ask(user_id=one, personalized=False) for one in (out, other)]
+    assert [given(one) for one in answers] == [[], ["big", "small"]]
     shop.ask("/personalization", user_id="eve", on=False)
     answers.append(shop.ask(user_id="eve"))
     assert given(answers[-1]) == ["big", "small"]
+    shop.ask("/personalization", user_id=out, on=False)
+    assert given(shop.ask(user_id=out)) == ["big", "small"]
+    shop.ask("/personalization", user_id=out, on=True)
     shop.claim("big", "eve")
     shop.claim("big", "eve", "redeem", order_id="o3", amount=900)
     assert given(shop.ask(user_id="eve")) == ["small"]

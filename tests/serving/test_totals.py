@@ -14,9 +14,12 @@ from planted_plan import plan
 
 from portraits.errors import OfferRefused, UnknownApp
 from portraits.settings import AppSettings
+from serving.events import store_batch
 from serving.ledgers import Ledger
 from serving.offering import NO_OFFERING
+from serving.sent_events import prepare
 from serving.stores import Store, claim_steps
+from serving.stores.claim_facts import Beyond
 
 NOON = datetime(2026, 3, 4, 4, tzinfo=UTC)
 """A Wednesday, noon in Shanghai."""
@@ -61,6 +64,40 @@ def test_claims_of_all_offers_share_it(store: Store) -> None:
     claim(store, "bob", "one")
 
 
+def test_what_cannot_be_held_is_not_claimed_and_kept_at_the_till(store: Store) -> None:
+    """Law 10, also for a claim of before the budget was set, for which nothing is held."""
+    week = store.app("shop")
+    store.upsert("shop", "offers", [{"offer_id": "share", "kind": "discount", "value": 1000}])
+    with pytest.raises(OfferRefused) as refused:
+        claim(store, "ann", "share")
+    assert refused.value.code == "no_max_cost"
+    store.save_app(replace(week, offer_budget=0))
+    made = claim(store, "ann", "share")
+    store.save_app(week)
+
+    def redeem(amount: int) -> None:
+        with store.write() as connection:
+            body = {"claim_id": made, "amount": amount, "request_id": f"r{amount}"}
+            claim_steps.redeem(connection, "shop", body, int(NOON.timestamp() * 1e6))
+
+    with pytest.raises(OfferRefused, match="1201 of the 1200"):
+        redeem(12_010)
+    redeem(12_000)
+    assert spent(store) == 1200
+
+
+def test_facts_beyond_it_are_told_once(store: Store) -> None:
+    def tell(discount: int) -> list[Beyond]:
+        row = {"event_id": f"e{discount}", "user_id": "ann", "ts": NOON.isoformat(), "type": "offer_redeem"}
+        beyond: list[Beyond] = []
+        with store.write() as connection:
+            batch = prepare([row | {"offer_id": "one", "discount": discount}], datetime.now(UTC))
+            store_batch(connection, "shop", batch, beyond=beyond)
+        return beyond
+
+    assert [tell(discount) for discount in (1200, 1, 2)] == [[], [Beyond("one", "total")], []]
+
+
 def test_other_days_are_not_of_it(store: Store) -> None:
     claim(store, "ann", "one", NOON - 7 * DAY)
     claim(store, "ann", "one", NOON + 7 * DAY)
@@ -88,6 +125,9 @@ def test_the_day_paces_it(store: Store) -> None:
     now = NOON.astimezone(ZoneInfo("Asia/Shanghai"))
     before = Ledger.of(0.0, {}, store.offer_total("shop")).paced(offering, now)
     assert before.admitted.all()
+    bare = NO_OFFERING.renewed([*offers, {"offer_id": "share", "kind": "discount", "value": 1000}], None, made, None)
+    found = [Ledger.of(0.0, {}, total).paced(bare, now).admitted[1] for total in (store.offer_total("shop"), None)]
+    assert found == [False, True], "what could not be claimed is not shown"
     assert before.prices.tolist() == pytest.approx([0.1, 0.0])  # far behind: nothing beyond what each budget asks
     for offer_id in ("one", "two"):
         claim(store, "ann", offer_id)

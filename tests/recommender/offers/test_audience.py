@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ibis.expr.types as ir
 import numpy as np
 import pytest
 from planted_answers import at, event, lake_of
+from planted_trials import entry, none, offered
 
 from portraits.build import build, past_of
 from portraits.engine import connect
 from portraits.past import Past
+from portraits.people import Persons
 from portraits.settings import AppSettings
 from recommender.bundles.vocabulary import Vocabulary
+from recommender.experiment import decisions_of
 from recommender.offers.audience import HOURS, PERIOD_DAYS, Audience, claims_of, pace_of, seen_of
 
 SETTINGS = AppSettings("shop", time_zone="Asia/Shanghai")
@@ -29,7 +33,7 @@ USERS = [
     {"user_id": "bob", "member_tier": "basic"},
     {"user_id": "no", "consent": False},
 ]
-Shop = tuple[Past, Path]
+Shop = tuple[Past, Path, ir.Table]
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +45,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     events += [event("ann", "offer_exposure", None, hours, offer_id="open") for hours in (NOW - 1, NOW - 2, NOW - 30)]
     events += [event("ann", "offer_claim", None, NOW - 1, offer_id="once")]
     events += [event("bob", kind, None, 40, offer_id="once") for kind in ("offer_claim", "offer_return")]
-    snapshot = lake_of(root / "lake", events, [], offers=OFFERS, users=USERS)
+    answers = [
+        offered("ghost", "bob", NOW - 40, entry("open"), none(), arm="control"),
+        offered("none", "bob", NOW - 3, none(), arm="control"),
+        offered("old", "bob", NOW - 240, entry("open"), none(), arm="control"),
+        offered("given", "ann", NOW - 2, entry("open"), none()),
+    ]
+    snapshot = lake_of(root / "lake", events, answers, offers=OFFERS, users=USERS)
     con = connect()
     build(snapshot, SETTINGS, at(NOW), root / "portraits", con)
-    return past_of(snapshot, SETTINGS, at(NOW), con), root / "portraits"
+    past = past_of(snapshot, SETTINGS, at(NOW), con)
+    return past, root / "portraits", decisions_of(snapshot, past, Persons(snapshot, con, at(NOW)), con)
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +79,10 @@ def test_who_may_have_what_by_tier_and_claims(shop: Shop, audience: Audience) ->
 
 def test_offers_seen_by_local_day(shop: Shop, audience: Audience) -> None:
     """The plan's moment is 8:00 local time: two exposures of that day, one of the day before (2:00)."""
-    seen = seen_of(shop[0], audience.users)
+    seen = seen_of(shop[0], audience.users, shop[2])
     assert seen[0].tolist() == [2, 1, 0, 0, 0, 0, 0]
-    assert not seen[1:].any()
+    assert seen[1].tolist() == [0, 0, 1, 0, 0, 0, 0], "held out: one would have been shown, none the other time"
+    assert not seen[2:].any()
 
 
 def test_pace_is_when_visitors_come(shop: Shop) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender.offers.costs import RULE_TRIALS, Cost, per_redemption
+from recommender.offers.costs import PULL, Costs, per_redemption
 
 ORDERS = np.array([4_000.0, 20_000.0])
 
@@ -29,17 +29,26 @@ def test_a_redemption_costs_what_the_rule_says(offer: dict[str, Any] | None, exp
     assert per_redemption(offer, ORDERS).tolist() == expected
 
 
-def test_trials_outweigh_the_rule_as_they_grow() -> None:
-    X, rule = np.zeros((2, 1), np.float32), np.array([100.0, 100.0])
-    assert Cost.fit(X[:0], np.zeros(0), 0)(X, rule).tolist() == [100, 100]
-    some = Cost.fit(np.zeros((10, 1), np.float32), np.full(10, 40.0), 0)
-    assert some(X, rule)[0] == pytest.approx((10 * 40 + RULE_TRIALS * 100) / (10 + RULE_TRIALS))
+def test_redemptions_outweigh_the_rule_as_they_grow() -> None:
+    """A rule says 100 a trial, and a redemption costs 500: 40 of 100 trials, twice what the rule says."""
+    X, rule = np.zeros((100, 1), np.float32), np.full((100, 2), 100.0)
+    offers = [{"kind": "cash", "value": 500}, {"kind": "cash", "value": 500}]
+    nothing = Costs.fit(X[:0], np.zeros(0, np.int64), np.zeros(0), rule[:0], offers, 0)
+    assert nothing(X[:1], rule[:1]).tolist() == [[100, 100]]
+    cost = np.where(np.arange(100) < 40, 500.0, 0.0)
+    usual = (40 + PULL) / (20 + PULL)
+    told = Costs.fit(X, np.zeros(100, np.int64), cost, rule, offers, 0)(X[:1], rule[:1])
+    assert told[0, 0] == pytest.approx(100 * (40 + PULL) / (20 + PULL / usual))
+    assert told[0, 1] == pytest.approx(100 * usual), "as the other one, while nothing is known of it"
 
 
-def test_who_redeems_is_learnt_whoever_would_have_bought_anyway() -> None:
+@pytest.mark.parametrize("rule", [0.0, 200.0])
+def test_who_redeems_is_learnt_from_many_trials_or_where_no_rule_says(rule: float) -> None:
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(500, 2)).astype(np.float32)
-    cost = 500.0 * (rng.random(500) < np.where(X[:, 0] > 0, 0.8, 0.1))
-    told = Cost.fit(X, cost, 0)(np.array([[2, 0], [-2, 0]], np.float32), np.zeros(2))
-    assert told[0] > 300
-    assert 0 <= told[1] < 150
+    X = rng.normal(size=(700, 2)).astype(np.float32)
+    cost = 500.0 * (rng.random(700) < np.where(X[:, 0] > 0, 0.8, 0.1))
+    offers = [{"kind": "cash", "value": 500}]
+    found = Costs.fit(X, np.zeros(700, np.int64), cost, np.full((700, 1), rule), offers, 0)
+    told = found(np.array([[2, 0], [-2, 0]], np.float32), np.full((2, 1), rule))
+    assert told[0, 0] > 300
+    assert 0 <= told[1, 0] < 150

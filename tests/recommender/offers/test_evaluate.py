@@ -89,7 +89,22 @@ def test_an_offer_that_was_never_given_is_said() -> None:
     new = plan([[9.0]] * (USERS + 1), [[1.0]] * (USERS + 1), users=[f"u{n:03}" for n in range(USERS)], offers=["new"])
     told = evaluations(new, logged(size=500), SURE)[POLICIES.index("everybody")]
     assert any("100% of what the policy would do was never tried" in line for line in told.warnings)
-    assert told.as_json()["profit_an_answer"]["SNIPS"]["low"] is None
+    for one in told.as_json()["profit_an_answer"].values():
+        assert (one["value"], one["low"], one["says"]) == (None, None, "too few to tell")
+
+
+def test_what_was_hardly_tried_is_not_taken_for_the_rest() -> None:
+    """A third of the visitors would be given an offer of which the log has 20 answers, each with a chance of its own:
+    what the other two thirds tell is not what the plan would bring."""
+    gain = [[60, 20, 0]] * (USERS // 3 * 2) + [[0, 0, 90]] * (USERS // 3 + 1)
+    names = ["tea", "cup", "new"]
+    offers = plan(gain, [[1, 1, 1]] * (USERS + 1), users=[f"u{n:03}" for n in range(USERS)], offers=names)
+    rare = replace(logged(size=3_000), offers=tuple(names))
+    rare.action[:20] = 2
+    told = evaluations(offers, rare, SURE)[POLICIES.index("plan")]
+    assert {one.says for one in told.gains.values()} == {"too few to tell"}
+    assert all(np.isnan(one.value) for one in told.gains.values())
+    assert any("% of what it would do was tried fewer than 30 times" in line for line in told.warnings)
 
 
 def test_a_history_without_chances_says_so(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from planted_answers import at, event, lake_of
 from portraits.build import past_of
 from portraits.engine import connect
 from portraits.settings import AppSettings
-from recommender.offers.match import MOST_SCOPES, matches
+from recommender.offers.match import MOST_SCOPES, matches, scopes_of
 
 OFFERS: list[dict[str, Any]] = [
     {"offer_id": "a", "kind": "cash", "value": 5, "minimum": 300, "categories": ["tea"]},
@@ -54,3 +54,13 @@ def test_shares_of_purchases_looks_and_orders(tmp_path: Path) -> None:
     ann = dict(zip(NAMES, (1 / 4, 0, 3 / 4, 0, 2 / 3, 1 / 3), strict=True))
     bob = dict(zip(NAMES, (None, 1 / 2, None, 1, None, None), strict=True))
     assert rows == {"ann": pytest.approx(ann), "bob": bob}
+
+
+def test_an_offer_goes_by_the_column_of_its_scope() -> None:
+    rows = [
+        {"offer_id": "one", "categories": ["tea"]},
+        {"offer_id": "two", "categories": ["tea"]},
+        {"offer_id": "three", "items": ["i1"]},
+        {"offer_id": "four"},
+    ]
+    assert scopes_of(rows) == {"one": "tea", "two": "tea", "three": "three"}

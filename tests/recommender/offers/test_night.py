@@ -27,16 +27,24 @@ SETTINGS = AppSettings("shop", time_zone="UTC", offer_days=2.0)
         ({}, 0, None),
         ({"budget": 2_800}, 0, 2_800 * 7 / 28),
         ({"budget": 2_800, "ends": NOW + timedelta(days=14)}, 800, 2_000 / 2),
-        ({"budget": 2_800, "ends": NOW + timedelta(days=3.5)}, 0, 2_800 * 2),
+        ({"budget": 2_800, "ends": NOW + timedelta(days=1)}, 800, 2_000),
         ({"budget": 2_800, "daily_budget": 50}, 0, 350),
         ({"daily_budget": 50}, 1_000_000, 350),
         ({"budget": 2_800}, 3_000, 0),
+        ({"daily_budget": 50, "ends": NOW + timedelta(days=1)}, 0, 50),
+        ({"budget": 2_800, "ends": NOW - timedelta(days=1)}, 0, 0),
+        ({"budget": 800, "starts": NOW + timedelta(days=5), "ends": NOW + timedelta(days=9)}, 0, 400),
     ],
-    ids=["none", "open end", "spent", "ends soon", "daily", "daily only", "gone"],
+    ids=["none", "open end", "spent", "ends soon", "daily", "daily only", "gone", "a day more", "over", "half of it"],
 )
 def test_a_weeks_share_of_a_budget(offer: dict[str, object], spent: int, expected: float | None) -> None:
-    """Of an offer that ends within the week, what it would take for a whole one: rates decide, not sums."""
+    """Of an offer that ends within the week all that is left, and never more."""
     assert budget(offer, spent, NOW) == expected
+
+
+def test_no_plan_spends_more_than_is_left() -> None:
+    assert budget({"budget": 2_800}, 800, NOW, days=366) == 2_000
+    assert budget({"budget": 2_800, "ends": NOW + timedelta(days=10)}, 800, NOW, days=366) == 2_000
 
 
 def test_a_closed_offer_has_nothing_to_spend() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from planted_answers import at, event, lake_of
+from planted_answers import Row, at, event, lake_of
 from planted_coupons import (
     CATALOGUE,
     COUPON,
@@ -38,7 +38,7 @@ from portraits.mapping import Mapping
 from portraits.segments.nights import Definition, nights, schema, write_night
 from portraits.settings import AppSettings
 from recommender.offers.evidence import Evidence, evidence
-from recommender.offers.incremental import CHANCES, EARLY, EARNS, HOLDOUT, LOSES, NOT_RANDOMISED, Line
+from recommender.offers.incremental import CHANCES, EARLY, EARNS, HOLDOUT, LOSES, NOT_RANDOMISED, Line, Side, line
 from recommender.offers.report import Report, report, report_of
 
 MAPPINGS = Path(__file__).parents[3] / "notebooks" / "mappings"
@@ -131,6 +131,74 @@ def test_who_refuses_is_in_no_line(found: Report) -> None:
 def test_nothing_tried_says_so(tmp_path: Path) -> None:
     with pytest.raises(NothingThere, match="trials of offers"):
         told(lake_of(tmp_path, [event("ann", "purchase", "tea", 1, amount=1)], [], **CATALOGUE))
+
+
+def used_up(seed: int) -> tuple[list[Row], list[Row]]:
+    """Two offers that change nothing; half of the visitors are held out. Some buy often, some never. Whoever is given
+    `once` and buys claims it, is given `other` from then on, and nothing after eight offers seen in all; who is held
+    out would be given `once` for ever."""
+    rng = random.Random(seed)
+    events, decisions = [], []
+    for n in range(400):
+        user, control, buys = f"u{n:03}", rng.random() < 0.5, rng.betavariate(0.6, 2.4)
+        claimed, seen = False, 0
+        for day in range(0, 20, 2):
+            hour, name = 24.0 * day + rng.uniform(1, 20), f"d{n}-{day}"
+            offer = "other" if claimed else "once"
+            some = [entry(offer, 0.9)] if rng.random() < 0.9 else []
+            entries = [none(1.0)] if seen >= 8 else [*some, none(0.1)]
+            arm, version = "control" if control else "treated", f"v{day // 10}"
+            decisions.append(offered(name, user, hour, *entries, arm=arm, version=version))
+            given = len(entries) > 1 and not control
+            if given:
+                seen += 1
+                events.append(event(user, "offer_exposure", None, hour, offer_id=offer, decision_id=name))
+            if rng.random() < buys:
+                events.append(event(user, "purchase", "tea", hour + 1, order_id=f"o{name}", amount=1_000))
+                if given and not claimed:
+                    events.append(event(user, "offer_claim", None, hour + 0.5, offer_id="once"))
+                    claimed = True
+    return events, decisions
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_offers_that_change_nothing_do_nothing_where_buyers_use_them_up(tmp_path: Path, seed: int) -> None:
+    """Whoever looks at all trials says that both lose or earn, and is sure: buyers are in one arm only."""
+    offers = [{"offer_id": "once", "kind": "cash", "value": 100, "per_user_limit": 1}, {"offer_id": "other"}]
+    settings = replace(SETTINGS, offer_control_share=0.5)
+    snapshot = lake_of(tmp_path, *used_up(seed), items=CATALOGUE["items"], offers=offers)
+    gathered = evidence(snapshot, settings, *SPAN, connect(threads=1))
+    found = report_of(gathered, settings)
+    assert found.overall is not None
+    assert sum(found.overall.visitors) == 400
+    lines = [found.overall, *found.offers, *found.nights]
+    assert [one.of for one in lines] == ["", "once", "v0", "v1"], "nobody was given the other before using up once"
+    for one in lines:
+        value, low, high = one.figures["margin"].difference
+        assert abs(value) < (high - low) * 0.75, "three standard errors"
+    every = gathered.trials
+    rows = [np.flatnonzero((every.control == arm) & (every.intended == 0)) for arm in (False, True)]
+    naive = line("once", HOLDOUT, gathered.values, *map(Side, rows))
+    assert naive.says == LOSES
+    told = gathered.trials.to_learn
+    assert not (told.control & ~told.even).any()
+    assert np.nanmax(told.propensity[~told.even]) == pytest.approx(0.9), "given that they are not held out"
+    assert np.nanmax(told.propensity[told.even]) == pytest.approx(0.55)
+
+
+def test_who_was_answered_with_nothing_at_first_is_compared_from_then_on(tmp_path: Path) -> None:
+    """Both count by their first answer, though only the second is a trial."""
+    answers = [
+        offered(f"d{arm}{turn}", arm, 24.0 * turn + 1, *entries, arm=arm, version="v0")
+        for arm in ("treated", "control")
+        for turn, entries in enumerate(([none(1.0)], [entry("good"), none()]))
+    ]
+    bought_first = [event(user, "purchase", "tea", 2, amount=1_000) for user in ("treated", "control")]
+    found = told(lake_of(tmp_path, bought_first, answers, **CATALOGUE))
+    assert found.overall is not None
+    for one, margin in ((found.overall, 600), (found.nights[0], 600), (found.offers[0], 0)):
+        figure = one.figures["margin"]
+        assert (one.visitors, figure.treated.mean, figure.control.mean) == ((1, 1), margin, margin)
 
 
 def test_a_split_that_no_draw_makes_is_said(gathered: Evidence) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from plain_offers import eligible
 from planted_shelf import NOW, item
 
 from recommender.answers.catalogue import Catalogue
-from recommender.offers.eligible import OfferFacts, eligible
+from recommender.offers.eligible import OfferFacts
 from recommender.offers.rulebook import Rulebook
 from recommender.types import Query
 
@@ -107,6 +108,12 @@ def test_it_says_what_is_lacking(columns: dict[str, Any], spent: dict[str, int],
     facts = OfferFacts(tier, spent=spent)
     assert not len(rulebook.holding(Query("ann", 1, NOW), facts, NOW.astimezone(SHANGHAI)).offers)
     assert rulebook.lacking(facts, NOW.astimezone(SHANGHAI)) == why
+
+
+def test_a_value_of_before_there_were_bounds_fits_no_budget() -> None:
+    rulebook = Rulebook([{"offer_id": "o", "kind": "cash", "value": 2**63 - 1, "budget": 1000}])
+    facts = OfferFacts(spent={"o": 1}, spent_today={"o": 2**62})
+    assert rulebook.lacking(facts, NOW.astimezone(SHANGHAI)) == "budget"
 
 
 def test_without_offers_nothing_holds() -> None:

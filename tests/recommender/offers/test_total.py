@@ -28,10 +28,18 @@ def test_it_begins_and_ends_with_local_days() -> None:
     assert [total.in_force(at) for at in (after - second, after)] == [True, False]
 
 
+def test_it_says_until_when_it_is_in_force() -> None:
+    total = total_of(AppSettings("shop", **WEEK))
+    assert total is not None
+    assert total.in_words(WEDNESDAY).endswith("is in force until 2026-03-09 00:00 (Asia/Shanghai): claims keep it")
+    assert "no budget over all offers is in force" in total.in_words(WEDNESDAY + timedelta(days=5))
+    assert "none is in force yet" in total.in_words(WEDNESDAY - timedelta(days=5))
+
+
 @pytest.mark.parametrize(
     ("spent", "days", "expected"),
-    [(0, 5, 7000), (2000, 1, 1000), (2000, 7, 7000), (9000, 7, 0)],
-    ids=["all that is left", "a day of five", "more days than are left: at the same rate", "overspent"],
+    [(0, 5, 7000), (2000, 1, 1000), (2000, 7, 5000), (9000, 7, 0)],
+    ids=["all that is left", "a day of five", "more days than are left: all that is left", "overspent"],
 )
 def test_the_days_left_share_what_is_left(spent: int, days: float, expected: float) -> None:
     total = total_of(AppSettings("shop", **WEEK))

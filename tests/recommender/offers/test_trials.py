@@ -92,7 +92,7 @@ def test_one_day_of_one_visitor_is_one_trial_by_the_local_clock(tmp_path: Path) 
 
 
 ITEMS = [{"item_id": "tea", "price": 100, "cost": 60}, {"item_id": "pot", "price": 2_000, "cost": 1_200}]
-COUPONS = ("rule", "told", "rate", "most", "silent", "void", "back", "other", "unknown", "early")
+COUPONS = ("rule", "told", "rate", "most", "silent", "void", "back", "other", "unknown", "early", "claim", "both")
 LOOKS = ("named", "inside", "outside", "before", "another")
 USES = ("saw", "blind", "after")
 
@@ -138,7 +138,18 @@ def coupons() -> list[Row]:
         used("other", "cash", order_id=None),
         *(order("unknown", "gone", 1_900, discount=100), used("unknown", "gone")),
         used("early", "cash", 0.5, order_id=None),
+        *(used("claim", "cash", order_id=None, **names("c1")), given_back("claim", "c1")),
+        *(order("both", None, 1_500), used("both", "cash", **names("c2")), used("both", "cash", **names("c3"))),
+        given_back("both", "c2", order_id="o"),
     ]
+
+
+def names(claim_id: str) -> Row:
+    return {"properties": f'{{"claim_id":"{claim_id}"}}'}
+
+
+def given_back(user: str, claim_id: str, **more: object) -> Row:
+    return event(user, "offer_return", None, 3, offer_id="cash", **names(claim_id), **more)
 
 
 def looks() -> list[Row]:
@@ -181,11 +192,37 @@ def test_a_window_begins_with_the_answer_and_its_end_is_outside(after: Trials) -
 def test_a_coupon_is_taken_off_once_as_a_cost(after: Trials) -> None:
     """Paid 1,500 after 500 off: what was earned before the coupon is 2,000 less the cost of the goods."""
     cost = {"rule": 500, "told": 400, "rate": 200, "most": 300, "silent": 500, "other": 500, "unknown": 100}
+    cost |= {"both": 500}
     assert {user: of(after, user)["cost"] for user in COUPONS} == {user: cost.get(user, 0) for user in COUPONS}
-    before = {**dict.fromkeys(COUPONS, 2_000 - 1_200), "most": 4_000 - 1_200, "void": 0, "other": 0, "early": 0}
+    before = {**dict.fromkeys(COUPONS, 2_000 - 1_200), "most": 4_000 - 1_200}
+    before |= dict.fromkeys(("void", "other", "early", "claim"), 0)
     assert {user: of(after, user)["margin"] for user in COUPONS} == pytest.approx(before)
     own = {user: of(after, user)["own_cost"] for user in COUPONS}
     assert own == {user: cost[user] if user in ("rate", "most") else 0 for user in COUPONS}
+
+
+def test_the_amount_of_the_order_is_no_cost_and_what_came_back_costs_nothing(tmp_path: Path) -> None:
+    """Each pays 1,500 for two teas (costs 60 each), of a coupon of 500; kept in part, not at all, or with a rule."""
+    rows = []
+    for user, more in {
+        "whole": {"amount": 2_000},
+        "small": {"amount": 300},
+        "half": {"amount": 2_000},
+        "gone": {"discount": 500},
+        "rate": {"amount": 2_000, "offer_id": "tenth"},
+        "nameless": {"amount": 2_000, "offer_id": "unknown"},
+    }.items():
+        rows += [event(user, "purchase", item, 2, order_id="o", amount=750) for item in ("tea", "cup")]
+        rows += [event(user, "offer_redeem", None, 2, order_id="o", **({"offer_id": "cash"} | more))]
+    rows += [event("half", "refund", "cup", 30, order_id="o", amount=750)]
+    rows += [event("gone", "refund", None, 30, order_id="o", amount=1_500)]
+    users = ("whole", "small", "half", "gone", "rate", "nameless")
+    answers = [offered(f"d-{user}", user, 1, entry("cash"), none()) for user in users]
+    items = [{"item_id": one, "price": 1_000, "cost": 60} for one in ("tea", "cup")]
+    found = tried(tmp_path, rows, answers, items=items)
+    assert [of(found, user)["cost"] for user in users] == pytest.approx([500, 300, 250, 0, 200, 0])
+    profit = [of(found, user)["margin"] - of(found, user)["cost"] for user in users]
+    assert profit == pytest.approx([1_380, 1_380, 690, 0, 1_380, 1_380])
 
 
 def test_exposed_is_who_saw_it_in_the_window_or_by_the_answer(after: Trials) -> None:

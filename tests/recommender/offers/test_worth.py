@@ -27,10 +27,10 @@ def judged(*, larger_orders: bool) -> Worth:
         propensity=np.full(N, 0.5), intended=action.astype(np.int32), control=~yes, exposed=given, bought=bought,
         margin=margin, revenue=margin, cost=np.zeros(N), X=X, names=("a", "b"), complete=yes,
     )  # fmt: skip
-    common = (X, action, trials.propensity)
-    both = choose(*common, bought, 1, 0), choose(*common, margin, 1, 0)
-    nothing = (lambda rows: np.zeros((len(rows), 1)),) * 2
-    return held_out(trials, action.astype(np.int64), both, nothing, unit=at, offers=1, seed=0)
+    lift = choose(X, action, trials.propensity, bought, 1, 0)
+    alike = lambda rows: np.full(len(rows), 100.0)  # noqa: E731
+    prior = lambda rows: np.zeros((len(rows), 1))  # noqa: E731
+    return held_out(trials, action.astype(np.int64), lift, prior, margin=alike, unit=at, offers=1, seed=0)
 
 
 @pytest.mark.parametrize("larger_orders", [False, True])

@@ -31,7 +31,6 @@ def upgrade() -> None:
         sa.Column("claimed_us", sa.BigInteger, nullable=False),
         sa.Column("expires_us", sa.BigInteger),
         sa.Column("changed_us", sa.BigInteger, nullable=False),
-        sa.Column("fact", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("app_id", "claim_id"),
     )
     op.create_index("claims_of_visitor", "claims", ["app_id", "user_id"])
@@ -67,6 +66,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("app_id", "request_id"),
     )
     op.create_index("requests_of_claim", "claim_requests", ["app_id", "claim_id"])
+    op.create_index("requests_by_time", "claim_requests", ["app_id", "at_us"])
 
 
 def downgrade() -> None:

@@ -1,0 +1,206 @@
+"""Effects that live on the log odds: offers move the odds of a purchase, visitors differ in where they start.
+
+    logit P(y = 1 | x, o) = c0 + c1 logit base(x) + [o is an offer] shift_o(x)
+    shift_o(x) = (1 + k + k_o) rule_o(x) + a + a_o + z (b + b_o),    z = (x, logit base(x))
+    effect_o(x) = expit(start + shift_o(x)) - expit(start)
+
+The same shift changes the chance of those who sit on the fence most and that of sure things hardly, so much of how
+visitors differ needs no coefficient (Ai & Norton 2003, "Interaction terms in logit and probit models", on why an effect
+on one scale is none on the other). base: what is to be expected without an offer, cross-fitted, from all rows and what
+those of none say beside (`scores.Crossfitted`). rule: what rules of thumb say of the shift, where there are any;
+without, the first term falls away. All coefficients but c are normal around 0 (a ridge: partial pooling of offers,
+Gelman & Hill 2007, ch. 12-14), so few trials leave the rule, or one small shift for all. How wide they are is averaged
+over (`NEAR`, `FAR`, `WIDTHS`) by what held-out rows say. Iterated least squares (McCullagh & Nelder 1989), also where
+season was taken from the outcomes, as only their mean has to be right (Wedderburn 1974).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.effects.means import Scale, Table
+from recommender.effects.rows import Floats, Rows, folds
+from recommender.effects.scores import Crossfitted
+
+Rule = Callable[[Table], Floats]
+"""[n, F] -> [n, O]: shifts of the log odds."""
+
+NEAR, FAR = (0.06, 0.03, 0.3, 0.15), (0.5, 0.3, 1.0, 0.5)
+"""How wide a, a_o, k and k_o are where a rule is to be believed, and where it is not, or there is none."""
+WIDTHS = ((0.0, 0.0), (0.15, 0.0), (0.4, 0.0), (0.8, 0.0), (1.6, 0.0), (0.4, 0.4), (0.8, 0.8), (1.6, 1.6))
+"""Standard deviations over visitors that b and b_o may give the shift."""
+NOWHERE = (0.0, 0.0)
+MOST_OWN = 400
+"""Columns of b_o at most; with more there are none."""
+STEPS, FOLDS = 4, 3
+LEAST = 0.01
+"""Chances are taken as no nearer to 0 and 1."""
+FARTHEST = 3.0
+"""No offer shifts the log odds by more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Odds:
+    """What was fitted; see the module. start: c0, c1; theta: of the columns of `_columns`; own: with b_o."""
+
+    base: Callable[[Table], Floats]
+    scale: Scale
+    rule: Rule | None
+    start: Floats
+    theta: Floats
+    offers: int
+    own: bool
+
+    def effects(self, X: Table) -> Floats:
+        """[n, O]: changes of the chance."""
+        at = logit(self.base(X))
+        return _effects(self.start[0] + self.start[1] * at, self._shifts(X, at))
+
+    def shifts(self, X: Table) -> Floats:
+        """[n, O]: of the log odds."""
+        return self._shifts(X, logit(self.base(X)))
+
+    def _shifts(self, X: Table, at: Floats) -> Floats:
+        table, told = _table(self.scale, X, at), None if self.rule is None else self.rule(X)
+        return _shifts(table, told, self.theta, self.offers, own=self.own)
+
+
+def fit_odds(rows: Rows, outcomes: Crossfitted, seed: int, rule: Rule | None = None) -> Odds:
+    """From rows whose outcomes are 0 and 1."""
+    scale = Scale.of(rows.X)
+    at = logit(outcomes.mu[:, -1])
+    table = _table(scale, rows.X, at)
+    told = None if rule is None else rule(rows.X)
+    wide = rows.offers * table.shape[1] <= MOST_OWN
+    widths = [one for one in WIDTHS if wide or not one[1]] if table.shape[1] else [NOWHERE]
+    columns, offset = _columns(rows, table, told, own=wide)
+    every = np.hstack([np.ones((len(rows), 1)), at[:, None], columns])
+    trusts = [FAR] if rule is None else [NEAR, FAR]
+    tried = [(one, trust) for trust in trusts for one in widths]
+    spreads = [_precision(_spread(table.shape[1], rows.offers, *one, rule=rule is not None, own=wide)) for one in tried]
+    share = np.ones(1)
+    if len(spreads) > 1:
+        held_back = np.array([(trust is FAR) + (one[0] > 0) + (one[1] > 0) for one, trust in tried], np.float64)
+        held_back *= rule is not None
+        share = _shares(rows, every, offset, spreads, folds(rows.unit, FOLDS, seed + 3), held_back)
+    best = spreads[int(np.argmax(share))]
+    theta = _begin(every)
+    for _ in range(STEPS):
+        gram, moment = _sums(rows, every, offset, theta)
+        theta = _solve(gram, moment, best)
+    found = np.asarray(share @ np.stack([_solve(gram, moment, one) for one in spreads]))
+    return Odds(outcomes.without, scale, rule, found[:2], found[2:], rows.offers, wide)
+
+
+def logit(chance: Floats) -> Floats:
+    """Log odds, of chances no nearer to 0 and 1 than `LEAST`."""
+    kept = np.clip(chance, LEAST, 1 - LEAST)
+    return np.asarray(np.log(kept / (1 - kept)))
+
+
+def expit(odds: Floats) -> Floats:
+    """Chances."""
+    return np.asarray(1 / (1 + np.exp(-odds)))
+
+
+def _effects(start: Floats, shifts: Floats) -> Floats:
+    moved = np.clip(shifts, -FARTHEST, FARTHEST)
+    return expit(start[:, None] + moved) - expit(start)[:, None]
+
+
+def _table(scale: Scale, X: Table, at: Floats) -> Floats:
+    """What shifts may go by: features, and where visitors start, if there are features."""
+    return np.hstack([scale(X), at[:, None]]) if X.shape[1] else np.zeros((len(X), 0))
+
+
+def _columns(rows: Rows, table: Floats, told: Floats | None, *, own: bool) -> tuple[Floats, Floats]:
+    """Columns [n, P] of a row's shift, 0 without an offer: a, a_o, k, k_o, b, b_o; and the rule's part of it."""
+    given = (rows.action >= 0).astype(np.float64)[:, None]
+    which = (rows.action[:, None] == np.arange(rows.offers)).astype(np.float64)
+    parts, offset = [given, which], np.zeros(len(rows))
+    if told is not None:
+        by_rule = which * told
+        offset = by_rule.sum(axis=1)
+        parts += [offset[:, None], by_rule]
+    parts.append(given * table)
+    if own:
+        parts += [which[:, [offer]] * table for offer in range(rows.offers)]
+    return np.hstack(parts), offset
+
+
+def _spread(
+    many: int, offers: int, width: tuple[float, float], trust: tuple[float, ...], *, rule: bool, own: bool
+) -> Floats:
+    """How wide each of the coefficients is, [P]."""
+    each = 1 / np.sqrt(max(many, 1))
+    found = [trust[0], *([trust[1]] * offers), *([trust[2], *([trust[3]] * offers)] if rule else [])]
+    found += [width[0] * each] * many + ([width[1] * each] * (many * offers) if own else [])
+    return np.array(found)
+
+
+def _shifts(table: Floats, told: Floats | None, theta: Floats, offers: int, *, own: bool) -> Floats:
+    """[n, O]: columns times theta, offer by offer."""
+    found, theta = theta[0] + np.tile(theta[1 : 1 + offers], (len(table), 1)), theta[1 + offers :]
+    if told is not None:
+        found += told * (1 + theta[0] + theta[1 : 1 + offers])
+        theta = theta[1 + offers :]
+    many = table.shape[1]
+    found += (table @ theta[:many])[:, None]
+    if own:
+        found += table @ theta[many:].reshape(offers, many).T
+    return np.asarray(found)
+
+
+def _precision(spread: Floats) -> Floats:
+    return np.concatenate([[1e-3, 1e-3], 1 / np.maximum(spread, 1e-6) ** 2])
+
+
+def _sums(rows: Rows, every: Floats, offset: Floats, theta: Floats) -> tuple[Floats, Floats]:
+    """Of a step of iterated least squares: c1 is held near 1, not 0."""
+    odds = every @ theta + offset
+    chance = np.clip(expit(odds), LEAST, 1 - LEAST)
+    heavy = rows.weight * chance * (1 - chance)
+    left = every @ theta + (rows.settled - chance) / (chance * (1 - chance))
+    weighed = every * heavy[:, None]
+    moment = weighed.T @ left
+    moment[1] += 1e-3
+    return weighed.T @ every, moment
+
+
+def _solve(gram: Floats, moment: Floats, precision: Floats) -> Floats:
+    return np.asarray(np.linalg.solve(gram + np.diag(precision), moment))
+
+
+def _begin(every: Floats) -> Floats:
+    """The base as it is, and no shift but the rule's."""
+    theta = np.zeros(every.shape[1])
+    theta[1] = 1.0
+    return theta
+
+
+def _shares(  # noqa: PLR0917
+    rows: Rows, every: Floats, offset: Floats, spreads: list[Floats], fold: NDArray[np.int64], held_back: NDArray[Any]
+) -> Floats:
+    """How much each of the widths counts: by the likelihood of held-out rows (pseudo-BMA: Yao et al. 2018, "Using
+    stacking to average Bayesian predictive distributions"), told by one step of least squares from the base. held_back:
+    by how many steps one is less likely than others before that, each making it e times less so."""
+    theta = _begin(every)
+    parts = [_sums(rows.take(own), every[own], offset[own], theta) for own in (fold == one for one in range(FOLDS))]
+    gram, moment = (np.sum([part[at] for part in parts], axis=0) for at in (0, 1))
+    fit = np.zeros(len(spreads))
+    for one, (own_gram, own_moment) in enumerate(parts):
+        held = fold == one
+        y, weight = rows.settled[held], rows.weight[held]
+        for place, precision in enumerate(spreads):
+            found = _solve(gram - own_gram, moment - own_moment, precision)
+            chance = np.clip(expit(every[held] @ found + offset[held]), LEAST, 1 - LEAST)
+            fit[place] += weight @ (y * np.log(chance) + (1 - y) * np.log(1 - chance))
+    fit *= len(rows) / float(rows.weight.sum())
+    fit -= held_back
+    share = np.exp(fit - fit.max())
+    return np.asarray(share / share.sum())

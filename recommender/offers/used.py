@@ -1,0 +1,113 @@
+"""What an offer changes as told by how it is used: what is redeemed more changes more.
+
+    lift_o(x) = e_o s(x),    e_o ~ N(kappa r_o, tau^2),    kappa ~ N(EXTRA, EXTRA_SD^2)
+
+r_o: the share of an offer's trials in which it was redeemed, which few trials tell well; kappa: the part of redemptions
+that would not have been purchases without an offer, common to all offers; e_o: the change of the chance to buy, drawn
+to kappa r_o as far as the offer's own comparison with no offer is noise (tau by moments: DerSimonian & Laird 1986, and
+no more than kappa r_o); s: how much more than others the visitor takes discounts, 1 on average. The gain is the lift
+times the margin of orders in which the offer was redeemed.
+
+Two things known well, redemptions and a common part, stand in for one known badly, the effect of each offer: of a few
+hundred trials an offer it tells more than these trials do. It cannot tell sleeping dogs, nor an offer that only sure
+things redeem, so the more an offer's trials can tell, the less this counts: `weight` is SURE / (SURE + z^2), with z how
+many standard errors of its own comparison the effect is large.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.offers.trials import Trials
+
+EXTRA, EXTRA_SD = 0.3, 0.1
+"""A judgement, and how far off it may be."""
+SURE = 9.0
+"""Of an effect of three standard errors the trials tell as much as this does."""
+PULL = 20.0
+"""Redemptions of an offer at whose number its orders count as much as everybody's."""
+TASTE = "discount_sensitivity"
+
+Floats = NDArray[np.float64]
+Table = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Of O offers. mean: e; margin: of an order that redeems the offer, minor units; cost: of a trial, minor units;
+    weight: what this counts beside what is learnt otherwise, 0 to 1; part: kappa. taste: the column of X that s is read
+    from (-1: none), usual: its mean."""
+
+    mean: Floats
+    margin: Floats
+    cost: Floats
+    weight: Floats
+    part: float
+    taste: int
+    usual: float
+
+    @classmethod
+    def fit(cls, trials: Trials, action: NDArray[np.int64], offers: int) -> Used | None:
+        """action: [N], a column below `offers` or -1 for none. None where no redemption was ever told, or everybody or
+        nobody was given something."""
+        given = [action == place for place in range(offers)]
+        counts = np.array([np.count_nonzero(one) for one in given])
+        spent = trials.own_cost if len(trials.own_cost) else trials.cost
+        redeemed, bought = spent > 0, trials.bought > 0
+        if not (redeemed.any() and bought.any()) or not counts.any() or counts.sum() == len(action):
+            return None
+        difference, error = _differences(trials.settled(trials.bought), trials.propensity, action, offers)
+        rate = np.array([redeemed[one].sum() for one in given]) / np.maximum(counts, 1)
+        part, mean = _pooled(difference, error, rate)
+        order = trials.margin[bought].mean()
+        margin = [
+            (trials.margin[one & redeemed].sum() + PULL * order) / (np.sum(one & redeemed) + PULL) for one in given
+        ]
+        cost = np.array([spent[one].sum() for one in given]) / np.maximum(counts, 1)
+        taste = trials.names.index(TASTE) if TASTE in trials.names else -1
+        known = _taste(trials.X, taste)
+        usual = float(np.nanmean(known)) if np.isfinite(known).any() else 0.0
+        weight = np.where(counts > 0, SURE / (SURE + (mean / error) ** 2), 0.0)
+        return cls(mean, np.array(margin), cost, weight, part, taste if usual > 0 else -1, usual)
+
+    def __call__(self, X: Table) -> tuple[Floats, Floats]:
+        """[n, O] each: lift, gain."""
+        taste = _taste(X, self.taste)
+        size = np.where(np.isnan(taste), 1.0, taste / self.usual) if self.taste >= 0 else np.ones(len(X))
+        lift = size[:, None] * self.mean
+        return lift, lift * self.margin
+
+
+def _taste(X: Table, column: int) -> Floats:
+    return np.maximum(X[:, column].astype(np.float64), 0.0) if column >= 0 else np.full(len(X), np.nan)
+
+
+def _differences(outcome: Floats, propensity: Floats, action: NDArray[np.int64], offers: int) -> tuple[Floats, Floats]:
+    """Of each offer to none, by weights 1 / propensity (1 where that is not known), and the standard error; error inf
+    for an offer without trials."""
+    weight = np.where(np.isnan(propensity), 1.0, 1 / np.maximum(propensity, 1e-3))
+    found = np.array([_mean(outcome[rows], weight[rows]) for rows in (action == one for one in range(-1, offers))])
+    return found[1:, 0] - found[0, 0], np.sqrt(found[1:, 1] + found[0, 1])
+
+
+def _mean(outcome: Floats, weight: Floats) -> tuple[float, float]:
+    """And its variance."""
+    if len(outcome) < 2:
+        return 0.0, np.inf
+    mean = float(np.average(outcome, weights=weight))
+    return mean, float(np.sum((weight * (outcome - mean)) ** 2) / weight.sum() ** 2)
+
+
+def _pooled(difference: Floats, error: Floats, rate: Floats) -> tuple[float, Floats]:
+    """kappa and e."""
+    precision = 1 / np.maximum(error, 1e-6) ** 2
+    told = np.where(precision > 0, difference, 0.0)
+    known = 1 / EXTRA_SD**2
+    part = max(float((np.sum(precision * told * rate) + known * EXTRA) / (np.sum(precision * rate**2) + known)), 0.0)
+    left = told - part * rate
+    beyond = max(float(np.sum(precision * left**2) - np.count_nonzero(precision)), 0.0) / max(precision.sum(), 1e-12)
+    own = np.minimum(beyond, (part * rate) ** 2)
+    return part, part * rate + left * own / np.where(precision > 0, own + 1 / np.maximum(precision, 1e-12), 1.0)

@@ -1,0 +1,90 @@
+"""What offers change as told by their redemptions: planted shares of extra purchases, few trials, many, none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recommender.offers.trials import Trials
+from recommender.offers.used import EXTRA, TASTE, Used
+
+OFFERS = 4
+RATES = np.array([0.05, 0.1, 0.2, 0.4])
+BASE, MARGIN, COST = 0.3, 2_000.0, 300.0
+
+
+def planted(size: int, extra: float = 0.5, seed: int = 1) -> Trials:
+    """Offers are redeemed at RATES; a part `extra` of the redemptions are purchases that were not made without."""
+    rng = np.random.default_rng(seed)
+    action = rng.integers(-1, OFFERS, size).astype(np.int32)
+    rate = np.append(RATES, 0.0)[action]
+    taste = rng.gamma(2.0, 0.5, size)
+    anyway = rng.random(size) < BASE
+    moved = ~anyway & (rng.random(size) < extra * rate * taste / (1 - BASE))
+    bought = (anyway | moved).astype(np.float64)
+    own = COST * (moved | (anyway & (rng.random(size) < (1 - extra) * rate / BASE)))
+    told, no = np.ones(size, bool), np.zeros(size, bool)
+    X = np.stack([rng.normal(size=size), taste], axis=1).astype(np.float32)
+    return Trials(
+        offers=tuple("abcd"), user_id=[f"u{row}" for row in range(size)], at_us=np.zeros(size, np.int64),
+        action=action, propensity=np.full(size, 1 / (OFFERS + 1)), intended=action, control=no, exposed=action >= 0,
+        bought=bought, margin=bought * MARGIN, revenue=bought * MARGIN, cost=own, own_cost=own, X=X,
+        names=("noise", TASTE), complete=told,
+    )  # fmt: skip
+
+
+def fitted(trials: Trials) -> Used:
+    found = Used.fit(trials, trials.action.astype(np.int64), OFFERS)
+    assert found is not None
+    return found
+
+
+def test_many_trials_tell_the_part_and_each_offer() -> None:
+    found = fitted(planted(200_000))
+    assert found.part == pytest.approx(0.5, abs=0.05)
+    assert found.mean == pytest.approx(0.5 * RATES, abs=0.015)
+    assert found.margin == pytest.approx(MARGIN, rel=0.01)
+    assert found.cost == pytest.approx(COST * RATES, rel=0.05)
+    assert (np.diff(found.weight) < 0).all()
+    assert found.weight[-1] < 0.01
+
+
+def test_of_few_trials_offers_are_told_apart_by_their_use() -> None:
+    errors = []
+    for seed in range(20):
+        trials = planted(600, EXTRA, seed)
+        none = trials.action < 0
+        raw = [trials.bought[trials.action == one].mean() - trials.bought[none].mean() for one in range(OFFERS)]
+        found = fitted(trials)
+        errors.append([np.abs(np.array(raw) - EXTRA * RATES).mean(), np.abs(found.mean - EXTRA * RATES).mean()])
+        assert (found.weight > 0.5).all()
+    plain, ours = np.mean(errors, axis=0)
+    assert ours < plain / 2
+
+
+def test_who_takes_discounts_is_moved_more() -> None:
+    found = fitted(planted(5_000))
+    X = np.array([[0.0, 0.0], [0.0, found.usual], [0.0, 3 * found.usual], [0.0, np.nan]], np.float32)
+    lift, gain = found(X)
+    assert lift == pytest.approx(np.array([[0.0], [1.0], [3.0], [1.0]]) * found.mean, rel=1e-5)
+    assert gain == pytest.approx(lift * found.margin)
+    trials = planted(5_000)
+    lift, _ = fitted(replace(trials, names=("noise", "other")))(X)
+    assert lift == pytest.approx(np.ones((4, 1)) * found.mean)
+
+
+def test_where_nothing_can_be_compared_it_says_nothing() -> None:
+    trials = planted(500)
+    assert Used.fit(replace(trials, own_cost=np.zeros(500)), trials.action.astype(np.int64), OFFERS) is None
+    assert Used.fit(trials, np.zeros(500, np.int64), OFFERS) is None
+    assert Used.fit(trials, np.full(500, -1), OFFERS) is None
+    assert Used.fit(trials.where(np.zeros(500, bool)), np.zeros(0, np.int64), OFFERS) is None
+
+
+def test_an_offer_that_nobody_was_given_counts_for_nothing_here() -> None:
+    trials = planted(2_000)
+    found = fitted(trials.where(trials.action != 2))
+    assert found.weight[2] == 0
+    assert np.isfinite([*found.mean, *found.margin, *found.cost]).all()
