@@ -122,8 +122,8 @@ def reallocate(
 ) -> Reallocated:
     """The plan's visitors under other budgets, over `days` instead of the days that the night looked ahead.
 
-    share: [O], of the days, in which each offer runs; None: all. left_out: visitors who refused or were forgotten since, or are held out; they get nothing. Raises InvalidValue as
-    `allocate`.
+    share: [O], of the days, in which each offer runs; None: all. left_out: visitors who refused or were forgotten
+    since, or are held out; they get nothing. Raises InvalidValue as `allocate`.
     """
     weight = chances(plan.weight.astype(np.float64), days / float(plan.manifest.get("period_days", days)))
     eligible = plan.eligible

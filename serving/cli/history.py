@@ -68,8 +68,8 @@ def _account(done: ImportReport) -> Iterator[str]:
         yield f"{name:12}{getattr(done, name):>14,}"
     if done.quarantined and not done.accepted + done.duplicates:
         yield (
-            f"NOTHING was imported: all {done.quarantined:,} rows were refused; the quarantine says why of each (column, "
-            "value, reason)"
+            f"NOTHING was imported: all {done.quarantined:,} rows were refused; the quarantine says why of each "
+            "(column, value, reason)"
         )
     for condition, rows in done.filtered_by.items():
         yield f"filtered by {condition!r}: {rows:,}"
