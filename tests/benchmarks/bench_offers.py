@@ -70,7 +70,7 @@ def case_of(folder: Path, seed: int, events: int) -> Case:
         seed=seed,
         settings=settings,
         known=Known(ids, X, names),
-        trials=trials(snapshot, settings, END, con),
+        trials=trials(snapshot, settings, END, con).to_learn,
         offers=offers,
         catalogue=catalogue,
         eligible=audience.eligible(held, claims_of(behind, held))[:-1],

@@ -55,9 +55,9 @@ class Shop:
     def offer(self, offer_id: str = "o", **columns: Any) -> None:
         row = check(OFFERS, {"offer_id": offer_id} | (CASH | columns if "kind" not in columns else columns))
         assert isinstance(row, dict), row
-        self.row(row, offer_id, **columns)
+        self.row(row, **columns)
 
-    def row(self, row: dict[str, Any], offer_id: str = "o", **columns: Any) -> None:
+    def row(self, row: dict[str, Any], **columns: Any) -> None:
         """Also one that would be taken no more."""
         named = {"offer_id", *CASH, *columns}
         self.store.upsert(self.app_id, "offers", [{name: told for name, told in row.items() if name in named}])

@@ -60,7 +60,7 @@ def test_lift_gain_and_cost_of_a_tried_offer(found: Estimates) -> None:
     assert told[~moved].mean() == pytest.approx(0, abs=0.15)
     assert found.gain[:-1, 1][moved].mean() == pytest.approx(0.5 * MARGIN, rel=0.35)
     assert found.cost[:-1, 1][moved].mean() == pytest.approx(0.65 * COST, rel=0.3), "who buys anyway redeems, too"
-    assert found.cost[:-1, 1][~moved].mean() == pytest.approx(0.15 * COST, rel=0.6)
+    assert found.cost[:-1, 1][~moved].mean() == pytest.approx(0.15 * COST, abs=50)
 
 
 def test_what_was_not_tried_goes_by_one_like_it_or_by_its_rule(found: Estimates) -> None:
