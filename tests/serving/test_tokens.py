@@ -168,7 +168,7 @@ def test_a_token_calls_what_is_a_visitor_s_and_only_for_itself(
 def test_what_a_visitor_may_do_is_what_was_thought_of() -> None:
     """No catalogue, marketing or admin route, no links: a new route is closed to phones until it says otherwise."""
     rights = {"/portrait", "/portrait/export", "/tags/delete", "/personalization", "/forget"}
-    pages = {"/events", "/recommend", "/similar", "/together", "/trending", "/offers"}
+    pages = {"/events", "/recommend", "/similar", "/together", "/trending", "/offers", "/offers/claim"}
     assert {path for path, route in ROUTES.items() if route.user} <= rights | pages
 
 
