@@ -4,8 +4,8 @@
 
 r_o: the share of an offer's trials in which it was redeemed, which few trials tell well; kappa: the part of redemptions
 that would not have been purchases without an offer, common to all offers; e_o: the change of the chance to buy, drawn
-to kappa r_o as far as the offer's own comparison with no offer is noise (tau by moments: DerSimonian & Laird 1986, and
-no more than kappa r_o); s: how much more than others the visitor takes discounts, 1 on average. The gain is the lift
+to kappa r_o as far as the offer's own comparison with no offer is noise (tau by moments, and no more
+than kappa r_o); s: how much more than others the visitor takes discounts, 1 on average. The gain is the lift
 times the margin of orders in which the offer was redeemed.
 
 Two things known well, redemptions and a common part, stand in for one known badly, the effect of each offer: of a few
