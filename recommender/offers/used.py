@@ -29,6 +29,8 @@ SURE = 9.0
 """Of an effect of three standard errors the trials tell as much as this does."""
 PULL = 20.0
 """Redemptions of an offer at whose number its orders count as much as everybody's."""
+LEAST_ERROR = 1e-3
+"""Of a comparison in which nobody, or everybody, bought."""
 TASTE = "discount_sensitivity"
 
 Floats = NDArray[np.float64]
@@ -90,7 +92,7 @@ def _differences(outcome: Floats, propensity: Floats, action: NDArray[np.int64],
     for an offer without trials."""
     weight = np.where(np.isnan(propensity), 1.0, 1 / np.maximum(propensity, 1e-3))
     found = np.array([_mean(outcome[rows], weight[rows]) for rows in (action == one for one in range(-1, offers))])
-    return found[1:, 0] - found[0, 0], np.sqrt(found[1:, 1] + found[0, 1])
+    return found[1:, 0] - found[0, 0], np.sqrt(np.maximum(found[1:, 1] + found[0, 1], LEAST_ERROR**2))
 
 
 def _mean(outcome: Floats, weight: Floats) -> tuple[float, float]:
@@ -103,7 +105,7 @@ def _mean(outcome: Floats, weight: Floats) -> tuple[float, float]:
 
 def _pooled(difference: Floats, error: Floats, rate: Floats) -> tuple[float, Floats]:
     """kappa and e."""
-    precision = 1 / np.maximum(error, 1e-6) ** 2
+    precision = 1 / error**2
     told = np.where(precision > 0, difference, 0.0)
     known = 1 / EXTRA_SD**2
     part = max(float((np.sum(precision * told * rate) + known * EXTRA) / (np.sum(precision * rate**2) + known)), 0.0)

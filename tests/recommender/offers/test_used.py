@@ -88,3 +88,10 @@ def test_an_offer_that_nobody_was_given_counts_for_nothing_here() -> None:
     found = fitted(trials.where(trials.action != 2))
     assert found.weight[2] == 0
     assert np.isfinite([*found.mean, *found.margin, *found.cost]).all()
+
+
+def test_where_everybody_buys_nothing_is_changed() -> None:
+    trials = planted(400)
+    found = fitted(replace(trials, bought=np.ones(400), margin=np.full(400, MARGIN)))
+    assert found.part == pytest.approx(0, abs=0.01)
+    assert np.isfinite([*found.mean, *found.margin, *found.cost, *found.weight]).all()
