@@ -4,9 +4,9 @@
 
 r_o: the share of an offer's trials in which it was redeemed, which few trials tell well; kappa: the part of redemptions
 that would not have been purchases without an offer, common to all offers; e_o: the change of the chance to buy, drawn
-to kappa r_o as far as the offer's own comparison with no offer is noise (tau by moments, and no more
-than kappa r_o); s: how much more than others the visitor takes discounts, 1 on average. The gain is the lift
-times the margin of orders in which the offer was redeemed.
+to kappa r_o as far as the offer's own comparison with no offer is noise (tau by moments, and no more than kappa r_o);
+s: how much more than others the visitor takes discounts, 1 on average, at most `MOST_TASTE`. The gain is the lift times
+the margin of orders in which the offer was redeemed.
 
 Two things known well, redemptions and a common part, stand in for one known badly, the effect of each offer: of a few
 hundred trials an offer it tells more than these trials do. It cannot tell sleeping dogs, nor an offer that only sure
@@ -29,6 +29,7 @@ SURE = 9.0
 """Of an effect of three standard errors the trials tell as much as this does."""
 PULL = 20.0
 """Redemptions of an offer at whose number its orders count as much as everybody's."""
+MOST_TASTE = 3.0
 LEAST_ERROR = 1e-3
 """Of a comparison in which nobody, or everybody, bought."""
 TASTE = "discount_sensitivity"
@@ -79,7 +80,7 @@ class Used:
         """[n, O] each: lift, gain."""
         taste = _taste(X, self.taste)
         size = np.where(np.isnan(taste), 1.0, taste / self.usual) if self.taste >= 0 else np.ones(len(X))
-        lift = size[:, None] * self.mean
+        lift = np.minimum(np.minimum(size, MOST_TASTE)[:, None] * self.mean, 1.0)
         return lift, lift * self.margin
 
 

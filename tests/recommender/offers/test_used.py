@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recommender.offers.trials import Trials
-from recommender.offers.used import EXTRA, TASTE, Used
+from recommender.offers.used import EXTRA, MOST_TASTE, TASTE, Used
 
 OFFERS = 4
 RATES = np.array([0.05, 0.1, 0.2, 0.4])
@@ -66,9 +66,10 @@ def test_of_few_trials_offers_are_told_apart_by_their_use() -> None:
 
 def test_who_takes_discounts_is_moved_more() -> None:
     found = fitted(planted(5_000))
-    X = np.array([[0.0, 0.0], [0.0, found.usual], [0.0, 3 * found.usual], [0.0, np.nan]], np.float32)
+    X = np.array([[0.0, 0.0], [0.0, found.usual], [0.0, 2 * found.usual], [0.0, np.nan]], np.float32)
     lift, gain = found(X)
-    assert lift == pytest.approx(np.array([[0.0], [1.0], [3.0], [1.0]]) * found.mean, rel=1e-5)
+    assert lift == pytest.approx(np.array([[0.0], [1.0], [2.0], [1.0]]) * found.mean, rel=1e-5)
+    assert found(np.array([[0.0, 1e9]], np.float32))[0] == pytest.approx(MOST_TASTE * found.mean[None], rel=1e-5)
     assert gain == pytest.approx(lift * found.margin)
     trials = planted(5_000)
     lift, _ = fitted(replace(trials, names=("noise", "other")))(X)
