@@ -125,7 +125,7 @@ def estimate(
     learnt = _learnt(lesson, thumb, base, np.searchsorted(edges, base(own.X)), settings.seed)
     costs = _costs(lesson, learnt, thumb, settings.seed)
     sources = lesson.sources()
-    used = Used.fit(own, lesson.action, len(lesson.columns))
+    used = Used.fit(own, lesson.action, _by_rule(lesson, thumb))
     teller = _Teller(learnt, thumb, costs, sources, _ratio(learnt, thumb, lesson), used)
     arrays = _tables(teller, known.X, len(offers), newcomer)
     group = np.searchsorted(edges, base(known.X)) if len(known.X) else np.zeros(0, np.int64)
@@ -135,7 +135,7 @@ def estimate(
         **arrays,
         group=np.append(group, stranger).astype(np.uint8),
         shift=_shift(learnt, sources, arrays["gain"][:-1], group, settings.seed),
-        account=_account(lesson, learnt, sources, offers) | {"extra": None if used is None else used.part},
+        account=_account(lesson, learnt, sources, offers) | {"extra": None if used is None else used.shares.tolist()},
     )
 
 
@@ -246,6 +246,12 @@ def _learnt(lesson: _Lesson, thumb: Thumb, base: Mean, group: NDArray[np.int64],
     tells = worth.two_part or lift.account["chosen"] == PRIOR
     known = np.count_nonzero(lesson.action < 0) >= FEW
     return _Learnt(lift, None if tells else chosen(own.margin, thumb.money), worth, base if known else None)
+
+
+def _by_rule(lesson: _Lesson, thumb: Thumb) -> Floats:
+    """[columns]: what rules say that each offer changes on average, nan where they say nothing of it."""
+    found = thumb.lift(lesson.trials.X).mean(axis=0) if len(lesson.trials) else np.zeros(len(lesson.columns))
+    return np.where(found > 0, found, np.nan)
 
 
 def _costs(lesson: _Lesson, learnt: _Learnt, thumb: Thumb, seed: int) -> Costs:

@@ -151,7 +151,7 @@ def _ways_out(
         if limit < problem.offers:
             key = key / np.maximum(cost, SMALL)
         here = slice(done, done + len(now))
-        columns[here], keys[here] = np.where(best == problem.offers, -1, best), key
+        columns[here], keys[here] = np.where((best == problem.offers) | np.isinf(key), -1, best), key
         done += len(now)
     return _Moves(rows, columns, keys)
 

@@ -1,17 +1,19 @@
-"""What an offer changes as told by how it is used: what is redeemed more changes more.
+"""What an offer changes as told by how it is used and what its rule says: redeemed more, and deeper, changes more.
 
-    lift_o(x) = e_o s(x),    e_o ~ N(kappa r_o, tau^2),    kappa ~ N(EXTRA, EXTRA_SD^2)
+    lift_o(x) = e_o s(x),    e_o ~ N(m_o, tau^2),    m_o = kappa r_o + lambda h_o, or mu r_o without a rule
 
-r_o: the share of an offer's trials in which it was redeemed, which few trials tell well; kappa: the part of redemptions
-that would not have been purchases without an offer, common to all offers; e_o: the change of the chance to buy, drawn
-to kappa r_o as far as the offer's own comparison with no offer is noise (tau by moments, and no more than kappa r_o);
-s: how much more than others the visitor takes discounts, 1 on average, at most `MOST_TASTE`. The gain is the lift times
-the margin of orders in which the offer was redeemed.
+r_o: the share of an offer's trials in which it was redeemed, which few trials tell well; h_o: what rules of thumb say
+that it changes on average (`recommender.offers.thumb`): a small coupon for anything is used by many who would have
+bought anyway, a deep one by few, and changes more. kappa, lambda, mu are common to all offers, normal around `BELIEFS`,
+and learnt from all comparisons together (a regression of effects on what is known of the offers: Gelman & Hill 2007,
+ch. 12). e_o is the change of the chance to buy, drawn to m_o as far as the offer's own comparison with no offer is
+noise (tau by moments, and no more than `OWN` m_o). s: how much more than others the visitor takes discounts, 1 on
+average, at most `MOST_TASTE`. The gain is the lift times the margin of orders in which the offer was redeemed.
 
-Two things known well, redemptions and a common part, stand in for one known badly, the effect of each offer: of a few
-hundred trials an offer it tells more than these trials do. It cannot tell sleeping dogs, nor an offer that only sure
-things redeem, so the more an offer's trials can tell, the less this counts: `weight` is SURE / (SURE + z^2), with z how
-many standard errors of its own comparison the effect is large.
+What is known well, redemptions and rules, stands in for what is known badly, the effect of each offer: of a few hundred
+trials an offer it tells more than these trials do. It cannot tell sleeping dogs, nor an offer that only sure things
+redeem, so the more an offer's trials can tell, the less this counts: `weight` is SURE / (SURE + z^2), with z how many
+standard errors of its own comparison the effect is large.
 """
 
 from __future__ import annotations
@@ -23,8 +25,12 @@ from numpy.typing import NDArray
 
 from recommender.offers.trials import Trials
 
-EXTRA, EXTRA_SD = 0.3, 0.1
-"""A judgement, and how far off it may be."""
+EXTRA = 0.3
+"""Part of the redemptions that are purchases not made otherwise, where nothing else is known of an offer."""
+BELIEFS = ((0.1, 0.05), (0.7, 0.3), (EXTRA, 0.1))
+"""Of kappa, lambda, mu: what each is held to be, a judgement, and how far off that may be (standard deviation)."""
+OWN = 0.5
+"""How far one offer may be from what is expected of it, as a part of that."""
 SURE = 9.0
 """Of an effect of three standard errors the trials tell as much as this does."""
 PULL = 20.0
@@ -41,21 +47,22 @@ Table = NDArray[np.float32]
 @dataclass(frozen=True, slots=True)
 class Used:
     """Of O offers. mean: e; margin: of an order that redeems the offer, minor units; cost: of a trial, minor units;
-    weight: what this counts beside what is learnt otherwise, 0 to 1; part: kappa. taste: the column of X that s is read
-    from (-1: none), usual: its mean."""
+    weight: what this counts beside what is learnt otherwise, 0 to 1; shares: kappa, lambda, mu. taste: the column of X
+    that s is read from (-1: none), usual: its mean."""
 
     mean: Floats
     margin: Floats
     cost: Floats
     weight: Floats
-    part: float
+    shares: Floats
     taste: int
     usual: float
 
     @classmethod
-    def fit(cls, trials: Trials, action: NDArray[np.int64], offers: int) -> Used | None:
-        """action: [N], a column below `offers` or -1 for none. None where no redemption was ever told, or everybody or
-        nobody was given something."""
+    def fit(cls, trials: Trials, action: NDArray[np.int64], by_rule: Floats) -> Used | None:
+        """action: [N], a place among O offers or -1 for none; by_rule: [O], their h, nan where no rule is known. None
+        where no redemption was ever told, or everybody or nobody was given something."""
+        offers = len(by_rule)
         given = [action == place for place in range(offers)]
         counts = np.array([np.count_nonzero(one) for one in given])
         spent = trials.own_cost if len(trials.own_cost) else trials.cost
@@ -64,7 +71,7 @@ class Used:
             return None
         difference, error = _differences(trials.settled(trials.bought), trials.propensity, action, offers)
         rate = np.array([redeemed[one].sum() for one in given]) / np.maximum(counts, 1)
-        part, mean = _pooled(difference, error, rate)
+        shares, mean = _pooled(difference, error, rate, by_rule)
         order = trials.margin[bought].mean()
         margin = [
             (trials.margin[one & redeemed].sum() + PULL * order) / (np.sum(one & redeemed) + PULL) for one in given
@@ -74,7 +81,7 @@ class Used:
         known = _taste(trials.X, taste)
         usual = float(np.nanmean(known)) if np.isfinite(known).any() else 0.0
         weight = np.where(counts > 0, SURE / (SURE + (mean / error) ** 2), 0.0)
-        return cls(mean, np.array(margin), cost, weight, part, taste if usual > 0 else -1, usual)
+        return cls(mean, np.array(margin), cost, weight, shares, taste if usual > 0 else -1, usual)
 
     def __call__(self, X: Table) -> tuple[Floats, Floats]:
         """[n, O] each: lift, gain."""
@@ -104,13 +111,17 @@ def _mean(outcome: Floats, weight: Floats) -> tuple[float, float]:
     return mean, float(np.sum((weight * (outcome - mean)) ** 2) / weight.sum() ** 2)
 
 
-def _pooled(difference: Floats, error: Floats, rate: Floats) -> tuple[float, Floats]:
-    """kappa and e."""
+def _pooled(difference: Floats, error: Floats, rate: Floats, by_rule: Floats) -> tuple[Floats, Floats]:
+    """kappa, lambda, mu; and e."""
     precision = 1 / error**2
     told = np.where(precision > 0, difference, 0.0)
-    known = 1 / EXTRA_SD**2
-    part = max(float((np.sum(precision * told * rate) + known * EXTRA) / (np.sum(precision * rate**2) + known)), 0.0)
-    left = told - part * rate
+    ruled = ~np.isnan(by_rule)
+    known = np.stack([np.where(ruled, rate, 0.0), np.where(ruled, by_rule, 0.0), np.where(ruled, 0.0, rate)], axis=1)
+    belief, doubt = np.array(BELIEFS).T
+    gram = known.T @ (known * precision[:, None]) + np.diag(doubt**-2)
+    shares = np.maximum(np.linalg.solve(gram, known.T @ (precision * told) + belief / doubt**2), 0.0)
+    mean = known @ shares
+    left = told - mean
     beyond = max(float(np.sum(precision * left**2) - np.count_nonzero(precision)), 0.0) / max(precision.sum(), 1e-12)
-    own = np.minimum(beyond, (part * rate) ** 2)
-    return part, part * rate + left * own / np.where(precision > 0, own + 1 / np.maximum(precision, 1e-12), 1.0)
+    own = np.minimum(beyond, (OWN * mean) ** 2)
+    return shares, mean + left * own / np.where(precision > 0, own + 1 / np.maximum(precision, 1e-12), 1.0)

@@ -102,6 +102,19 @@ def test_any_shop_is_planned_within_its_limits(visitors: int, offers: int, seed:
     keeps(allocate(*shop), shop)
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_who_costs_nothing_is_given_only_what_they_may_have(seed: int) -> None:
+    """No move saves money there, and visitors over a cap have to go all the same."""
+    rng = np.random.default_rng(seed)
+    shape = (60, 4)
+    cost = (rng.gamma(1, 8, shape) * (rng.random(shape) < 0.5)).astype(np.float32)
+    gain = rng.gamma(1, 10, shape).astype(np.float32)
+    caps = [float(rng.integers(0, 8)) if rng.random() < 0.5 else None for _ in range(4)]
+    budgets = Budgets([*rng.gamma(1, 20, 4)], float(rng.gamma(1, 40)), caps)
+    shop = Shop(gain, cost, rng.random(shape) < 0.5, np.ones(60), budgets)
+    keeps(allocate(*shop), shop)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_it_comes_near_the_exact_optimum(seed: int) -> None:
     """200 visitors x 5 offers. A limit can leave at most about one visitor's profit unused."""

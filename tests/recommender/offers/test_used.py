@@ -6,23 +6,27 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from recommender.offers.trials import Trials
-from recommender.offers.used import EXTRA, MOST_TASTE, TASTE, Used
+from recommender.offers.used import BELIEFS, EXTRA, MOST_TASTE, TASTE, Used
 
 OFFERS = 4
 RATES = np.array([0.05, 0.1, 0.2, 0.4])
 BASE, MARGIN, COST = 0.3, 2_000.0, 300.0
+UNRULED = np.full(OFFERS, np.nan)
 
 
-def planted(size: int, extra: float = 0.5, seed: int = 1) -> Trials:
-    """Offers are redeemed at RATES; a part `extra` of the redemptions are purchases that were not made without."""
+def planted(size: int, extra: float = 0.5, seed: int = 1, lift: NDArray[np.float64] | None = None) -> Trials:
+    """Offers are redeemed at RATES; a part `extra` of the redemptions are purchases that were not made without, or as
+    many purchases as `lift` says."""
     rng = np.random.default_rng(seed)
     action = rng.integers(-1, OFFERS, size).astype(np.int32)
     rate = np.append(RATES, 0.0)[action]
     taste = rng.gamma(2.0, 0.5, size)
     anyway = rng.random(size) < BASE
-    moved = ~anyway & (rng.random(size) < extra * rate * taste / (1 - BASE))
+    made = extra * rate if lift is None else np.append(lift, 0.0)[action]
+    moved = ~anyway & (rng.random(size) < made * taste / (1 - BASE))
     bought = (anyway | moved).astype(np.float64)
     own = COST * (moved | (anyway & (rng.random(size) < (1 - extra) * rate / BASE)))
     told, no = np.ones(size, bool), np.zeros(size, bool)
@@ -35,15 +39,15 @@ def planted(size: int, extra: float = 0.5, seed: int = 1) -> Trials:
     )  # fmt: skip
 
 
-def fitted(trials: Trials) -> Used:
-    found = Used.fit(trials, trials.action.astype(np.int64), OFFERS)
+def fitted(trials: Trials, by_rule: NDArray[np.float64] | None = None) -> Used:
+    found = Used.fit(trials, trials.action.astype(np.int64), UNRULED if by_rule is None else by_rule)
     assert found is not None
     return found
 
 
 def test_many_trials_tell_the_part_and_each_offer() -> None:
     found = fitted(planted(200_000))
-    assert found.part == pytest.approx(0.5, abs=0.05)
+    assert found.shares == pytest.approx([*(one for one, _ in BELIEFS[:2]), 0.5], abs=0.05)
     assert found.mean == pytest.approx(0.5 * RATES, abs=0.015)
     assert found.margin == pytest.approx(MARGIN, rel=0.01)
     assert found.cost == pytest.approx(COST * RATES, rel=0.05)
@@ -78,10 +82,10 @@ def test_who_takes_discounts_is_moved_more() -> None:
 
 def test_where_nothing_can_be_compared_it_says_nothing() -> None:
     trials = planted(500)
-    assert Used.fit(replace(trials, own_cost=np.zeros(500)), trials.action.astype(np.int64), OFFERS) is None
-    assert Used.fit(trials, np.zeros(500, np.int64), OFFERS) is None
-    assert Used.fit(trials, np.full(500, -1), OFFERS) is None
-    assert Used.fit(trials.where(np.zeros(500, bool)), np.zeros(0, np.int64), OFFERS) is None
+    assert Used.fit(replace(trials, own_cost=np.zeros(500)), trials.action.astype(np.int64), UNRULED) is None
+    assert Used.fit(trials, np.zeros(500, np.int64), UNRULED) is None
+    assert Used.fit(trials, np.full(500, -1), UNRULED) is None
+    assert Used.fit(trials.where(np.zeros(500, bool)), np.zeros(0, np.int64), UNRULED) is None
 
 
 def test_an_offer_that_nobody_was_given_counts_for_nothing_here() -> None:
@@ -94,5 +98,30 @@ def test_an_offer_that_nobody_was_given_counts_for_nothing_here() -> None:
 def test_where_everybody_buys_nothing_is_changed() -> None:
     trials = planted(400)
     found = fitted(replace(trials, bought=np.ones(400), margin=np.full(400, MARGIN)))
-    assert found.part == pytest.approx(0, abs=0.01)
+    assert found.shares[-1] == pytest.approx(0, abs=0.01)
     assert np.isfinite([*found.mean, *found.margin, *found.cost, *found.weight]).all()
+
+
+def test_a_rule_tells_the_deep_from_the_cheap_of_few_trials() -> None:
+    """Offers are redeemed the more the cheaper they are, and change the more the deeper: half as much as rules say."""
+    truth = np.array([0.12, 0.06, 0.03, 0.015])
+    errors = []
+    for seed in range(20):
+        trials = planted(600, EXTRA, seed, lift=truth)
+        ruled, unruled = fitted(trials, 2 * truth), fitted(trials)
+        errors.append([np.abs(one.mean - truth).mean() for one in (unruled, ruled)])
+        assert np.argmax(ruled.mean) == 0
+    assert np.mean(errors, axis=0)[1] < np.mean(errors, axis=0)[0] / 2
+
+
+def test_many_trials_tell_how_much_rules_are_worth() -> None:
+    truth = np.array([0.12, 0.06, 0.03, 0.015])
+    trials = planted(400_000, EXTRA, 3, lift=truth)
+    found = fitted(trials, 2 * truth)
+    assert found.shares[0] * RATES + found.shares[1] * 2 * truth == pytest.approx(truth, abs=0.015)
+    assert found.mean == pytest.approx(truth, abs=0.01)
+
+
+def test_offers_with_and_without_a_rule_stand_side_by_side() -> None:
+    found = fitted(planted(200_000), np.array([np.nan, np.nan, 0.1, 0.2]))
+    assert found.mean == pytest.approx(0.5 * RATES, abs=0.02)
