@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from small_shop import END, USERS, open_small_shop
@@ -22,11 +26,22 @@ EVEN = {"did": {"type": "purchase", "category": "ware"}, "times": {"op": ">=", "
 EVEN_USERS = [f"u{number:03}" for number in range(0, USERS, 2)]
 
 
-def open_published_shop(home: Path, app_id: str = "shop") -> tuple[ProcessSettings, Store, Lake]:
-    """`open_small_shop` after a night without training."""
-    process, store, lake = open_small_shop(home, app_id)
-    publish_portraits(process, store, lake, app_id)
-    return process, store, lake
+def open_published_shop(home: Path) -> tuple[ProcessSettings, Store, Lake]:
+    """`open_small_shop` after a night without training, in a folder that need not be there; a copy of one night."""
+    shutil.copytree(_night(), home, dirs_exist_ok=True)
+    process = ProcessSettings(home=home, secret="only for tests")
+    return process, Store.open(process.store_url), Lake(process.lake)
+
+
+@cache
+def _night() -> Path:
+    """The home that is copied, made once a process: many modules begin with this night."""
+    folder = Path(tempfile.mkdtemp(prefix="published-"))
+    atexit.register(shutil.rmtree, folder)
+    process, store, lake = open_small_shop(folder)
+    publish_portraits(process, store, lake)
+    store.close()
+    return folder
 
 
 def publish_portraits(process: ProcessSettings, store: Store, lake: Lake, app_id: str = "shop") -> str:

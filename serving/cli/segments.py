@@ -14,7 +14,6 @@ from rich.table import Table
 
 from portraits.errors import InvalidValue
 from portraits.rules import in_words
-from portraits.segments.lookalike import lookalikes
 from portraits.segments.movement import Migration, growth, migration
 from portraits.segments.suppression import LEAST
 from serving.cli.output import App, AsJson, OutFile, show, table
@@ -221,6 +220,8 @@ def find_lookalikes(
 ) -> None:
     """Find the visitors most like the members of a segment, and say how well hidden members were found."""
     check_ending(out)
+    from portraits.segments.lookalike import lookalikes  # noqa: PLC0415 - scikit-learn: 2 s that only who asks pays
+
     desk = _desk(app)
     asked = desk.rule(name, rule)
     members = desk.people.members(asked).select("user_id").to_pyarrow()["user_id"].to_pylist()

@@ -38,6 +38,9 @@ def day(number: int) -> int:
     return round((END - timedelta(days=DAYS - number, hours=12)).timestamp() * 1e6)
 
 
+CUT = day(30)
+
+
 def shop(home: Path, events: pa.Table) -> Lake:
     _, store, lake = open_empty_shop(home)
     store.close()
@@ -83,12 +86,17 @@ def test_from_old_events_nothing_grows_back(lake: Lake, whole: PortraitSet, tmp_
     assert all(told(whole, "u070")[name] == told(people, "u070")[name] for name in others)
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> PortraitSet:
+    """Everybody, if nothing were known of Ann before `CUT`."""
+    rows, root = purchases(), tmp_path_factory.mktemp("fresh")
+    late = rows.filter(pc.or_(pc.not_equal(rows["user_id"], ANN), pc.greater_equal(rows["ts"].cast(pa.int64()), CUT)))
+    return build(shop(root / "cut", late).snapshot("shop"), SETTINGS, END, root / "set")
+
+
 @pytest.mark.parametrize("tag", ["purchases", "categories", "visits"])
-def test_new_events_bring_back_what_they_say_alone(lake: Lake, tag: str, tmp_path: Path) -> None:
-    cut, rows = day(30), purchases()
-    late = rows.filter(pc.or_(pc.not_equal(rows["user_id"], ANN), pc.greater_equal(rows["ts"].cast(pa.int64()), cut)))
-    fresh = build(shop(tmp_path / "cut", late).snapshot("shop"), SETTINGS, END, tmp_path / "a")
-    people = build(lake.snapshot("shop"), SETTINGS, END, tmp_path / "b", deleted={ANN: {tag: cut}})
+def test_new_events_bring_back_what_they_say_alone(lake: Lake, fresh: PortraitSet, tag: str, tmp_path: Path) -> None:
+    people = build(lake.snapshot("shop"), SETTINGS, END, tmp_path / "set", deleted={ANN: {tag: CUT}})
     expected, found = told(fresh, ANN), told(people, ANN)
     gone = [name for name in hidden(FIELDS, [tag]) if FIELDS[name].family not in MODELS]
     assert [name for name in gone if found[name] is not None], "the new events say something"
