@@ -278,6 +278,11 @@ IDENTITIES = Table(
 NOBODY = "-"
 """Whom a decision is for when the request names no visitor, or the visitor was forgotten."""
 
+CANDIDATES = (
+    "[{item_id or offer_id, position, source, propensity, score}]; of offers also {source: none, propensity, could}: "
+    "how likely none was, and which offers could have been given (ids)"
+)
+
 DECISIONS = Table(
     "decisions",
     "decision_id",
@@ -290,7 +295,7 @@ DECISIONS = Table(
         Column("policy", Kind.ID, "pipeline, occasion, trending, popular, fallback; offers"),
         Column("arm", Kind.ID, "treated or control; none where both are answered alike: nothing personal was wanted"),
         Column("degraded", Kind.BOOLEAN, "true: a fallback answered"),
-        Column("candidates", Kind.JSON, "[{item_id or offer_id, position, source, propensity, score}]", required=True),
+        Column("candidates", Kind.JSON, CANDIDATES, required=True),
     ),
 )
 
@@ -330,15 +335,19 @@ def check(table: Table, record: Mapping[str, Any]) -> dict[str, Any] | Rejection
     for name in table.required:
         if row[name] is None:
             return _first_reason(table, record)
-    if table is OFFERS and _is_over(row):
-        return _first_reason(table, record)
-    return row
+    contradiction = _contradiction(row, record) if table is OFFERS else None
+    return row if contradiction is None else contradiction
 
 
-def _is_over(row: Mapping[str, Any]) -> bool:
-    """Whether an offer ends before it begins."""
-    starts, ends = row.get("starts"), row.get("ends")
-    return starts is not None and ends is not None and bool(starts >= ends)
+def _contradiction(row: Mapping[str, Any], record: Mapping[str, Any]) -> Rejection | None:
+    """What columns of an offer, each of them good, say against each other: more off than all, an end before it
+    begins."""
+    if row["kind"] in BY_SHARE and (row["value"] or 0) > WHOLE:
+        return _reject("value", record["value"], f"more than {WHOLE} basis points, all of an order")
+    starts, ends = row["starts"], row["ends"]
+    if starts is not None and ends is not None and starts >= ends:
+        return _reject("ends", record["ends"], "not after starts")
+    return None
 
 
 def _first_reason(table: Table, record: Mapping[str, Any]) -> Rejection:
@@ -355,8 +364,6 @@ def _first_reason(table: Table, record: Mapping[str, Any]) -> Rejection:
         taken = take(column, value)
         if isinstance(taken, Rejection):
             return taken
-    if table is OFFERS:
-        return _reject("ends", record.get("ends"), "not after starts")
     raise RuntimeError(f"a row of {table.name} was refused for no reason")
 
 

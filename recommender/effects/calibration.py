@@ -21,8 +21,9 @@ import numpy as np
 from recommender.effects.pooling import pooled
 from recommender.effects.rows import Floats, Rows
 
-LIKELY_SLOPE = 0.5
-"""How far from 1 a slope may well be, before anything is known."""
+LIKELY_SLOPE = 0.1
+"""How far from 1 a slope may well be, before anything is known: learners hold back by themselves what few rows say, and
+slopes that differ by chance bring offers out of order (with .5 a gain of .44 for .58 on planted money, 2,000 rows)."""
 STEEPEST = 2.0
 
 
@@ -45,17 +46,16 @@ class Calibration:
         """From held-out predictions and scores, [n, O] each. `scale`: how large effects may well be."""
         if not len(rows):
             return cls.none(rows.offers)
-        total = float(rows.weight.sum())
-        centre = rows.weight @ predicted / total
+        pairs, known = rows.pairs, rows.compared(2)
+        total = np.maximum(pairs.sum(axis=0), 1e-12)
+        centre = (pairs * predicted).sum(axis=0) / total
         moved = predicted - centre
-        spread = rows.weight @ moved**2
-        known = (rows.counts()[:-1] > 1) & (rows.counts()[-1] > 1)
+        spread = (pairs * moved**2).sum(axis=0)
         told = known & (spread > 1e-12 * scale**2 * total)
         divisor = np.where(told, spread, 1.0)
-        raw = np.where(told, (rows.weight @ (moved * score)) / divisor, 1.0)
-        average = rows.weight @ score / total
-        left = score - average - raw * moved
-        weighed = rows.weight[:, None] * left
+        raw = np.where(told, (pairs * moved * score).sum(axis=0) / divisor, 1.0)
+        average = (pairs * score).sum(axis=0) / total
+        weighed = pairs * (score - average - raw * moved)
         raw_error = np.where(told, np.sqrt(((weighed * moved) ** 2).sum(axis=0)) / divisor, np.inf)
         slope = pooled(raw - 1, raw_error, LIKELY_SLOPE).mean + 1
         off_error = np.where(known, np.sqrt((weighed**2).sum(axis=0)) / total, np.inf)

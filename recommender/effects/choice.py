@@ -7,9 +7,9 @@ exactly they are known. Losses are paired by row.
 
 Scores are so noisy that some thousand rows rarely tell candidates apart. What is taken then matters most: not the
 simplest, as a constant throws away how visitors differ, but the one that is drawn together by itself as far as rows are
-few (`odds`: to the rule, or to one small shift). Without a rule it is the mean of the trees, where rows are enough
-for these. Others must be better by a standard error of the difference, what tells nobody apart by `SURE` of them. Trees
-and rules are then calibrated (`calibration`); `odds` has its own measure.
+few (`odds`: to the rule, or to one small shift). Without a rule it is the mean of it and the trees, where rows are
+enough for these. Others must be better by a standard error of the difference, what tells nobody apart by `SURE` of
+them. The mean and rules are then calibrated (`calibration`); `odds` has its own measure.
 """
 
 from __future__ import annotations
@@ -83,13 +83,15 @@ def choose(  # noqa: PLR0917
     groups: int = 1,
     season: NDArray[Any] | None = None,
     rule: Rule | None = None,
+    could: NDArray[Any] | None = None,
 ) -> Chosen:
-    """The candidate that held-out rows speak for, learnt from all and calibrated. Rows as in `learners.Learner.fit`.
+    """The candidate that held-out rows speak for, learnt from all and calibrated. Rows as in `learners.Learnt.fit`.
 
     prior: effects by rules, [n, F] -> [n, O]; rule: shifts of the log odds by the same, where `odds` begins, so that
     prior is taken only where there are hardly any rows. group: each row's group of visitors, 0 to groups - 1 (one by
-    default). season: what its time adds to a row's outcome. Raises InvalidValue naming what is wrong."""
-    rows = rows_of(X, action, propensity, outcome, offers=offers, unit=unit, group=group, season=season)
+    default). season: what its time adds to a row's outcome. could: bool [n, O], the offers that could have been given
+    in each row (`Rows.could`); all, by default. Raises InvalidValue naming what is wrong."""
+    rows = rows_of(X, action, propensity, outcome, offers=offers, unit=unit, group=group, season=season, could=could)
     with threadpool_limits(1):
         return _choose(Lesson.of(rows, seed, rule), max(groups, int(rows.group.max(initial=0)) + 1), prior)
 
@@ -97,8 +99,9 @@ def choose(  # noqa: PLR0917
 def _choose(lesson: Lesson, groups: int, prior: Prior | None) -> Chosen:
     rows = lesson.rows
     calibration, counts = Calibration.none(rows.offers), rows.counts()
+    reached = np.average(rows.could, axis=0, weights=rows.weight) if len(rows) else np.ones(rows.offers)
     account: dict[str, Any] = {"rows": round(float(rows.weight.sum())), "learnt_from": len(rows)}
-    account |= {"counts": counts.tolist(), **lesson.told}
+    account |= {"counts": counts.tolist(), "could": as_json(reached), **lesson.told}
     if counts[:-1].sum() < FEW or counts[-1] < FEW:
         chosen = CONSTANT if prior is None else PRIOR
         account |= {"chosen": chosen, "why": f"fewer than {FEW} rows with an offer or without"}
@@ -145,11 +148,11 @@ def _fitted(name: str, lesson: Lesson, prior: Prior | None) -> Fitted:
 
 def _losses(told: Floats, score: Floats, rows: Rows) -> Floats:
     """[n]: squared distance to the scores, offers weighed by how little these vary."""
-    counts = rows.counts()
-    known = (counts[:-1] > 1) & (counts[-1] > 1)
-    variance = np.maximum(score.var(axis=0), 1e-12)
-    share = np.where(known, 1 / variance, 0.0)
-    return np.asarray((score - told) ** 2 @ (share / share.sum()))
+    many = np.maximum(rows.could.sum(axis=0), 1)
+    mean = score.sum(axis=0) / many  # 0 where the offer could not be given
+    variance = np.maximum((rows.could * (score - mean) ** 2).sum(axis=0) / many, 1e-12)
+    share = np.where(rows.compared(2), 1 / variance, 0.0)
+    return np.asarray((rows.could * (score - told) ** 2) @ (share / share.sum()))
 
 
 def _taken(losses: Mapping[str, Floats], rows: Rows, usual: str) -> tuple[str, dict[str, Any]]:

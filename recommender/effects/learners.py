@@ -8,9 +8,10 @@
 - dr: doubly robust scores are learnt (Kennedy 2020, "Towards optimal doubly robust estimation of heterogeneous causal
   effects"): the only one that reads propensities, and right where they are.
 
-- mean: the mean of these. They err differently; on planted effects it ranks better than each of them.
 - odds: shifts of the log odds (`odds`), with what rules of thumb say of them as a beginning; of money, times what is
   brought when anything is (two-part: Duan, Manning, Morris & Newhouse 1983).
+- mean: half `odds`, half the mean of the others. They err differently: on planted effects (`bench_effects`) choosing by
+  it gains as much as by the best of them, whichever that is, at each number of rows.
 
 All several offers at once, for outcomes of 0 and 1 and for money, over `recommender.effects.means`. An offer of fewer
 than `rows.FEW` rows gets the average effect that it has, drawn to that of the others (`pooling`). One seed, one thread:
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from recommender.effects.access import levelled
 from recommender.effects.means import Mean, Table, fit_mean
 from recommender.effects.money import tamed
 from recommender.effects.odds import Rule, fit_odds
@@ -57,25 +59,6 @@ class Fitted(Protocol):
         """float64 [n, O]: the expected outcome with each offer minus that with none."""
 
 
-class Learner(Protocol):
-    """A way to learn them."""
-
-    def fit(
-        self,
-        X: NDArray[Any],
-        action: NDArray[Any],
-        propensity: NDArray[Any],
-        outcome: NDArray[Any],
-        seed: int,
-        *,
-        offers: int | None = None,
-        unit: NDArray[Any] | None = None,
-    ) -> Fitted:
-        """From n rows: features [n, F] (nan: unknown), the action taken [n] (-1: none), its probability (nan: to be
-        estimated), what came of it. `offers`: how many there are, by default as many as were seen. `unit`: whose
-        row it is. Raises InvalidValue naming what is wrong."""
-
-
 @dataclass
 class Lesson:
     """Rows to learn from, with what several learners need of them. told: what was done to propensities and outcomes;
@@ -91,10 +74,11 @@ class Lesson:
 
     @classmethod
     def of(cls, rows: Rows, seed: int, rule: Rule | None = None) -> Lesson:
-        """With unknown propensities estimated, money tamed and no more than MOST_ROWS rows."""
+        """With unknown propensities estimated, money tamed, no more than MOST_ROWS rows, and less what those buy anyway
+        who could have had an offer (`access`)."""
         known, of_chances = with_propensities(capped(rows, MOST_ROWS, seed), seed)
         calm, of_money = tamed(known)
-        return cls(calm, seed, {"propensities": of_chances, "money": of_money}, rule)
+        return cls(levelled(calm, seed), seed, {"propensities": of_chances, "money": of_money}, rule)
 
     @property
     def scale(self) -> float:
@@ -125,8 +109,7 @@ class Lesson:
 
     def thin(self) -> NDArray[np.bool_]:
         """[O]: offers too few to learn more of than their average."""
-        counts = self.rows.counts()
-        return np.asarray((counts[:-1] < FEW) | (counts[-1] < FEW))
+        return ~self.rows.compared(FEW)
 
 
 @dataclass(frozen=True)
@@ -161,9 +144,12 @@ class Learnt:
         *,
         offers: int | None = None,
         unit: NDArray[Any] | None = None,
+        could: NDArray[Any] | None = None,
     ) -> Effects:
-        """See `Learner`."""
-        rows = rows_of(X, action, propensity, outcome, offers=offers, unit=unit)
+        """From n rows: features [n, F] (nan: unknown), the action taken [n] (-1: none), its probability (nan: to be
+        estimated), what came of it. `offers`: how many there are, by default as many as were seen. `unit`: whose
+        row it is. could: see `Rows`. Raises InvalidValue naming what is wrong."""
+        rows = rows_of(X, action, propensity, outcome, offers=offers, unit=unit, could=could)
         with threadpool_limits(1):
             return self.fit_lesson(Lesson.of(rows, seed))
 
@@ -221,9 +207,9 @@ def _crossed(lesson: Lesson) -> Callable[[Table], Floats]:
             sides.append((0.0, Mean(0.0), Mean(0.0)))
             continue
         treated = rows.settled[own] - mu[own, -1]
-        beside = _some(none, BESIDE * int(own.sum()), lesson.seed)
+        beside = _some(none & rows.could[:, offer], BESIDE * int(own.sum()), lesson.seed)
         others = mu[beside, offer] - rows.settled[beside]
-        share = float(own.sum() / (own.sum() + none.sum()))
+        share = float(own.sum() / (own.sum() + rows.beside[offer]))
         told = fit_mean(rows.X[own], treated, rows.weight[own], lesson.seed)
         sides.append((share, told, fit_mean(rows.X[beside], others, rows.weight[beside], lesson.seed)))
 
@@ -247,9 +233,9 @@ def _of_scores(lesson: Lesson, offer: int) -> Mean:
     """From the offer's rows and, where there are many more, some of none and some of other offers, which stand for the
     rest of their kind: those know little of this offer."""
     rows, weight = lesson.rows, lesson.rows.weight.copy()
-    own = rows.action == offer
+    own, could = rows.action == offer, rows.could[:, offer]
     kept = [np.flatnonzero(own)]
-    for kind in (rows.action == NONE, (rows.action >= 0) & ~own):
+    for kind in (could & (rows.action == NONE), could & (rows.action >= 0) & ~own):
         some = _some(kind, BESIDE * len(kept[0]), lesson.seed)
         weight[some] *= kind.sum() / max(len(some), 1)
         kept.append(some)
@@ -266,8 +252,9 @@ def _some(kind: NDArray[np.bool_], most: int, seed: int) -> NDArray[np.int64]:
 
 
 def _together(lesson: Lesson) -> Callable[[Table], Floats]:
-    found = [LEARNERS[name]().fit_lesson(lesson) for name in ALONE]
-    return lambda X: np.asarray(np.mean([one.found(X) for one in found], axis=0))
+    trees = [LEARNERS[name]().fit_lesson(lesson) for name in ALONE]
+    odds = LEARNERS[ODDS]().fit_lesson(lesson)
+    return lambda X: np.asarray((np.mean([one.found(X) for one in trees], axis=0) + odds.found(X)) / 2)
 
 
 def _by_odds(lesson: Lesson) -> Callable[[Table], Floats]:
@@ -277,7 +264,7 @@ def _by_odds(lesson: Lesson) -> Callable[[Table], Floats]:
     if np.isin(rows.outcome, (0.0, 1.0)).all():
         return fit_odds(rows, lesson.outcomes, lesson.seed, lesson.rule).effects
     happened = rows.outcome != 0
-    often = replace(rows, outcome=happened.astype(np.float64), season=np.zeros(len(rows)))
+    often = levelled(replace(rows, outcome=happened.astype(np.float64), season=np.zeros(len(rows))), lesson.seed)
     lift = fit_odds(often, Crossfitted.fit(often, lesson.seed), lesson.seed, lesson.rule)
     worth = _arm(rows.take(happened), lesson.seed)
     return lambda X: lift.effects(X) * worth(X)[:, None]

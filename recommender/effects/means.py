@@ -123,7 +123,7 @@ def fit_mean(X: Table, y: Floats, weight: Floats, seed: int) -> Mean:
     constant = float(np.average(y, weights=weight))
     if len(y) < FEW or not X.shape[1] or float(np.ptp(y)) == 0.0:
         return Mean(constant)
-    line = _line(X, y - constant, weight, seed)
+    line = fit_line(X, y - constant, weight, seed)
     line = Mean(constant + line.constant, line.scale, line.slope)
     if len(y) < ENOUGH_FOR_TREES:
         return line
@@ -131,7 +131,8 @@ def fit_mean(X: Table, y: Floats, weight: Floats, seed: int) -> Mean:
     return line if trees is None else Mean(line.constant, line.scale, line.slope, trees)
 
 
-def _line(X: Table, y: Floats, weight: Floats, seed: int) -> Mean:
+def fit_line(X: Table, y: Floats, weight: Floats, seed: int) -> Mean:
+    """The line alone, from any number of rows above 0."""
     scale = Scale.of(X)
     table = np.hstack([scale(X), np.ones((len(y), 1))])
     fold = np.random.default_rng([seed, len(y)]).permutation(len(y)) % FOLDS

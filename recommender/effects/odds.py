@@ -10,15 +10,14 @@ on one scale is none on the other). base: what is to be expected without an offe
 those of none say beside (`scores.Crossfitted`). rule: what rules of thumb say of the shift, where there are any;
 without, the first term falls away. All coefficients but c are normal around 0 (a ridge: partial pooling of offers,
 Gelman & Hill 2007, ch. 12-14), so few trials leave the rule, or one small shift for all. How wide they are is averaged
-over (`NEAR`, `FAR`, `WIDTHS`) by what held-out rows say. Iterated least squares (McCullagh & Nelder 1989), also where
-season was taken from the outcomes, as only their mean has to be right (Wedderburn 1974).
+over (`NEAR`, `FAR`, `ANYWHERE`, `WIDTHS`) by what held-out rows say. Iterated least squares (McCullagh & Nelder 1989),
+also where season was taken from the outcomes, as only their mean has to be right (Wedderburn 1974).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +29,28 @@ from recommender.effects.scores import Crossfitted
 Rule = Callable[[Table], Floats]
 """[n, F] -> [n, O]: shifts of the log odds."""
 
-NEAR, FAR = (0.06, 0.03, 0.3, 0.15), (0.5, 0.3, 1.0, 0.5)
-"""How wide a, a_o, k and k_o are where a rule is to be believed, and where it is not, or there is none."""
-WIDTHS = ((0.0, 0.0), (0.15, 0.0), (0.4, 0.0), (0.8, 0.0), (1.6, 0.0), (0.4, 0.4), (0.8, 0.8), (1.6, 1.6))
+NEAR, FAR, ANYWHERE = (0.06, 0.03, 0.3, 0.15), (0.5, 0.3, 1.0, 0.5), (1.0, 1.5, 1.5, 1.0)
+"""How wide a, a_o, k and k_o are where a rule is to be believed, where it is not, or there is none, and where an offer
+does far more than offers do (a gift): a belief that it does not would tell half of that from a hundred rows."""
+WIDTHS: tuple[tuple[float, float], ...] = (
+    (0.0, 0.0),
+    (0.15, 0.0),
+    (0.4, 0.0),
+    (0.8, 0.0),
+    (1.6, 0.0),
+    (0.4, 0.4),
+    (0.8, 0.8),
+    (1.6, 1.6),
+)
 """Standard deviations over visitors that b and b_o may give the shift."""
 NOWHERE = (0.0, 0.0)
+FEW_WIDTHS = (NOWHERE, (0.4, 0.0), (1.6, 0.0))
+"""Those that are tried with `ANYWHERE`."""
 MOST_OWN = 400
 """Columns of b_o at most; with more there are none."""
-STEPS, FOLDS = 4, 3
+STEPS, HALVINGS, FOLDS = 4, 4, 3
+UNLIKELY = 7.0
+"""How unlikely offers are that do far more: e to the power of this, one in a thousand."""
 LEAST = 0.01
 """Chances are taken as no nearer to 0 and 1."""
 FARTHEST = 3.0
@@ -80,19 +93,21 @@ def fit_odds(rows: Rows, outcomes: Crossfitted, seed: int, rule: Rule | None = N
     widths = [one for one in WIDTHS if wide or not one[1]] if table.shape[1] else [NOWHERE]
     columns, offset = _columns(rows, table, told, own=wide)
     every = np.hstack([np.ones((len(rows), 1)), at[:, None], columns])
-    trusts = [FAR] if rule is None else [NEAR, FAR]
-    tried = [(one, trust) for trust in trusts for one in widths]
+    common = [(one, trust) for trust in ([FAR] if rule is None else [NEAR, FAR]) for one in widths]
+    tried = common + [(one, ANYWHERE) for one in widths if one in FEW_WIDTHS]
     spreads = [_precision(_spread(table.shape[1], rows.offers, *one, rule=rule is not None, own=wide)) for one in tried]
-    share = np.ones(1)
-    if len(spreads) > 1:
-        held_back = np.array([(trust is FAR) + (one[0] > 0) + (one[1] > 0) for one, trust in tried], np.float64)
-        held_back *= rule is not None
-        share = _shares(rows, every, offset, spreads, folds(rows.unit, FOLDS, seed + 3), held_back)
-    best = spreads[int(np.argmax(share))]
-    theta = _begin(every)
-    for _ in range(STEPS):
-        gram, moment = _sums(rows, every, offset, theta)
-        theta = _solve(gram, moment, best)
+    fold = folds(rows.unit, FOLDS, seed + 3)
+    lean = every[:, : every.shape[1] - (rows.offers * table.shape[1] if wide else 0)]  # what is `ANYWHERE` has no b_o
+    rare = [one[: lean.shape[1]] for one in spreads[len(common) :]]
+    far = _fitted(rows, lean, offset, _begin(lean), rare[0])
+    likely = np.append(
+        _held_out(rows, every, offset, _begin(every), spreads[: len(common)], fold),
+        _held_out(rows, lean, offset, far, rare, fold),
+    )
+    share = _shares(likely, tried, rule=rule is not None)
+    theta = np.append(far, np.zeros(every.shape[1] - len(far)))
+    theta = _fitted(rows, every, offset, theta, spreads[int(np.argmax(share))])
+    gram, moment = _sums(rows, every, offset, theta)
     found = np.asarray(share @ np.stack([_solve(gram, moment, one) for one in spreads]))
     return Odds(outcomes.without, scale, rule, found[:2], found[2:], rows.offers, wide)
 
@@ -176,6 +191,23 @@ def _solve(gram: Floats, moment: Floats, precision: Floats) -> Floats:
     return np.asarray(np.linalg.solve(gram + np.diag(precision), moment))
 
 
+def _fitted(rows: Rows, every: Floats, offset: Floats, theta: Floats, precision: Floats) -> Floats:
+    """As likely as can be, steps halved that lead to what is less likely."""
+
+    def belief(at: Floats) -> float:
+        return _likely(rows, every, offset, at) - float(precision @ (at - begin) ** 2) / 2
+
+    begin = _begin(every)
+    for _ in range(STEPS):
+        ahead, now = _solve(*_sums(rows, every, offset, theta), precision), belief(theta)
+        for _ in range(HALVINGS):
+            if belief(ahead) >= now:
+                break
+            ahead = (ahead + theta) / 2
+        theta = ahead
+    return theta
+
+
 def _begin(every: Floats) -> Floats:
     """The base as it is, and no shift but the rule's."""
     theta = np.zeros(every.shape[1])
@@ -183,24 +215,35 @@ def _begin(every: Floats) -> Floats:
     return theta
 
 
-def _shares(  # noqa: PLR0917
-    rows: Rows, every: Floats, offset: Floats, spreads: list[Floats], fold: NDArray[np.int64], held_back: NDArray[Any]
+def _held_out(  # noqa: PLR0917
+    rows: Rows, every: Floats, offset: Floats, theta: Floats, spreads: list[Floats], fold: NDArray[np.int64]
 ) -> Floats:
-    """How much each of the widths counts: by the likelihood of held-out rows (pseudo-BMA: Yao et al. 2018, "Using
-    stacking to average Bayesian predictive distributions"), told by one step of least squares from the base. held_back:
-    by how many steps one is less likely than others before that, each making it e times less so."""
-    theta = _begin(every)
+    """The log likelihood of held-out rows by each of the widths, told by one step of least squares from `theta`. From
+    the base that step goes too far where shifts are large, which speaks against wide ones: where rows are few that is
+    for the better (on planted effects these are found better than by the whole way), but for what is `ANYWHERE`."""
     parts = [_sums(rows.take(own), every[own], offset[own], theta) for own in (fold == one for one in range(FOLDS))]
     gram, moment = (np.sum([part[at] for part in parts], axis=0) for at in (0, 1))
-    fit = np.zeros(len(spreads))
+    found = np.zeros(len(spreads))
     for one, (own_gram, own_moment) in enumerate(parts):
-        held = fold == one
-        y, weight = rows.settled[held], rows.weight[held]
+        own = fold == one
         for place, precision in enumerate(spreads):
-            found = _solve(gram - own_gram, moment - own_moment, precision)
-            chance = np.clip(expit(every[held] @ found + offset[held]), LEAST, 1 - LEAST)
-            fit[place] += weight @ (y * np.log(chance) + (1 - y) * np.log(1 - chance))
-    fit *= len(rows) / float(rows.weight.sum())
-    fit -= held_back
-    share = np.exp(fit - fit.max())
+            found[place] += _likely(
+                rows.take(own), every[own], offset[own], _solve(gram - own_gram, moment - own_moment, precision)
+            )
+    return found * (len(rows) / float(rows.weight.sum()))
+
+
+def _likely(rows: Rows, every: Floats, offset: Floats, theta: Floats) -> float:
+    chance = np.clip(expit(every @ theta + offset), LEAST, 1 - LEAST)
+    return float(rows.weight @ (rows.settled * np.log(chance) + (1 - rows.settled) * np.log(1 - chance)))
+
+
+def _shares(likely: Floats, tried: Sequence[tuple[tuple[float, float], tuple[float, ...]]], *, rule: bool) -> Floats:
+    """How much each of the widths counts (pseudo-BMA: Yao et al. 2018, "Using stacking to average Bayesian predictive
+    distributions"). Beside a rule what leaves it is e times less likely beforehand for each step, and what is
+    `ANYWHERE` is so by `UNLIKELY` steps."""
+    steps = [(trust is not NEAR) + (one[0] > 0) + (one[1] > 0) if rule else 0 for one, trust in tried]
+    rare = [UNLIKELY if trust is ANYWHERE else 0.0 for _, trust in tried]
+    found = likely - np.array(steps) - np.array(rare)
+    share = np.exp(found - found.max())
     return np.asarray(share / share.sum())

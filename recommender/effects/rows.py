@@ -12,9 +12,10 @@ from portraits.errors import InvalidValue
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 NONE = -1
 """The action of doing nothing."""
-ARRAYS = ("X", "action", "propensity", "outcome", "unit", "group", "weight", "season")
+ARRAYS = ("X", "action", "propensity", "outcome", "unit", "group", "weight", "season", "could")
 FEW = 30
 """Rows of an action below which nothing but its average is learnt of it."""
 
@@ -26,7 +27,9 @@ class Rows:
     X: float32 [n, F], nan for unknown. action: -1 for none, else 0..O-1. propensity: probability of the action taken,
     nan where it is not known. outcome: 0 and 1, or money. unit: whose row it is; rows of one unit are never on both
     sides of a fold. group: of visitors, for which effects are summed up. weight: how many rows this one stands for.
-    season: what the time of a row adds to its outcome, whatever the action.
+    season: what adds to a row's outcome whatever the action, e.g. its time. could: [n, O], the offers that could have
+    been given there: no other is compared with none by this row (positivity: Crump, Hotz, Imbens & Mitnik 2009,
+    "Dealing with limited overlap in estimation of average treatment effects").
     """
 
     X: NDArray[np.float32]
@@ -38,6 +41,7 @@ class Rows:
     weight: Floats
     offers: int
     season: Floats
+    could: Bools
 
     def __len__(self) -> int:
         return len(self.action)
@@ -59,6 +63,20 @@ class Rows:
         """[O + 1]: rows of each offer, then of none."""
         return np.bincount(np.where(self.action < 0, self.offers, self.action), minlength=self.offers + 1)
 
+    @property
+    def beside(self) -> Ints:
+        """[O]: rows of none in which each offer could have been given."""
+        return np.asarray(self.could[self.action == NONE].sum(axis=0), np.int64)
+
+    def compared(self, least: int) -> Bools:
+        """[O]: offers of so many rows with it and beside it."""
+        return np.asarray((self.counts()[:-1] >= least) & (self.beside >= least))
+
+    @property
+    def pairs(self) -> Floats:
+        """[n, O]: what a row counts for where an offer is compared with none: its weight, or 0."""
+        return self.weight[:, None] * self.could
+
 
 def rows_of(  # noqa: PLR0917
     X: NDArray[Any],
@@ -69,10 +87,11 @@ def rows_of(  # noqa: PLR0917
     unit: NDArray[Any] | None = None,
     group: NDArray[Any] | None = None,
     season: NDArray[Any] | None = None,
+    could: NDArray[Any] | None = None,
 ) -> Rows:
     """The arrays as `Rows`. offers: O, by default the highest action plus 1; unit: each row its own by default; group:
-    one by default; season: none by default. Raises InvalidValue naming what is of another length, not finite or out of
-    its range."""
+    one by default; season: none by default; could: [n, O], all by default, and always what was given. Raises
+    InvalidValue naming what is of another length, not finite or out of its range."""
     n = len(action)
     taken = np.asarray(action, np.int64)
     many = int(taken.max(initial=-1)) + 1 if offers is None else offers
@@ -93,7 +112,12 @@ def rows_of(  # noqa: PLR0917
         raise InvalidValue("propensity", [float(known.min()), float(known.max())], "above 0 and at most 1, or nan")
     whose = np.unique(np.asarray(given["unit"]), return_inverse=True)[1].astype(np.int64)
     group, season = np.asarray(given["group"], np.int64), np.asarray(given["season"], np.float64)
-    return Rows(table, taken, chance, came, whose, group, np.ones(n), many, season)
+    open_to = np.ones((n, many), bool) if could is None else np.array(could, bool)
+    if open_to.shape != (n, many):
+        raise InvalidValue("could", list(open_to.shape), f"[{n}, {many}]: rows, offers")
+    something = np.flatnonzero(taken >= 0)
+    open_to[something, taken[something]] = True
+    return Rows(table, taken, chance, came, whose, group, np.ones(n), many, season, open_to)
 
 
 def folds(unit: Ints, many: int, seed: int) -> Ints:

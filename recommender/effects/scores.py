@@ -6,7 +6,8 @@
 wrong mu is, or the other way round. mu is cross-fitted (Chernozhukov et al. 2018): the pooled expectation over all
 actions plus what each action's rows leave of it, so that an action of few rows borrows from all. Weights of an action
 sum to the rows there are (Hajek) and none is above the square root of them (truncated importance sampling: Ionides
-2008).
+2008). Where an offer could not be given (`Rows.could`) there is nothing to compare, and its score is 0 and counts for
+nothing: effects are those on visitors who could have it.
 """
 
 from __future__ import annotations
@@ -78,42 +79,37 @@ class Crossfitted:
         return np.asarray(np.mean([model.pooled(X) + model.arms[-1](X) for model in self.models], axis=0))
 
 
-def weights(rows: Rows) -> Floats:
-    """[n]: inverse propensities, by action summing to the weight of all rows, truncated."""
-    found = np.minimum(1 / rows.propensity, np.sqrt(len(rows)))
-    total = float(rows.weight.sum())
-    for action in np.unique(rows.action):
-        own = rows.action == action
-        found[own] *= total / float(rows.weight[own] @ found[own])
-    return found
-
-
 def scores(rows: Rows, mu: Floats) -> Floats:
     """[n, O]: see the module. `mu`: [n, O + 1] from models that did not see the rows."""
-    place = np.where(rows.action == NONE, rows.offers, rows.action)
-    extra = np.zeros_like(mu)
-    at = np.arange(len(rows))
-    extra[at, place] = weights(rows) * (rows.settled - mu[at, place]) if len(rows) else 0.0
-    whole = mu + extra
-    return np.asarray(whole[:, :-1] - whole[:, -1:])
+    inverse = np.minimum(1 / rows.propensity, np.sqrt(len(rows)))
+    none = np.flatnonzero(rows.action == NONE)
+    total = rows.pairs.sum(axis=0)
+    found = mu[:, :-1] - mu[:, -1:]
+    for offer in range(rows.offers):
+        own = np.flatnonzero(rows.action == offer)
+        beside = none[rows.could[none, offer]]
+        for which, at, sign in ((own, offer, 1.0), (beside, rows.offers, -1.0)):
+            stands_for = inverse[which] * (total[offer] / max(float(rows.weight[which] @ inverse[which]), 1e-12))
+            found[which, offer] += sign * stands_for * (rows.settled[which] - mu[which, at])
+    return np.where(rows.could, found, 0.0)
 
 
 def averages(score: Floats, rows: Rows) -> tuple[Floats, Floats]:
     """Mean score of each offer and its standard error, rows of a unit counted as one: [O], [O]; an offer of less than
     two rows, or without as many of none beside it: 0 and inf. Few rows that happen to agree are no certainty: the
     error is mixed with that of outcomes that vary as everybody's do, which counts as `USUAL` rows."""
-    counts = rows.counts()
-    known = (counts[:-1] > 1) & (counts[-1] > 1)
-    total = float(rows.weight.sum())
+    known, given, beside = rows.compared(2), rows.counts()[:-1], rows.beside
     if not known.any():
         return np.zeros(rows.offers), np.full(rows.offers, np.inf)
-    mean = rows.weight @ score / total
-    left = (score - mean) * rows.weight[:, None]
+    pairs = rows.pairs
+    total = np.maximum(pairs.sum(axis=0), 1e-12)
+    mean = (pairs * score).sum(axis=0) / total
+    left = (score - mean) * pairs
     of_units = np.stack([np.bincount(rows.unit, left[:, offer]) for offer in range(rows.offers)], axis=1)
     many = max(len(np.unique(rows.unit)), 2)
     error = np.sqrt((of_units**2).sum(axis=0) * many / (many - 1)) / total
-    fewest = np.maximum(np.minimum(counts[:-1], counts[-1]), 1)
-    usual = spread_of(rows) ** 2 * (1 / np.maximum(counts[:-1], 1) + 1 / max(counts[-1], 1))
+    fewest = np.maximum(np.minimum(given, beside), 1)
+    usual = spread_of(rows) ** 2 * (1 / np.maximum(given, 1) + 1 / np.maximum(beside, 1))
     variance = (USUAL * usual + fewest * error**2) / (USUAL + fewest)
     return np.where(known, mean, 0.0), np.where(known, np.sqrt(variance), np.inf)
 

@@ -5,8 +5,8 @@ offer:
 
 1. decisions. Every answer about offers is one: by its policy (`LIVE`), or, imported from elsewhere, by what it holds
    (an offer, or the source "none"), or because it holds nothing where the same policy gives offers. The first offer by
-   position is the action; an entry of the source "none" without a position says how likely none was; arm "control"
-   means that what it names was not shown.
+   position is the action; an entry of the source "none" without a position says how likely none was and, as a list of
+   ids (`could`), which offers could have been chosen; arm "control" means that what it names was not shown.
 2. sends: `message_sent` events that name an offer. What is assigned is the send, whether it was looked at or not.
 3. exposures (`offer_exposure`), the visitor's first of each offer, where nothing tells who was meant to see it.
 
@@ -49,16 +49,21 @@ from portraits.past import Past
 LIVE = ("offers", "eligible")
 """Policies of this system's own answers about offers; "eligible" until it learnt to choose."""
 NONE = "none"
+ENTRY = ("item_id", "offer_id", "source", "position", "propensity", "could")
 COMPARED = 2
 BY_SEND, BY_EXPOSURE = "message_sent", "offer_exposure"
-ASSIGNMENT = ("user_id", "at_us", "day", "decision_id", "control", "intended", "action", "propensity")
+ASSIGNMENT = ("user_id", "at_us", "day", "decision_id", "control", "intended", "action", "propensity", "could")
 UNIT = (*ASSIGNMENT, "live", "source", "even")
 TRADES = ("purchase", "refund", "order_cancel")
 _LAST = 2**31
 _STRIDES, _PRIME = (1_327_217_885, 906_185_749), 2**31 - 1  # the golden ratio, and another: spread evenly
-_ENTRIES = "array<struct<item_id: string, offer_id: string, source: string, position: int64, propensity: float64>>"
+_ENTRIES = (
+    "array<struct<item_id: string, offer_id: string, source: string, position: int64, propensity: float64, "
+    "could: string>>"
+)
 _AS_STRUCTS = (
-    '[{"item_id": "VARCHAR", "offer_id": "VARCHAR", "source": "VARCHAR", "position": "BIGINT", "propensity": "DOUBLE"}]'
+    '[{"item_id": "VARCHAR", "offer_id": "VARCHAR", "source": "VARCHAR", "position": "BIGINT", "propensity": "DOUBLE", '
+    '"could": "JSON"}]'
 )
 
 
@@ -81,8 +86,9 @@ class Assigned:
     @cached_property
     def units(self) -> ir.Table:
         """One row a visitor and local day, of several sources the first: UNIT. intended: the offer that was chosen,
-        also where it was not shown (control); action: the offer that was given, null for none. source: "decisions",
-        "sends" or "exposures"."""
+        also where it was not shown (control); action: the offer that was given, null for none. could: the offers that
+        could have been, a JSON list of ids, null where that is not told. source: "decisions", "sends" or
+        "exposures"."""
         drawn = self._drawn
         sent = self._sent(BY_SEND).union(self._promised).cache()
         seen = self._seen(sent)
@@ -108,6 +114,7 @@ class Assigned:
             offer_id=lead.offer_id.max(where=leads & lead.offer),
             chance=lead.propensity.max(where=leads & lead.offer),
             none_chance=lead.propensity.max(where=lead.none),
+            could=lead.could.max(where=lead.none),
         )
         joined = self._about_offers.drop("candidates").left_join(found, "decision_id").drop("decision_id_right")
         return self._as_units(joined)
@@ -118,7 +125,7 @@ class Assigned:
         rows = self._about_offers
         entries = rows.select("decision_id", entry=_entries(rows.candidates, _AS_STRUCTS))
         entries = entries.unnest("entry", offset="place")
-        entry = {name: entries.entry[name] for name in ("item_id", "offer_id", "source", "position", "propensity")}
+        entry = {name: entries.entry[name] for name in ENTRY}
         entries = entries.select("decision_id", "place", **entry)
         none = (entries.source == NONE).fill_null(False) | (entries.offer_id.lower() == NONE).fill_null(False)
         offer = entries.offer_id.notnull() & ~none
@@ -160,6 +167,7 @@ class Assigned:
             live=live,
             source=ibis.literal("decisions"),
             even=even,
+            could=rows.could,
             told=rows.none_chance.notnull(),
             vain=rows.offer_id.isnull() & (rows.none_chance >= 1).fill_null(False),
         ).cache()
@@ -221,6 +229,7 @@ class Assigned:
             control=ibis.literal(False),
             action=rows.intended,
             propensity=ibis.null("float64"),
+            could=ibis.null("string"),
             live=ibis.literal(False),
             source=ibis.literal(source),
             even=ibis.literal(True),
@@ -247,7 +256,7 @@ class Assigned:
         rows = rows.filter(lot < rows.share).anti_join(taken, ["user_id", "day"])
         nothing = {"decision_id": ibis.null("string"), "intended": ibis.null("string"), "action": ibis.null("string")}
         told = {"control": ibis.literal(False), "live": ibis.literal(False), "propensity": ibis.null("float64")}
-        told["even"] = ibis.literal(True)
+        told |= {"even": ibis.literal(True), "could": ibis.null("string")}
         return rows.select("user_id", "at_us", "day", "source", **nothing, **told).select(*UNIT)
 
     @cached_property

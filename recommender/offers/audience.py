@@ -36,6 +36,7 @@ PACE_DAYS = 28
 PRIOR_DAYS = 7.0
 """How many days of the whole app's rate a visitor's own is mixed with."""
 HOURS = 168
+EXPOSURE, KEY = "offer_exposure", '"offer_id"'
 NEVER = np.iinfo(np.int64).min
 
 
@@ -103,16 +104,16 @@ def claims_of(past: Past, offers: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 def seen_of(past: Past, users: Vocabulary, decisions: ir.Table) -> NDArray[np.uint8]:
     """uint8 [U+1, SEEN_DAYS]: offers shown by local day, the plan's own (as far as it went) first. Of who is held out
-    those that would have been, the first of each answer in `decisions` (`recommender.experiment.decisions_of`), so that
-    either arm has seen enough as early as the other."""
+    those that would have been, all of each answer in `decisions` (`recommender.experiment.decisions_of`), so that
+    either arm has seen enough as early as the other; none of an app that does not tell what is seen."""
     seen = np.zeros((len(users) + 1, SEEN_DAYS), np.uint8)
-    if not past.real_time:
+    if not past.real_time or not exposures_told(past):
         return seen
     events = _before(past)
-    events = events.filter(events.type == "offer_exposure", microseconds(events.ts) >= past.now.us - SEEN_DAYS * DAY_US)
+    events = events.filter(events.type == EXPOSURE, microseconds(events.ts) >= past.now.us - SEEN_DAYS * DAY_US)
     ago = past.now.day - day_number(past.zone.local_us(microseconds(events.ts)))
-    rows = events.select("user_id", ago=ago).union(_ghosts(past, decisions))
-    rows = rows.group_by("user_id", "ago").aggregate(shown=rows.count()).to_pyarrow()
+    rows = events.select("user_id", ago=ago, shown=ibis.literal(1, "int64")).union(_ghosts(past, decisions))
+    rows = rows.group_by("user_id", "ago").aggregate(shown=rows.shown.sum()).to_pyarrow()
     row = users.indices(rows["user_id"].to_pylist())
     column, shown = (rows[name].to_numpy().astype(np.int64) for name in ("ago", "shown"))
     known = (row >= 0) & (column >= 0) & (column < SEEN_DAYS)
@@ -121,15 +122,23 @@ def seen_of(past: Past, users: Vocabulary, decisions: ir.Table) -> NDArray[np.ui
 
 
 def _ghosts(past: Past, decisions: ir.Table) -> ir.Table:
-    """user_id, ago (local days) of answers of the last days that would have shown an offer to who is held out."""
+    """user_id, ago (local days), shown: offers that answers of the last days would have shown to who is held out."""
     us = microseconds(decisions.ts)
     rows = decisions.filter(
         decisions.policy.isin(LIVE),
         decisions.arm == "control",
-        decisions.candidates.contains('"offer_id"'),
+        decisions.candidates.contains(KEY),
         us >= past.now.us - SEEN_DAYS * DAY_US,
     )
-    return rows.select("user_id", ago=past.now.day - day_number(past.zone.local_us(microseconds(rows.ts))))
+    shown = (rows.candidates.length() - rows.candidates.replace(KEY, "").length()) // len(KEY)
+    ago = past.now.day - day_number(past.zone.local_us(microseconds(rows.ts)))
+    return rows.select("user_id", ago=ago, shown=shown.cast("int64"))
+
+
+def exposures_told(past: Past) -> bool:
+    """Whether any event tells that an offer was seen."""
+    events = _before(past)
+    return bool(events.filter(events.type == EXPOSURE).limit(1).count().execute())
 
 
 def pace_of(past: Past) -> tuple[float, ...]:

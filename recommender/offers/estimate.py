@@ -233,16 +233,16 @@ def _edges(base: Mean, X: Table) -> Floats:
 def _learnt(lesson: _Lesson, thumb: Thumb, base: Mean, group: NDArray[np.int64], seed: int) -> _Learnt:
     own = lesson.trials
     unit = pa.array(own.user_id, pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
-    many = len(lesson.columns)
+    many, could = len(lesson.columns), own.could_have(lesson.columns)
 
     def chosen(outcome: Floats, prior: Prior) -> Chosen:
         logged = (own.X, lesson.action, own.propensity, outcome)
-        parts: dict[str, Any] = {"unit": unit, "group": group, "groups": GROUPS}
+        parts: dict[str, Any] = {"unit": unit, "group": group, "groups": GROUPS, "could": could}
         return choose(*logged, many, seed, prior, **parts, season=outcome - own.settled(outcome), rule=thumb.shift)
 
     lift = chosen(own.bought, thumb.lift)
     judged: dict[str, Any] = {"margin": thumb.margin, "rule": thumb.shift, "unit": unit, "offers": many, "seed": seed}
-    worth = held_out(own, lesson.action, lift, thumb.lift, **judged)
+    worth = held_out(own, lesson.action, lift, thumb.lift, could=could, **judged)
     tells = worth.two_part or lift.account["chosen"] == PRIOR
     known = np.count_nonzero(lesson.action < 0) >= FEW
     return _Learnt(lift, None if tells else chosen(own.margin, thumb.money), worth, base if known else None)

@@ -1,16 +1,10 @@
 """What is known of visitors as numbers for a learner of effects: the same columns of tonight and of any past moment.
 
 Columns are fields of the portrait that are one number, yes or no, a moment (days before T) or a word of a fixed list
-(its place there); the member tier; and what visitors declared (`attributes` of the users catalogue): numbers, yes or
-no, and words where there are few. Predictions and personas are left out, since no past moment has them; so are lists,
-and words of which there are many. Beside them: how well the rules of the offers fit the visitor
+(its place there), and what visitors declared (`recommender.offers.declared`). Predictions and personas are left out,
+since no past moment has them; so are lists. Beside them: how well the rules of the offers fit the visitor
 (`recommender.offers.match`). float32, nan for unknown: a visitor of whom nothing is known but a declaration has just
-that.
-
-How words become numbers is learnt once (`Encoding`) from the catalogue true at T: up to MOST_COLUMNS words get a column
-each (0 or 1; two words one column), more, up to MOST_WORDS, their place in the order of the first number in them, then
-of the text ("19-24", "25-34", ...). A text that is a number is one. Nothing here reads a clock or draws: same history,
-same columns.
+that. Nothing here reads a clock or draws: same history, same columns.
 
 A past moment's portraits are a build of their own. So the span of the moments that are asked for is cut at `CUTS` of
 them at most, and each takes the last cut before it: what was known a while earlier, and nothing later.
@@ -18,13 +12,9 @@ them at most, and each takes the last cut before it: what was known a while earl
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime
-from math import inf
 from pathlib import Path
-from typing import Any
 
 import ibis
 import numpy as np
@@ -40,21 +30,16 @@ from portraits.features import REGISTRY
 from portraits.lake import Snapshot
 from portraits.local import DAY_US, from_us, to_us
 from portraits.past import Past
-from portraits.people import Persons
 from portraits.portrait_set import TABLE_FILE, PortraitSet
 from portraits.settings import AppSettings
+from recommender.offers.declared import NOBODY, Declared, Float32, declared
 from recommender.offers.match import Matches, matches
 
-Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 CUTS = 4
 GRID = 201
 """Moments, spread evenly over those that are asked for, by which cuts are chosen."""
-MOST_COLUMNS = 6
-MOST_WORDS = 50
-MOST_ATTRIBUTES = 60
-TIER = "member_tier"
 CHUNK = 100_000
 """Rows that become numbers at one time."""
 
@@ -67,70 +52,6 @@ KNOWN = tuple(
 """The fields of the portrait that become columns."""
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """How what is known becomes columns. words: of the member tier and of each attribute that is a word, in their
-    order; numbers: attributes that are numbers."""
-
-    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    numbers: tuple[str, ...] = ()
-
-    @property
-    def declared(self) -> tuple[str, ...]:
-        """The columns of what was declared."""
-        return (*self.numbers, *(name for key, words in self.words.items() for name in _columns(key, words)))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All columns."""
-        return (*(one.name for one in KNOWN), *self.declared)
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What visitors declared, as numbers. users: sorted; X: float32 [users, declared columns]."""
-
-    users: pa.Array
-    X: Float32
-    encoding: Encoding
-
-    @classmethod
-    def read(cls, users: pa.Table) -> Declared:
-        """From rows of the users catalogue (user_id, attributes, member_tier)."""
-        users = users.sort_by("user_id").combine_chunks()
-        texts = _attributes(users["attributes"]) | {TIER: users[TIER].combine_chunks()}
-        numbers: dict[str, Float32] = {}
-        words: dict[str, tuple[str, ...]] = {}
-        coded: dict[str, Float32] = {}
-        for name, column in texts.items():
-            known = column.dictionary_encode()
-            places = known.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-            told = known.dictionary.to_pylist()
-            values = _as_numbers(told)
-            if name != TIER and values is not None:
-                numbers[name] = np.append(values, np.nan).astype(np.float32)[places]
-            elif 1 < len(told) <= MOST_WORDS:
-                words[name] = tuple(sorted(told, key=_by_number))
-                coded[name] = _coded(words[name], told, places)
-        encoding = Encoding(words, tuple(numbers))
-        columns = [*(one[:, None] for one in numbers.values()), *coded.values()]
-        X = np.hstack(columns) if columns else np.empty((len(users), 0), np.float32)
-        return cls(users["user_id"].combine_chunks(), X.astype(np.float32), encoding)
-
-    def of(self, user_ids: pa.Array) -> Float32:
-        """float32 [user_ids, declared columns]; nan for who declared nothing."""
-        at = pc.index_in(user_ids, self.users).fill_null(-1).to_numpy(zero_copy_only=False)
-        X: Float32 = np.vstack([self.X, np.full((1, self.X.shape[1]), np.nan, np.float32)])[at]
-        return X
-
-
-def declared(snapshot: Snapshot, as_of: datetime, con: BaseBackend) -> Declared:
-    """What visitors who do not refuse had declared as of a moment, under the ids of their persons."""
-    users = Persons(snapshot, con, as_of).users(snapshot.catalogue(con, "users", as_of))
-    users = users.filter(users.consent.fill_null(True))
-    return Declared.read(users.select("user_id", "attributes", TIER).to_pyarrow())
-
-
 def features_now(
     portraits: Path, snapshot: Snapshot | None = None, con: BaseBackend | None = None
 ) -> tuple[list[str], Float32, tuple[str, ...]]:
@@ -140,14 +61,14 @@ def features_now(
     declared (as of the portraits' moment), so that the columns are those of `trials` as of the same moment.
     """
     found, con = PortraitSet(portraits), con or connect()
-    told = Declared.read(_NOBODY) if snapshot is None else declared(snapshot, found.as_of, con)
+    told = Declared.read(NOBODY) if snapshot is None else declared(snapshot, found.as_of, con)
     file = pq.ParquetFile(portraits / TABLE_FILE)
     known = pq.read_table(portraits / TABLE_FILE, columns=["user_id"])["user_id"].combine_chunks()
     others = told.users.filter(pc.invert(pc.is_in(told.users, known)))
     ids = pa.concat_arrays([known.cast(pa.string()), others.cast(pa.string())])
     order = pc.sort_indices(ids)
     ids = ids.take(order)
-    X = np.full((len(ids), len(told.encoding.names)), np.nan, np.float32)
+    X = np.full((len(ids), len(_names(told))), np.nan, np.float32)
     place = np.empty(len(ids), np.int64)
     place[order.to_numpy()] = np.arange(len(ids))
     start, us = 0, to_us(found.as_of)
@@ -157,10 +78,10 @@ def features_now(
         start += len(batch)
     X[:, len(KNOWN) :] = told.of(ids)
     if snapshot is None:
-        return ids.to_pylist(), X, told.encoding.names
+        return ids.to_pylist(), X, _names(told)
     fits = _matches(snapshot, found.as_of, con)
     past = past_of(snapshot, AppSettings(snapshot.app_id), found.as_of, con)
-    return ids.to_pylist(), np.hstack([X, _fit(fits, past, ids)]), (*told.encoding.names, *fits.names)
+    return ids.to_pylist(), np.hstack([X, _fit(fits, past, ids)]), (*_names(told), *fits.names)
 
 
 def features_at(  # noqa: PLR0917
@@ -180,9 +101,9 @@ def features_at(  # noqa: PLR0917
     told = declared(snapshot, as_of, con)
     user_ids = user_ids if isinstance(user_ids, pa.Array) else pa.array(user_ids, pa.string())
     fits = _matches(snapshot, as_of, con)
-    names = (*told.encoding.names, *fits.names)
+    names = (*_names(told), *fits.names)
     X = np.full((len(user_ids), len(names)), np.nan, np.float32)
-    declared_until = len(told.encoding.names)
+    declared_until = len(_names(told))
     X[:, len(KNOWN) : declared_until] = told.of(user_ids)
     for cut_us, rows in cut_up(at_us, cuts):
         past = past_of(snapshot, settings, from_us(cut_us), con)
@@ -209,6 +130,11 @@ def cut_up(at_us: Int64, cuts: int = CUTS) -> list[tuple[int, Int64]]:
 def _stale(moments: Int64, cuts: Int64) -> float:
     """How long ago the last cut was, on average."""
     return float(np.mean(moments - cuts[np.searchsorted(cuts, moments, side="right") - 1]))
+
+
+def _names(told: Declared) -> tuple[str, ...]:
+    """The columns but those of the rules."""
+    return (*(one.name for one in KNOWN), *told.encoding.names)
 
 
 def _known(past: Past, user_ids: pa.Array, us: int) -> Float32:
@@ -256,64 +182,3 @@ def _numbers(rows: pa.Table, us: int) -> Float32:
 
 def _micros(days: pa.ChunkedArray) -> pa.ChunkedArray:
     return days.cast(pa.timestamp("us")).cast(pa.int64())
-
-
-def _attributes(texts: pa.ChunkedArray) -> dict[str, pa.Array]:
-    """Each key of JSON objects as a column of texts, null where an object has none, or no plain value."""
-    con = connect()
-    con.con.register("told", pa.table({"n": np.arange(len(texts)), "text": texts}))
-    keys = con.con.execute(
-        "SELECT key, count(*) AS n FROM (SELECT unnest(json_keys(text)) AS key FROM told "
-        "WHERE text IS NOT NULL AND json_type(text) = 'OBJECT') GROUP BY key ORDER BY n DESC, key LIMIT ?",
-        [MOST_ATTRIBUTES],
-    ).fetchall()
-    names = sorted(key for key, _ in keys if key != TIER)
-    paths = ['$."' + name.replace('"', '\\"') + '"' for name in names]
-    if not names:
-        return {}
-    lists = con.con.execute(
-        "SELECT json_extract_string(text, ?) AS told FROM told ORDER BY n", [paths]
-    ).fetch_arrow_table()["told"]
-    con.disconnect()
-    flat = pc.list_flatten(pc.if_else(pc.is_valid(lists), lists, pa.scalar([None] * len(names), lists.type)))
-    flat = pc.if_else(pc.match_substring_regex(flat, r"^\s*([\[{]|$)"), pa.scalar(None, pa.string()), flat)
-    each = flat.combine_chunks() if isinstance(flat, pa.ChunkedArray) else flat
-    rows = np.arange(len(texts)) * len(names)
-    return {name: each.take(pa.array(rows + place)) for place, name in enumerate(names)}
-
-
-def _as_numbers(words: Sequence[str]) -> npt.NDArray[np.float64] | None:
-    """Texts as numbers (true is 1, false 0), None where one is none."""
-    if not words:
-        return None
-    try:
-        found = np.array([_TRUTH[word] if word in _TRUTH else float(word) for word in words])
-    except ValueError:
-        return None
-    return found if np.isfinite(found).all() else None
-
-
-_TRUTH = {"true": 1.0, "false": 0.0}
-
-
-def _by_number(word: str) -> tuple[float, str]:
-    found = re.search(r"\d+(\.\d+)?", word)
-    return (float(found.group()) if found else inf, word)
-
-
-def _columns(key: str, words: Sequence[str]) -> list[str]:
-    if len(words) > MOST_COLUMNS:
-        return [key]
-    return [f"{key}={word}" for word in (words[1:] if len(words) == 2 else words)]
-
-
-def _coded(words: Sequence[str], told: Sequence[str], places: npt.NDArray[Any]) -> Float32:
-    """float32 [places, columns] of words by their places in `told`, -1 for none."""
-    code = np.append([words.index(word) for word in told], -1)[places]
-    if len(words) > MOST_COLUMNS:
-        return np.where(code < 0, np.nan, code).astype(np.float32)[:, None]
-    wanted = np.arange(1 if len(words) == 2 else 0, len(words))
-    return np.where(code[:, None] < 0, np.nan, code[:, None] == wanted).astype(np.float32)
-
-
-_NOBODY = pa.table({name: pa.array([], pa.string()) for name in ("user_id", "attributes", TIER)})

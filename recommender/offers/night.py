@@ -24,11 +24,11 @@ from portraits.settings import AppSettings
 from recommender.bundles.vocabulary import Vocabulary
 from recommender.experiment import decisions_of
 from recommender.offers.allocate import Allocation, Budgets, allocate
-from recommender.offers.audience import PERIOD_DAYS, Audience, claims_of, pace_of, seen_of
+from recommender.offers.audience import PERIOD_DAYS, Audience, claims_of, exposures_told, pace_of, seen_of
 from recommender.offers.eligible import plannable
 from recommender.offers.estimate import Estimates, Known, estimate
 from recommender.offers.features import features_now
-from recommender.offers.plan_files import FOLDER, write_plan
+from recommender.offers.plan_files import EXPOSURES_TOLD, FOLDER, write_plan
 from recommender.offers.running import running, shares, while_running
 from recommender.offers.shelf import money_per_score
 from recommender.offers.trials import trials
@@ -125,6 +125,7 @@ def plan_offers(
         "offers": ids,
         "prices": allocation.by_offer(ids),
         "pace": list(pace_of(past)),
+        EXPOSURES_TOLD: exposures_told(past),
         "as_of": as_of.isoformat(),
         "period_days": PERIOD_DAYS,
         "money_per_score": money_per_score(snapshot, past, con),

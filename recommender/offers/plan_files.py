@@ -39,6 +39,8 @@ ARRAYS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 """name -> type, shape. See `OfferPlan`."""
 NEEDED = ("offers", "prices", "pace")
+EXPOSURES_TOLD = "exposures_told"
+"""Of the manifest, may be missing (then: yes): whether the app tells which offers are seen."""
 
 
 @dataclass(frozen=True, slots=True)

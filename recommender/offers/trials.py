@@ -10,13 +10,17 @@ A customer file without time (one row a customer: what is known, what was sent, 
 constant times that are in order: decisions, then, within offer_days, purchases. Catalogue rows are true from ever.
 
 Offers are those that were given, whether or not a catalogue (still) has them.
+
+Trials are read by DuckDB, in this process, whatever engine the app's night runs on (HUAXIANG_ENGINE): candidates are
+JSON, which `recommender.offers.assigned` opens by DuckDB's own function. Another engine is refused.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +34,8 @@ from ibis.backends import BaseBackend
 
 from portraits.attribution import Attribution
 from portraits.build import past_of
+from portraits.engine import EMBEDDED, is_embedded
+from portraits.errors import InvalidValue
 from portraits.lake import Snapshot
 from portraits.local import DAY_US, to_us
 from portraits.people import Persons
@@ -37,7 +43,8 @@ from portraits.settings import AppSettings
 from recommender.effects.pooling import pooled
 from recommender.experiment import decisions_of
 from recommender.offers.assigned import LIVE, Assigned
-from recommender.offers.features import Float32, Int64, features_at
+from recommender.offers.declared import Float32
+from recommender.offers.features import Int64, features_at
 from recommender.offers.followed import SUMS, Followed
 
 Floats = npt.NDArray[np.float64]
@@ -66,7 +73,8 @@ class Trials:
     intended offer's. redeemed: redemptions; unseen: those of offers that the visitor had not been shown. complete:
     the window ended before as_of. source: a place in SOURCES. decision_id: of the answer, empty where there was none.
     live: an answer of this system with an arm. even: the arms can be compared (see `recommender.offers.assigned`). Both
-    empty: of all. X, names: see `recommender.offers.features`. account: counts, for a report.
+    empty: of all. could: bool [N, O], the offers that could have been given, all where that is not told; empty: it is
+    told of none. X, names: see `recommender.offers.features`. account: counts, for a report.
     """
 
     offers: tuple[str, ...]
@@ -91,6 +99,7 @@ class Trials:
     decision_id: list[str] = field(default_factory=list)
     live: Bools = field(default_factory=lambda: np.empty(0, bool))
     even: Bools = field(default_factory=lambda: np.empty(0, bool))
+    could: Bools = field(default_factory=lambda: np.empty((0, 0), bool))
     account: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -110,9 +119,20 @@ class Trials:
     @property
     def to_learn(self) -> Trials:
         """Those that effects are learnt from: of the held out only while a limit a person cannot have told the arms
-        apart, since later they stand beside those of the treated who did not use their offers. What remains: where
-        several offers hold, a trial of none tells of all, also of one that its visitor has used up."""
+        apart, since later they stand beside those of the treated who did not use their offers."""
         return self.where(self.even | ~self.control) if len(self.even) else self
+
+    def could_have(self, offers: Sequence[str]) -> Bools | None:
+        """bool [N, len(offers)]: whether each of these could have been given, True where that is not told; None where
+        it is told of no trial."""
+        if not len(self.could):
+            return None
+        place = {offer: column for column, offer in enumerate(self.offers)}
+        found = np.ones((len(self), len(offers)), bool)
+        for column, offer in enumerate(offers):
+            if offer in place:
+                found[:, column] = self.could[:, place[offer]]
+        return found
 
     def settled(self, outcome: Floats, days: float = SEASON_DAYS) -> Floats:
         """`outcome` [N] less what the season adds to it: offers run at different times, and what is bought without any
@@ -148,7 +168,9 @@ def trials(
     known: bool = True,
 ) -> Trials:
     """What was tried before `as_of`, of more than `most` the latest. known: False leaves X without columns, which is
-    what costs most."""
+    what costs most. Raises InvalidValue for a `con` that is no DuckDB (see the module)."""
+    if not is_embedded(con):
+        raise InvalidValue("engine of trials", con.name, f"{EMBEDDED} (portraits.engine.connect)")
     past = past_of(snapshot, settings, as_of, con)
     people = Persons(snapshot, con, as_of)
     decisions = decisions_of(snapshot, past, people, con).cache()
@@ -157,11 +179,14 @@ def trials(
     latest = units.order_by([units.at_us.desc(), units.user_id]).limit(most)
     number = ibis.row_number().over(order_by=[latest.at_us, latest.user_id])
     latest = latest.mutate(n=number).cache()
+    lists = latest.filter(latest.could.notnull()).select("could").distinct()
+    lists = lists.mutate(which=ibis.row_number().over(order_by=lists.could)).cache()
     found = Attribution(decisions, past.events, settings.attribution_hours)
     followed = Followed(past, found, settings.objective)
     days_us = round(settings.offer_days * DAY_US)
     sums = followed.sums(latest, days_us)
     told = latest.left_join(sums, "n").drop("n_right").fill_null(dict.fromkeys((*SUMS, "exposed"), 0.0))
+    told = told.left_join(lists, "could").drop("could", "could_right")
     rows = told.order_by("n").to_pyarrow().combine_chunks()
     seen = set(followed.told.offer_id.to_pyarrow().to_pylist())
     user_id = _column(rows, "user_id")
@@ -169,7 +194,26 @@ def trials(
     table: tuple[Float32, tuple[str, ...]] = (np.empty((len(rows), 0), np.float32), ())
     if known:
         table = features_at(snapshot, settings, as_of, con, user_ids=user_id, at_us=at_us)
-    return _as_trials(rows, seen, table, at_us + days_us <= to_us(as_of))
+    tried = _as_trials(rows, seen, table, at_us + days_us <= to_us(as_of))
+    texts = lists.order_by("which").could.to_pyarrow().to_pylist()
+    return tried if not texts else replace(tried, could=_could(tried, texts, rows["which"]))
+
+
+def _could(found: Trials, texts: Sequence[str], which: pa.ChunkedArray) -> Bools:
+    """bool [N, O] by JSON lists of ids and which of them each trial has; what is no list tells nothing. What was
+    chosen could be."""
+    place = {offer: column for column, offer in enumerate(found.offers)}
+    lists = np.zeros((len(texts) + 1, len(place)), bool)
+    lists[-1] = True
+    for row, text in enumerate(texts):
+        ids = json.loads(text) if text.startswith("[") else None
+        columns = [place[one] for one in ids or () if isinstance(one, str) and one in place]
+        lists[row, slice(None) if ids is None else columns] = True
+    could: Bools = lists[pc.fill_null(which, len(texts)).to_numpy().astype(np.int64)]
+    for chosen in (found.action, found.intended):
+        rows = np.flatnonzero(chosen >= 0)
+        could[rows, chosen[rows]] = True
+    return could
 
 
 def _as_trials(rows: pa.Table, seen: set[str], known: tuple[Float32, tuple[str, ...]], complete: Bools) -> Trials:

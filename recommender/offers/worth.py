@@ -69,6 +69,7 @@ def held_out(
     unit: NDArray[np.int64],
     offers: int,
     seed: int,
+    could: NDArray[np.bool_] | None = None,
 ) -> Worth:
     """Lift as chosen (`choice`) and money, each learnt from half of the visitors, judged by the other half. prior:
     lift by rules; margin: of a purchase by rules (all alike: it is learnt); rule: see `choice.choose`."""
@@ -79,7 +80,8 @@ def held_out(
     counts = np.bincount(action[action >= 0], minlength=offers)
     if max(counts, default=0) < 2 * FEW or np.count_nonzero(action < 0) < 2 * FEW:
         return Worth(name != ZERO, learnt, usual, {"two_part": name != ZERO, "why": "too few trials to judge by"})
-    rows = [rows_of(trials.X, action, trials.propensity, one, offers, unit) for one in (trials.bought, trials.margin)]
+    logged = trials.X, action, trials.propensity
+    rows = [rows_of(*logged, one, offers, unit, could=could) for one in (trials.bought, trials.margin)]
     first = folds(rows[0].unit, 2, seed + 7) == 0
     past = [Lesson.of(one.take(first), seed, rule) for one in rows]
     later = Lesson.of(rows[0].take(~first), seed).rows

@@ -114,8 +114,7 @@ class Books(Database):
         """What the person with these ids had and saw; exposures that the store holds and that are of `since_us` or
         later. One statement, hence of one moment. Raises StoreUnavailable."""
         now = now_us()
-        most = next((size for size in _IDS if size >= len(ids)), len(ids))
-        named = {f"id{place}": ids[min(place, len(ids) - 1)] for place in range(most)}
+        most, named = _named(ids)
         claims: dict[str, int] = {}
         still: dict[str, Held] = {}
         seen = []
@@ -131,6 +130,13 @@ class Books(Database):
             elif (shown := json.loads(words).get("offer_id")) is not None:
                 seen.append((at_us, shown))
         return VisitorOffers(claims, still, tuple(sorted(seen, reverse=True)))
+
+    def offer_ghosts(self, app_id: str, ids: Sequence[str], since_us: int) -> list[int]:
+        """When (microseconds) the person with these ids, who is held out, would have been shown an offer, one for each;
+        of `since_us` or later, as far as the store holds them. Raises StoreUnavailable."""
+        most, named = _named(ids)
+        rows = self.ask(_ghosts(most), {"app_id": app_id, "since_us": since_us} | named)
+        return [at_us for at_us, payload in rows for _ in range(json.loads(payload)["candidates"].count('"offer_id"'))]
 
 
 class Change(NamedTuple):
@@ -254,6 +260,21 @@ _BOOKS = _books()
 
 _EXPOSURE: Any = literal_column("'offer_exposure'")
 """In the text: for a parameter that an index's condition names, SQLite plans a statement anew each time (0.2 ms)."""
+
+
+def _named(ids: Sequence[str]) -> tuple[int, dict[str, str]]:
+    """The ids as parameters of a statement that is made for so many."""
+    most = next((size for size in _IDS if size >= len(ids)), len(ids))
+    return most, {f"id{place}": ids[min(place, len(ids) - 1)] for place in range(most)}
+
+
+@lru_cache(maxsize=len(_IDS) + 8)
+def _ghosts(ids: int) -> Any:
+    """(ts_us, payload) of answers about offers to a person with so many ids who is held out, newest first."""
+    mine = [bindparam(f"id{place}", type_=String) for place in range(ids)]
+    row = schema.decisions.c
+    of_mine = (row.app_id == bindparam("app_id"), row.user_id.in_(mine), row.ts_us >= bindparam("since_us"))
+    return select(row.ts_us, row.payload).where(*of_mine, schema.GHOST).order_by(row.ts_us.desc()).limit(MOST_EXPOSURES)
 
 
 @lru_cache(maxsize=len(_IDS) + 8)

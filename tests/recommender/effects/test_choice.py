@@ -29,10 +29,11 @@ def found() -> Chosen:
 def test_learners_are_taken_where_visitors_differ(found: Chosen, new: Planted) -> None:
     told = found.effects(new.X)
     assert found.account["chosen"] in LEARNERS
-    assert new.value(told) > 0.8
+    assert new.value(told) > 0.85
     assert new.error(told) < 0.9
-    slopes = [np.polyfit(told[:, offer], new.effects[:, offer], 1)[0] for offer in range(OFFERS)]
-    assert np.mean(slopes) == pytest.approx(1.0, abs=0.5), "a predicted difference is about one"
+    slope = np.polyfit(told.ravel(), new.effects.ravel(), 1)[0]
+    assert slope == pytest.approx(1.0, abs=0.2), "a predicted difference is one"
+    assert told.mean(axis=0) == pytest.approx(new.effects.mean(axis=0), abs=0.02)
 
 
 def test_an_account_for_json(found: Chosen) -> None:
@@ -50,6 +51,21 @@ def test_draws_spread_as_it_says_and_most_where_nobody_was(found: Chosen) -> Non
     assert draws.std(axis=0) == pytest.approx(found.spread, rel=0.06)
     assert (found.spread[2] > found.spread[:2].max(axis=0)).all()
     assert np.array_equal(draws, found.draws(4_000, 0))
+
+
+@pytest.mark.parametrize("money", [False, True])
+def test_few_rows_gain_more_than_the_best_offer_for_all(money: bool) -> None:
+    """2,000 rows, where trees see next to nothing: over ten shops what is chosen gains clearly more than the average of
+    each offer does (.47 and .32 over seeds 300 to 315), and than offers by lot (.22)."""
+    gained = []
+    for seed in range(10):
+        seen, judged = planted(2_000, 60 + seed, money), planted(4_000, 1_060 + seed, money)
+        level = Lesson.of(rows_of(*seen.given), 0).average.mean
+        told = choose(*seen.given, OFFERS, 0).effects(judged.X)
+        gained.append([judged.value(told), judged.value(np.tile(level, (4_000, 1)))])
+    chosen, constant = np.mean(gained, axis=0)
+    assert chosen > constant + 0.05
+    assert chosen > 0.45
 
 
 def test_a_constant_where_all_are_alike(new: Planted) -> None:

@@ -37,8 +37,8 @@ def test_finds_who_is_moved_by_what(learnt: dict[str, Any], new: Planted, name: 
     assert found.shape == new.effects.shape
     for offer in range(OFFERS):
         assert spearmanr(found[:, offer], new.effects[:, offer])[0] > 0.3
-    assert new.value(found) > 0.7
-    assert new.error(found) < 1.3
+    assert new.value(found) > 0.75
+    assert new.error(found) < 1.05
 
 
 @EVERY
@@ -51,7 +51,7 @@ def test_sleeping_dogs_are_let_lie(learnt: dict[str, Any], new: Planted, name: s
 def test_money(new: Planted, name: str) -> None:
     money = planted(6_000, 2, money=True)
     found = LEARNERS[name]().fit(*money.given, seed=0).effects(new.X)
-    assert new.value(found) > 0.5
+    assert new.value(found) > 0.55
 
 
 @EVERY

@@ -46,7 +46,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     events += [event("ann", "offer_claim", None, NOW - 1, offer_id="once")]
     events += [event("bob", kind, None, 40, offer_id="once") for kind in ("offer_claim", "offer_return")]
     answers = [
-        offered("ghost", "bob", NOW - 40, entry("open"), none(), arm="control"),
+        offered("ghost", "bob", NOW - 40, entry("open"), entry("once", None, 2), none(could=["open"]), arm="control"),
         offered("none", "bob", NOW - 3, none(), arm="control"),
         offered("old", "bob", NOW - 240, entry("open"), none(), arm="control"),
         offered("given", "ann", NOW - 2, entry("open"), none()),
@@ -81,8 +81,18 @@ def test_offers_seen_by_local_day(shop: Shop, audience: Audience) -> None:
     """The plan's moment is 8:00 local time: two exposures of that day, one of the day before (2:00)."""
     seen = seen_of(shop[0], audience.users, shop[2])
     assert seen[0].tolist() == [2, 1, 0, 0, 0, 0, 0]
-    assert seen[1].tolist() == [0, 0, 1, 0, 0, 0, 0], "held out: one would have been shown, none the other time"
+    assert seen[1].tolist() == [0, 0, 2, 0, 0, 0, 0], "held out: two would have been shown, none the other time"
     assert not seen[2:].any()
+
+
+def test_nobody_tires_of_what_nobody_tells_of(tmp_path: Path) -> None:
+    """Without exposures of the treated, none are counted of who is held out."""
+    ghost = offered("ghost", "bob", NOW - 1, entry("open"), none(), arm="control")
+    snapshot, con = lake_of(tmp_path, [event("ann", "item_view", "tea", 1)], [ghost]), connect()
+    past = past_of(snapshot, SETTINGS, at(NOW), con)
+    decisions = decisions_of(snapshot, past, Persons(snapshot, con, at(NOW)), con)
+    assert decisions.count().execute() == 1
+    assert not seen_of(past, Vocabulary.build(["bob"]), decisions).any()
 
 
 def test_pace_is_when_visitors_come(shop: Shop) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from ibis.backends.duckdb import Backend
 from planted_answers import Row, event
 from planted_trials import entry, none, of, offered, tried
 
 from portraits.engine import connect
+from portraits.errors import InvalidValue
 from portraits.importing import import_file
 from portraits.lake import Lake
 from portraits.local import DAY_US
@@ -74,6 +76,38 @@ def test_an_unknown_chance_is_nan_and_an_open_window_is_told(live: Trials) -> No
     assert np.isnan(of(live, "gone")["propensity"])
     assert [of(live, user)["complete"] for user in ("given", "open")] == [True, False]
     assert live.account["not complete"] == 1
+
+
+def test_what_could_have_been_given_is_told_where_it_was_logged(tmp_path: Path) -> None:
+    """Ann had used up one offer, of bob nothing is told, cem's list is none, and dan could have had nothing else."""
+    answers = [
+        offered("d-ann", "ann", 1, none(0.5, could=["cash", "gone"])),
+        offered("d-bob", "bob", 1, entry("tenth"), none(0.5)),
+        offered("d-cem", "cem", 1, none(0.5, could="[cash")),
+        offered("d-dan", "dan", 1, entry("cash"), none(0.5, could=[]), arm="control"),
+    ]
+    found = tried(tmp_path, [], answers)
+    could = dict(zip(found.user_id, found.could.tolist(), strict=True))
+    assert found.offers == ("cash", "tenth")
+    assert could == {"ann": [True, False], "bob": [True, True], "cem": [True, True], "dan": [True, False]}
+    told = found.where(np.array([name == "ann" for name in found.user_id])).could_have(["tenth", "new", "cash"])
+    assert told is not None
+    assert told.tolist() == [[False, True, True]]
+
+
+def test_an_engine_that_cannot_is_named(tmp_path: Path) -> None:
+    """The night's trials run on DuckDB also where the app's engine is a Spark."""
+
+    class Elsewhere(Backend):  # type: ignore[misc]
+        name = "pyspark"
+
+    snapshot = Lake(tmp_path).snapshot("shop")
+    with pytest.raises(InvalidValue, match=r"engine of trials.*pyspark.*duckdb"):
+        trials(snapshot, AppSettings("shop"), END, Elsewhere())
+
+
+def test_what_could_have_been_given_is_not_guessed(live: Trials) -> None:
+    assert live.could_have(live.offers) is None
 
 
 def test_one_day_of_one_visitor_is_one_trial_by_the_local_clock(tmp_path: Path) -> None:
