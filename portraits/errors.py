@@ -234,6 +234,7 @@ class OfferRefused(HuaxiangError):
         "incomplete_offer",
         "not_running",
         "wrong_store",
+        "wrong_items",
         "wrong_tier",
         "user_limit",
         "not_stackable",

@@ -25,12 +25,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from portraits import checking, quarantine, shaping, storage
 from portraits.engine import connect
 from portraits.errors import InvalidValue, QuarantineFull, UnknownName
 from portraits.forgotten import REASON, Forgotten, refused_ids
-from portraits.history import TABLES, Rejection, Table
+from portraits.history import BY_SHARE, OFFERS, TABLES, WHOLE, Rejection, Table
 from portraits.identity import KINDS
 from portraits.lake import LOGS, Lake
 from portraits.mapping import Mapping, made_key
@@ -73,11 +74,13 @@ def import_file(
     *,
     on_progress: Callable[[float], None] | None = None,
     forgotten: Callable[[], Forgotten] = Forgotten,
+    told: Callable[[pa.Table], NDArray[np.bool_]] | None = None,
 ) -> ImportReport:
     """Imports one file into an app's table and says what became of each row.
 
-    `forgotten` tells, once the import is under way, whose rows are refused. `on_progress` hears the share of the file
-    that was read. Raises UnreadableFile (not what it is said to be, cut short, columns missing), InvalidValue (a
+    `forgotten` tells, once the import is under way, whose rows are refused; `told`, batch by batch, which rows tell
+    what is known already under another id: these are duplicates. `on_progress` hears the share of the file that was
+    read. Raises UnreadableFile (not what it is said to be, cut short, columns missing), InvalidValue (a
     mapping's key), QuarantineFull, AnotherRunning; the lake is then unchanged.
     """
     if table not in TABLES:
@@ -91,9 +94,10 @@ def import_file(
         backend = connect(temp=stage / "spill")
         try:
             run = _Import(settings, TABLES[table], source, mapping, con=backend.con, stage=stage)
-            run.forgotten = forgotten()
+            run.forgotten, run.told = forgotten(), told
             run.read()
             landed = lake.land(backend.con, settings.app_id, table, stage, path.name, on_conflicts=run.check_limit)
+            repeated = run.repeated()
         finally:
             backend.disconnect()
     quarantined = run.refused + run.unwanted + landed.conflicts
@@ -101,7 +105,7 @@ def import_file(
     return ImportReport(
         rows=run.rows,
         accepted=landed.accepted,
-        duplicates=landed.duplicates,
+        duplicates=landed.duplicates + repeated,
         filtered=filtered,
         quarantined=quarantined,
         events=landed.events,
@@ -133,6 +137,8 @@ class _Import:
         self.at = datetime.now(UTC)
         self.rows = 0
         self.forgotten = Forgotten()
+        self.told: Callable[[pa.Table], NDArray[np.bool_]] | None = None
+        self.known: set[int] = set()
         self.refused = 0
         self.unwanted = 0
         self.first_reason = ""
@@ -250,6 +256,9 @@ class _Import:
             conditions.append(f"{plains['ts'].value} <= {self._received(plains)}")
         if {"starts", "ends"} <= plains.keys():
             conditions.append(f"coalesce({plains['starts'].value} < {plains['ends'].value}, true)")
+        if self.table is OFFERS and {"kind", "value"} <= plains.keys():
+            whole = f"{plains['kind'].value} NOT IN {BY_SHARE} OR {plains['value'].value} <= {WHOLE}"
+            conditions.append(f"coalesce({whole}, true)")
         good = f"coalesce({' AND '.join(conditions)}, false)"
         typed = ", ".join(
             f'{plains[c.name].value if c.name in plains else "NULL"}::{storage.DUCKDB_TYPES[c.kind]} AS "{c.name}"'
@@ -348,9 +357,25 @@ class _Import:
 
     def _write(self, rows: pa.Table) -> None:
         """Quick to write and read again, not small: the file is read once and then thrown away."""
+        rows = self._without_known(rows)
         path = self.stage / f"rows-{self.parts}.parquet"
         pq.write_table(rows.drop_columns("_plain"), path, compression="lz4", use_dictionary=False)
         self.parts += 1
+
+    def _without_known(self, rows: pa.Table) -> pa.Table:
+        """The rows without those that tell nothing new. A line of which something else is kept is no duplicate."""
+        if self.told is None or not (known := self.told(rows)).any():
+            return rows
+        kept = rows.filter(pa.array(~known))
+        self.known.update(rows["line"].filter(pa.array(known)).to_pylist())
+        return kept
+
+    def repeated(self) -> int:
+        """How many lines told nothing new; asked once the others are landed."""
+        if not self.known:
+            return 0
+        landed = {line for (line,) in self.con.execute("SELECT DISTINCT line FROM outcomes").fetchall()}
+        return len(self.known - landed)
 
     def _refuse(self, refused: list[Refused]) -> None:
         """Stages rows for the quarantine: one of a line, however many of its events were refused."""

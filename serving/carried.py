@@ -79,9 +79,13 @@ async def carried(call: Call, ground: Ground, query: Query, items: tuple[Ranked,
 def _covers(deal: Deal, ground: Ground, items: tuple[Ranked, ...]) -> NDArray[np.bool_]:
     """[offers, items]: which items each offer of the deal is for."""
     rulebook = deal.offering.rulebook
-    covers = np.repeat(~rulebook.scoped[deal.numbers][:, None], len(items), axis=1)
-    if covers.all() or ground.model is None:
-        return covers
+    scoped = rulebook.scoped
+    if not scoped[deal.numbers].any():
+        return np.ones((len(deal.numbers), len(items)), bool)
+    covers = np.repeat(~scoped[:, None], len(items), axis=1)
+    catalogue = ground.model.catalogue if ground.model is not None else None
     for place, one in enumerate(items):
-        covers[:, place] |= np.isin(deal.numbers, list(rulebook.covering([one.item_id], ground.model.catalogue)))
-    return covers
+        found = rulebook.covering([one.item_id], catalogue)
+        if found:
+            covers[list(found), place] = True
+    return covers[deal.numbers]

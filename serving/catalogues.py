@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from portraits.errors import InvalidValue
 from portraits.forgotten import REASON
-from portraits.history import BY_SHARE, CATALOGUES, OFFERS, WHOLE, Rejection, Table, check
+from portraits.history import CATALOGUES, Rejection, Table, check
 from serving.call import Call, Handler
 from serving.stores.catalogues import forgotten_rows, upsert_rows
 
@@ -49,7 +49,5 @@ def _checked(table: Table, sent: Sequence[Any]) -> list[dict[str, Any]]:
         row = check(table, record)
         if isinstance(row, Rejection):
             raise InvalidValue(f"{table.name}[{place}].{row.column}", row.value, f"another value: {row.reason}")
-        if table is OFFERS and row["kind"] in BY_SHARE and (row["value"] or 0) > WHOLE:
-            raise InvalidValue(f"offers[{place}].value", row["value"], f"at most {WHOLE} basis points: all of it")
         rows.append({name: row[name] for name in record})
     return rows

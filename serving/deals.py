@@ -7,13 +7,13 @@ Where nothing personal may be used, the offers that hold come in the order of th
 is learnt from it (arm null); limits and budgets hold all the same. The holdout holds for whoever consents, also for a
 request that wants nothing personal, so that those who are compared with never had an offer. Without the store neither
 budgets nor limits can be told, so that only offers without any are given. How often somebody sees offers is counted by
-the exposures that the app sends.
+the exposures that the app sends; of who is held out, where the app sends any, by what would have been shown.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from math import isnan
@@ -33,12 +33,14 @@ from serving.call import Call
 from serving.ground import CONTROL, TREATED, Ground
 from serving.ledgers import Ledger
 from serving.offering import Offering
-from serving.stores.books import Held, VisitorOffers
+from serving.stores.books import Held
 from serving.tenants import in_offer_control
 
 NO_NUMBERS, NO_PRICES, NO_LEDGER = np.zeros(0, np.intp), np.zeros(0), Ledger(0.0)
 SEEN_ENOUGH, NOT_WORTH_IT = "seen_enough", "not_worth_it"
 DAY = timedelta(days=1)
+MOST_COULD = 200
+"""Offers whose ids a decision keeps beside the chosen ones: some kilobytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,17 @@ async def deal_of(call: Call, ground: Ground, query: Query, *, mine: bool = True
     paced = ledger.paced(offering, now_local)
     numbers = found.offers[paced.admitted[found.offers]]
     numbers = numbers if not owned else numbers[~np.isin(numbers, owned)]
-    row, room = 0, len(numbers)
-    lacks = "budget" if len(found.offers) else offering.rulebook.lacking(facts, now_local)
+    row = offering.row_of(ground.state.ids) if query.personalized else 0
+    if paced.any_late:  # what no price holds back waits
+        late = paced.late[numbers]
+        numbers = numbers[~late | offering.weighed(row)[numbers]] if query.personalized else numbers[~late]
+    room, lacks = len(numbers), "budget" if len(found.offers) else offering.rulebook.lacking(facts, now_local)
     if query.personalized:
-        room = _room(call, offering, visitor, now_local, row := offering.row_of(ground.state.ids))
+        seen = [at_us for at_us, _ in visitor.exposures]
+        if held_out and offering.exposures_told:
+            ghosts = call.context.store.offer_ghosts
+            seen += await call.context.reads.quick(ghosts, call.app_id, ground.state.ids, since_us)
+        room = _room(call, offering, seen, now_local, row)
     prices, had = paced.prices[numbers], visitor.open
     return Deal(offering, numbers, found.covered, had, row, prices, room, arm, lacks, now_local, held_out)
 
@@ -115,8 +124,9 @@ def choice_of(call: Call, deal: Deal, decision_id: str, n: int, placing: Placing
 
 
 def entries_of(deal: Deal, choice: Choice) -> list[dict[str, Any]]:
-    """What the decision keeps: what is shown, or would have been, and the chance of choosing none. Behind the first
-    nothing was drawn: its source is what its worth comes from."""
+    """What the decision keeps: what is shown, or would have been, and the chance of choosing none, with what could have
+    been chosen (no list of more than `MOST_COULD`: not told). Behind the first nothing was drawn: its source is what
+    its worth comes from."""
     entries: list[dict[str, Any]] = []
     for position, place in enumerate(choice.order, 1):
         worth = float(choice.worth[place])
@@ -131,7 +141,9 @@ def entries_of(deal: Deal, choice: Choice) -> list[dict[str, Any]]:
             }
         )
     if deal.arm is not None:
-        entries.append({"source": "none", "propensity": round(choice.none, 6)})
+        none: dict[str, Any] = {"source": "none", "propensity": round(choice.none, 6)}
+        could = [deal.offering.rulebook.ids[number] for number in sorted(deal.numbers.tolist())]
+        entries.append(none | ({"could": could} if len(could) <= MOST_COULD else {}))
     return entries
 
 
@@ -159,7 +171,9 @@ def mine_of(call: Call, query: Query, deal: Deal, offer_id: str) -> dict[str, An
     held, rulebook = deal.mine[offer_id], deal.offering.rulebook
     terms = Terms.from_text(held.terms)
     now = rulebook.offers[rulebook.number[offer_id]] if offer_id in rulebook.number else {}
-    promised = {name: now.get(name) for name in ("items", "categories")} | {
+    promised = {
+        "items": terms.items or now.get("items"),  # claims of before the terms said so
+        "categories": terms.categories or now.get("categories"),
         "kind": terms.kind,
         "value": terms.value,
         "minimum": terms.minimum,
@@ -197,10 +211,11 @@ def _since_us(offering: Offering, now_local: datetime) -> int:
     return int(first.timestamp() * 1_000_000)
 
 
-def _room(call: Call, offering: Offering, visitor: VisitorOffers, now_local: datetime, row: int) -> int:
-    """How many offers more the visitor may see today."""
+def _room(call: Call, offering: Offering, shown: Iterable[int], now_local: datetime, row: int) -> int:
+    """How many offers more the visitor may see today. shown: when offers were (microseconds) that the plan does not
+    know of."""
     settings, today = call.grant.settings, now_local.date()
-    seen: Counter[int] = Counter(_days_ago(at_us, now_local) for at_us, _ in visitor.exposures)
+    seen: Counter[int] = Counter(_days_ago(at_us, now_local) for at_us in shown)
     if offering.plan is not None and offering.version is not None:
         last = datetime.fromtimestamp(offering.version.as_of_us / 1e6, UTC).astimezone(now_local.tzinfo).date()
         for before, count in enumerate(offering.plan.seen[row].tolist()):

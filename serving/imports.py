@@ -2,7 +2,8 @@
 
 The lake is history, the store is what is true now. Before a catalogue is imported the lake learns what the store
 changed today, so that afterwards the lake's latest rows are the truth, except for those that a request changes
-meanwhile. Repeating an import after a crash tells the store what it missed.
+meanwhile. Repeating an import after a crash tells the store what it missed. Events of claims that the store knows of
+come into the lake once (`told`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from portraits.lake import Lake
 from portraits.mapping import Mapping
 from serving.drain import drain_changes
 from serving.stores import Store
+from serving.told import Told
 
 ROWS_AT_ONCE = 10_000
 NO_CHANGE = 2**62
@@ -42,7 +44,10 @@ def take_file(
     settings = store.app(app_id)
     forgotten = partial(store.forgotten, app_id)
     if table not in CATALOGUES:
-        return import_file(lake, settings, table, path, mapping, on_progress=on_progress, forgotten=forgotten)
+        told = Told(store, app_id) if table == "events" else None
+        return import_file(
+            lake, settings, table, path, mapping, on_progress=on_progress, forgotten=forgotten, told=told
+        )
     since_us = time.time_ns() // 1000
     drain_changes(store, lake, app_id)
     report = import_file(lake, settings, table, path, mapping, on_progress=on_progress, forgotten=forgotten)

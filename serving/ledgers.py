@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from portraits.errors import StoreUnavailable
 from recommender.offers.eligible import is_bounded, most_cost
-from recommender.offers.pacing import WEEK, Purse, Purses, admits, prices_now
+from recommender.offers.pacing import WEEK, Purse, Purses, admits, on_course, prices_now
 from recommender.offers.wording import moment
 from serving.offering import Offering
 from serving.reads import Reads
@@ -43,10 +43,13 @@ FLAT = (1 / WEEK,) * WEEK
 
 class Paced(NamedTuple):
     """By number of the rulebook. prices: what a minor unit of an offer's cost is worth beyond itself now; admitted:
-    whether its budget can carry one claim more and is not too far ahead of its course."""
+    whether the budgets can carry one claim more; late: whether they are so far ahead of their course that only who is
+    weighed against the price may have it. any_late: of any."""
 
     prices: NDArray[np.float64]
     admitted: NDArray[np.bool_]
+    late: NDArray[np.bool_]
+    any_late: bool
 
 
 @dataclass(slots=True)
@@ -78,7 +81,7 @@ class Ledger:
         purses = Purses.of(self._purse(offer) for offer in rulebook.offers)
         pace = FLAT if plan is None else plan.pace
         claims = [most_cost(offer) for offer in rulebook.offers]
-        admitted = admits(claims, purses, pace, now_local)
+        admitted, late = admits(claims, purses), ~on_course(purses, pace, now_local)
         over_all = 0.0 if plan is None else plan.prices.get("", 0.0)
         whole_of = self.total is not None and self.total.total.in_force(now_local)
         admitted &= np.array(
@@ -86,12 +89,14 @@ class Ledger:
         )  # a claim that cannot be held is refused
         if self.total is not None and whole_of:
             whole = Purses.of([self.total.total.purse(self.total.spent)])
-            admitted &= admits(claims, whole, pace, now_local)
+            admitted &= admits(claims, whole)
+            late |= ~on_course(whole, pace, now_local)
             over_all = float(prices_now([over_all], whole, pace, now_local)[0])
-        if plan is None:
-            return Paced(np.zeros(len(rulebook)), admitted)
-        night = np.array([plan.prices.get(one, 0.0) for one in rulebook.ids], np.float64)
-        return Paced(prices_now(night, purses, pace, now_local) + over_all, admitted)
+        prices = np.zeros(len(rulebook))
+        if plan is not None:
+            night = np.array([plan.prices.get(one, 0.0) for one in rulebook.ids], np.float64)
+            prices = prices_now(night, purses, pace, now_local) + over_all
+        return Paced(prices, admitted, late, bool(late.any()))
 
     def _purse(self, offer: Mapping[str, Any]) -> Purse:
         offer_id = str(offer["offer_id"])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.offers.plan_files import OfferPlan
+from recommender.offers.plan_files import EXPOSURES_TOLD, OfferPlan
 from recommender.offers.rulebook import NO_RULES, Rulebook
 from serving.stores.nights import Version
 
@@ -43,6 +43,11 @@ class Offering:
         columns = np.array([known.get(offer_id, -1) for offer_id in rulebook.ids], np.intp)
         return Offering(offers, rulebook, plan, version, problem, columns)
 
+    @property
+    def exposures_told(self) -> bool:
+        """Whether the app tells what visitors see of offers, as far as is known."""
+        return self.plan is None or bool(self.plan.manifest.get(EXPOSURES_TOLD, True))
+
     def row_of(self, ids: Sequence[str]) -> int:
         """The row of the plan that knows one of these ids of a person, the person's own first; else the stranger's.
         Of no meaning without a plan."""
@@ -50,6 +55,14 @@ class Offering:
             return 0
         stranger = len(self.plan.users)
         return next((row for one in ids if (row := self.plan.row(one)) < stranger), stranger)
+
+    def weighed(self, row: int) -> NDArray[np.bool_]:
+        """By number of the rulebook: whether the plan says what the offer is worth to the visitor of a row, so that the
+        price decides and not the rule alone."""
+        if self.plan is None or not self.plan.offers:
+            return np.zeros(len(self.rulebook), bool)
+        found: NDArray[np.bool_] = (self.columns >= 0) & self.plan.eligible[row].take(self.columns)
+        return found
 
 
 NO_OFFERING = Offering()

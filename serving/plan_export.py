@@ -2,8 +2,9 @@
 
 Who imports customer files to see whom which offer moves need not publish anything for it: where the published portraits
 have no plan, portraits and a plan are built from the lake in a folder that goes away afterwards. Such a plan is of the
-moment after the last event (and after its window of outcomes, so far as that has passed), not of now: the same files
-give the same plan.
+moment after the last event, not of now: the same files give the same plan. Of files whose history is shorter than the
+window of outcomes (one row a customer, without time) that window is over, too; that of a longer log is not: what it has
+not seen yet is no outcome, and by then every visitor would look as if they had stayed away.
 """
 
 from __future__ import annotations
@@ -88,7 +89,9 @@ def _made(snapshot: Snapshot, store: Store, settings: AppSettings, folder: Path)
     bounds = snapshot.bounds()
     if bounds is None:
         raise NothingThere("history of", settings.app_id, "import events, decisions and offers first")
-    as_of = min(bounds[1] + timedelta(days=settings.offer_days) + MOMENT, datetime.now(UTC))
+    window = timedelta(days=settings.offer_days)
+    without_time = bounds[1] - bounds[0] < window
+    as_of = min(bounds[1] + (window if without_time else timedelta(0)) + MOMENT, datetime.now(UTC))
     con = connect()
     try:
         build(snapshot, settings, as_of, folder, con, deleted=store.deleted_tags(settings.app_id))

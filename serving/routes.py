@@ -112,6 +112,7 @@ _REDEEM = Form(
     _REQUEST,
     *_WHOSE,
     Field("order_id", "string", "the order that it was used for"),
+    Field("items", "strings", "the order's items; without them its purchase events say, where they came before"),
     Field("amount", "integer", "the order's amount before the offer, minor units", least=0, greatest=MOST_MONEY),
     Field(
         "discount",

@@ -72,7 +72,9 @@ class BadInput:
         self._runner.close()
 
     def run(self, path: str, cases: int, seed_: int = 0) -> None:
-        """As many cases valid by the document, and as many that are not. Raises AssertionError."""
+        """The route's example, then as many cases valid by the document, and as many that are not. Raises
+        AssertionError."""
+        self.check(path, self._post(path, json.dumps(EXAMPLES[path]).encode(), self._may_all))
         for mode in GenerationMode:
             given_case = given(case=self._cases[path]["POST"].as_strategy(generation_mode=mode))
             once = settings(

@@ -56,7 +56,7 @@ def week(
             purse = Purse(budget, daily, spent, today, MONDAY.timestamp() * 1e6, ends.timestamp() * 1e6)
             purses = Purses.of([purse])
             now_price = float(prices_now([price], purses, usual(), now)[0]) if paced else price
-            if paced and not admits([CLAIM], purses, usual(), now)[0]:
+            if paced and not admits([CLAIM], purses)[0]:
                 continue
             for gain, cost in zip(gains, costs, strict=True):
                 if gain > (1 + now_price) * COST and spent + CLAIM <= budget:

@@ -1,14 +1,18 @@
-"""A budget is spent over its period and not in its first hour: prices that follow what was spent.
+"""A budget is spent over its period and not in its first hour: prices that follow what is left.
 
-The night's prices would spend a budget exactly if the coming days were as expected; they are not. So the price in
-force rises when more was spent than the course of the period foresees by now, and falls when less was (adaptive pacing:
-Balseiro and Gur, "Learning in repeated auctions with budgets", 2019; the schedule from the traffic of the hours:
-Agarwal et al., "Budget pacing for targeted online advertisements at LinkedIn", 2014). It depends on the books and the
-clock alone, so all workers agree, and nothing is remembered.
+The night's prices would spend a budget exactly if the coming days were as expected; they are not. So the problem is
+solved anew all the time, by one number: how much of the budget's course is left, over how much of the budget is left
+(re-solving: Jasin and Kumar, "A re-solving heuristic with bounded revenue loss", 2012; as a price: Balseiro and Gur,
+"Learning in repeated auctions with budgets", 2019; the course from the traffic of the hours: Agarwal et al., "Budget
+pacing for targeted online advertisements at LinkedIn", 2014). Where more was spent than the course foresees, what is
+left has to last longer, and the rate 1 + price is `DEARER` powers of that number higher; where less was, it is
+`CHEAPER` powers lower, though never below 1: an offer is never worth more than it earns. The price depends on the books
+and the clock alone, so all workers agree, and nothing is remembered.
 
-`AHEAD_HOURS` of average spending (an eighth of a shorter period) is what the schedule gives way: so far ahead of it,
-the rate 1 + price is `STRENGTH` times the night's, and nothing is given until the schedule has caught up; so far behind
-it, the rate is as much lower, though never below 1: an offer is never worth more than it earns.
+So a burst of visitors is served at a price that rises while it lasts: they are as good as any, and may be those of
+later. A price can hold back only what is weighed against it. Where nothing is (no night yet, an offer that no night has
+seen, a visitor of whom nothing personal may be used), nothing is given while more than `AHEAD_HOURS` of average
+spending (an eighth of a shorter period) is spent than the course foresees.
 """
 
 from __future__ import annotations
@@ -23,7 +27,12 @@ from numpy.typing import NDArray
 
 AHEAD_HOURS = 6.0
 SHORT = 1 / 8
-STRENGTH = 4.0
+DEARER, CHEAPER = 1.75, 8.0
+"""Ahead of the course less than behind it: who is ahead may have met a burst, who is behind loses what is not spent."""
+MOST = 16.0
+"""As many times the night's rate at most; as many times below it."""
+LEAST_LEFT = 0.02
+"""Added to what is left of a course and of its budget, which says little when all but nothing of them is."""
 LEAST_PACE = 0.05
 """Part of the spending that is spread evenly, so that an hour without any traffic so far has a course, too."""
 WEEK = 168
@@ -70,17 +79,25 @@ def prices_now(prices: Sequence[float] | Floats, purses: Purses, pace: Sequence[
     prices: the night's, [B]. pace: 168 shares of a week's spending by local hour, from Monday's first on. now_local:
     aware, in the app's time zone. An hour by which the clocks change is not seen.
     """
-    error = np.clip(_error(purses, pace, now_local), -1.0, 1.0)
-    return np.maximum((1.0 + np.asarray(prices, np.float64)) * STRENGTH**error - 1.0, 0.0)
+    scarce = _scarce(purses, pace, now_local)
+    power = np.clip(np.where(scarce > 0, DEARER, CHEAPER) * scarce, -np.log(MOST), np.log(MOST))
+    return np.maximum((1.0 + np.asarray(prices, np.float64)) * np.exp(power) - 1.0, 0.0)
 
 
-def admits(
-    claims: Sequence[float] | Floats, purses: Purses, pace: Sequence[float], now_local: datetime
-) -> NDArray[np.bool_]:
-    """Whether each budget can carry one claim more, [B], of at most `claims` each, and is not too far ahead."""
+def admits(claims: Sequence[float] | Floats, purses: Purses) -> NDArray[np.bool_]:
+    """Whether each budget can carry one claim more, [B], of at most `claims` each."""
     claim = np.asarray(claims, np.float64)
     over = (purses.spent + claim > purses.budget) | (purses.spent_today + claim > purses.daily_budget)
-    found: NDArray[np.bool_] = ~over & ((claim == 0) | (_error(purses, pace, now_local) < 1.0))
+    found: NDArray[np.bool_] = ~over
+    return found
+
+
+def on_course(purses: Purses, pace: Sequence[float], now_local: datetime) -> NDArray[np.bool_]:
+    """Whether so little more is spent than a period and a day foresee that what no price holds back may be given,
+    [B]."""
+    course = _course(purses, pace, now_local)
+    ahead = course.spent - course.planned >= course.slack
+    found: NDArray[np.bool_] = ~np.logical_or(ahead[0], ahead[1])
     return found
 
 
@@ -105,19 +122,31 @@ def _passed(moments_us: Floats, pace: Sequence[float], offset: timedelta) -> Flo
     return found
 
 
-def _error(purses: Purses, pace: Sequence[float], now_local: datetime) -> Floats:
-    """How far each budget is ahead of its course, in parts of what it may be ahead; below 0: behind. The worse of its
-    period and its day; 0, as the night foresaw, where there is nothing to pace."""
+class _Course(NamedTuple):
+    """Of each budget's period and day, [2, B]: shares of the budget that are spent and that were to be by now, and by
+    how much the first may exceed the second. nan where there is nothing to pace."""
+
+    spent: Floats
+    planned: Floats
+    slack: Floats
+
+
+def _course(purses: Purses, pace: Sequence[float], now_local: datetime) -> _Course:
     midnight = now_local.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1e6
     starts_us = np.append(purses.starts_us, midnight)
     ends_us = np.append(purses.ends_us, midnight + 24 * HOUR_US)
     planned = scheduled(starts_us, ends_us, pace, now_local)
-    most = np.minimum(AHEAD_HOURS * HOUR_US / (ends_us - starts_us), SHORT)
-    whole = _ahead(purses.spent, purses.budget, planned[:-1], most[:-1])
-    worse = np.fmax(whole, _ahead(purses.spent_today, purses.daily_budget, planned[-1], most[-1]))
-    return np.where(np.isnan(worse), 0.0, worse)
-
-
-def _ahead(spent: Floats, budget: Floats, planned: Floats | float, most: Floats | float) -> Floats:
+    slack = np.minimum(AHEAD_HOURS * HOUR_US / (ends_us - starts_us), SHORT)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(budget == 0, np.inf, (spent / budget - planned) / most)
+        spent = np.stack((purses.spent / purses.budget, purses.spent_today / purses.daily_budget))
+    of_day = np.full((2, len(purses.budget)), ((planned[-1],), (slack[-1],)))
+    return _Course(spent, np.stack((planned[:-1], of_day[0])), np.stack((slack[:-1], of_day[1])))
+
+
+def _scarce(purses: Purses, pace: Sequence[float], now_local: datetime) -> Floats:
+    """Log of what is left of each budget's course over what is left of the budget, [B]: 0 on its course, above 0 ahead
+    of it. The worse of its period and its day; 0, as the night foresaw, where there is nothing to pace."""
+    course = _course(purses, pace, now_local)
+    left = np.maximum(1.0 - course.spent, 0.0)
+    worse: Floats = np.fmax.reduce(np.log((1.0 - course.planned + LEAST_LEFT) / (left + LEAST_LEFT)))
+    return np.where(np.isnan(worse), 0.0, worse)

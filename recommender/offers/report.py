@@ -37,8 +37,9 @@ from portraits.settings import AppSettings
 from recommender.contrast import split_is_unlikely
 from recommender.effects.propensities import LOWEST, with_propensities
 from recommender.effects.rows import NONE, rows_of
+from recommender.offers.declared import Float32
 from recommender.offers.evidence import Evidence, evidence
-from recommender.offers.features import Float32, features_at
+from recommender.offers.features import features_at
 from recommender.offers.incremental import (
     CHANCES,
     FIGURES,

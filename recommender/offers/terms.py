@@ -7,7 +7,7 @@ row. Whether a budget has room is for whoever keeps the books to say, under the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from recommender.offers.eligible import for_tier, is_open, stated, within_limit
 from recommender.offers.wording import BASIS_POINTS, moment
 
 ALONE = "alone"
+_LISTS = ("stores", "items", "categories")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -31,27 +32,48 @@ class Terms:
     max_cost: int | None = None
     stores: tuple[str, ...] = ()
     alone: bool = False
+    items: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, offer: Mapping[str, Any]) -> Terms:
         """The terms of an offer's row whose rule is stated (`eligible.stated`)."""
-        stores, alone = tuple(offer.get("stores") or ()), offer.get("stacking") == ALONE
-        value, most = min(offer["value"], MOST_MONEY), offer.get("max_cost")
+        most = offer.get("max_cost")
         return cls(
-            offer["kind"], value, offer.get("minimum"), None if most is None else min(most, MOST_MONEY), stores, alone
+            kind=offer["kind"],
+            value=min(offer["value"], MOST_MONEY),
+            minimum=offer.get("minimum"),
+            max_cost=None if most is None else min(most, MOST_MONEY),
+            alone=offer.get("stacking") == ALONE,
+            **{name: tuple(offer.get(name) or ()) for name in _LISTS},
         )
 
     @classmethod
     def from_text(cls, text: str) -> Terms:
         """From `text`."""
         told = json.loads(text)
-        return cls(**told | {"stores": tuple(told.get("stores", ()))})
+        return cls(**told | {name: tuple(told.get(name, ())) for name in _LISTS})
 
     @property
     def text(self) -> str:
         """As JSON, without what is not said."""
         told = ((name, getattr(self, name)) for name in self.__slots__)
-        return _ENCODER.encode({name: value for name, value in told if value is not None and value is not False})
+        said = {name: value for name, value in told if value is not None and value is not False and value != ()}
+        return _ENCODER.encode(said)
+
+    @property
+    def scoped(self) -> bool:
+        """Whether it is for certain items or categories only."""
+        return bool(self.items or self.categories)
+
+    def fits(self, items: Mapping[str, Collection[str] | None]) -> bool:
+        """Whether one of an order's items may be what it is for. items: item_id -> its categories; None: not known,
+        so that nothing speaks against it where the offer is for categories."""
+        return not self.scoped or any(
+            item in self.items
+            or (bool(self.categories) and (path is None or not frozenset(path).isdisjoint(self.categories)))
+            for item, path in items.items()
+        )
 
     @property
     def most(self) -> int | None:

@@ -162,6 +162,7 @@ def offers_redeem(
     user_id: str | None = None,
     offer_id: str | None = None,
     order_id: str | None = None,
+    items: Sequence[str] | None = None,
     amount: int | None = None,
     discount: int | None = None,
     store_id: str | None = None,

@@ -8,7 +8,10 @@ claimed counts as a claim, too; so does one of a claim that had expired, or was 
 of what is not there changes nothing.
 
 What names a claim of ours and tells of a step that is known already tells nothing: our own event of that step is
-stored, so it is a duplicate, and not stored beside it.
+stored, so it is a duplicate, and not stored beside it. An event that names no claim, but an order, is known by order,
+offer and person: where a call of ours booked that redemption, or it was given back, whoever told of it, it is not
+booked again. What names neither cannot be told from another redemption, and counts; two coupons of one offer that are
+used for one order are told apart by claim_id alone, once a call has booked one of them.
 
 Nobody asked whether there was room. What goes beyond the budget closes the offer, until its row gets a higher one;
 what goes beyond a day's budget or the app's for all offers needs no closing, as nothing more is given anyway.
@@ -29,6 +32,7 @@ from sqlalchemy import Connection, text
 from portraits.errors import InvalidValue
 from recommender.offers.eligible import stated
 from recommender.offers.terms import Terms
+from serving.codec import encode
 from serving.stores import schema
 from serving.stores.books import CLAIMED, EXPIRED, REDEEMED, RETURNED, Change, book_of, bound, change, close, local_day
 from serving.stores.claims import (
@@ -47,7 +51,7 @@ from serving.stores.claims import (
     settle,
 )
 from serving.stores.database import now_us
-from serving.stores.dialect import do_within, insert_tuples
+from serving.stores.dialect import ask_within, do_within, insert_tuples
 from serving.stores.events import EventRow
 from serving.stores.totals import total_within
 
@@ -55,6 +59,7 @@ BUDGET, DAILY_BUDGET, TOTAL = "budget", "daily_budget", "total"
 MOST_COST = 10**12
 """What one event may cost, minor units: sums stay far from what 64 bits hold."""
 TOLD_BACK = "told back"
+OUR_CALL, FACT = "our call", "a fact"
 NOTHING_KNOWN = {"kind": "cash", "value": 0}
 """The rule of an offer that the catalogue does not know: it holds nothing, and costs what is told."""
 
@@ -131,7 +136,8 @@ def _counted(
     """Counts one, and adds where it went beyond a budget; whether it told anything."""
     before, total = book_of(connection, app_id, fact.offer_id, fact.day), total_within(connection, app_id, fact.day)
     claim, new = step(connection, app_id, fact)
-    kept = fact.fact_id, "" if new else TOLD_BACK, "" if claim is None else claim.claim_id, "", fact.at_us
+    answer = "" if claim is None or not new else encode({"state": claim.state}).decode()
+    kept = fact.fact_id, "" if new else TOLD_BACK, "" if claim is None else claim.claim_id, answer, fact.at_us
     keep_request(connection, app_id, kept)
     after = book_of(connection, app_id, fact.offer_id, fact.day)
     if after.spent > max(before.spent, bound(fact.offer, BUDGET)) and close(connection, app_id, fact.offer_id, BUDGET):
@@ -157,10 +163,10 @@ def _claimed(connection: Connection, app_id: str, fact: _Fact) -> _Step:
 
 def _redeemed(connection: Connection, app_id: str, fact: _Fact) -> _Step:
     known = _named(connection, app_id, fact)
-    if known is not None and (
-        known.state == REDEEMED or (known.state == RETURNED and fact.at_us < known.changed_us)
-    ):  # our own call, told back, perhaps after the order was refunded
-        return _Step(known, new=False)
+    again = known if known is not None and _is_known(connection, app_id, known, fact) else None
+    again = _of_order(connection, app_id, fact) if known is None else again
+    if again is not None:
+        return _Step(again, new=False)
     known = known or _mine(connection, app_id, fact, CLAIMED)
     before = known or _new(fact)
     said = fact.said
@@ -180,6 +186,8 @@ def _redeemed(connection: Connection, app_id: str, fact: _Fact) -> _Step:
 
 def _returned(connection: Connection, app_id: str, fact: _Fact) -> _Step:
     known = _named(connection, app_id, fact) or _mine(connection, app_id, fact, CLAIMED, REDEEMED)
+    if known is None and fact.said.get("order_id") is not None:
+        known = _mine(connection, app_id, fact, REDEEMED, RETURNED)
     if known is None or known.state not in (CLAIMED, REDEEMED):
         return _Step(known, known is None or known.state != RETURNED)
     return _Step(release(connection, app_id, known, RETURNED, fact.at_us))
@@ -192,6 +200,9 @@ def _expired(connection: Connection, app_id: str, fact: _Fact) -> _Step:
     return _Step(release(connection, app_id, known, EXPIRED, fact.at_us))
 
 
+_STEPS_OF = text(
+    "SELECT content, answer FROM claim_requests WHERE app_id = :app_id AND claim_id = :claim_id ORDER BY at_us"
+)
 _UNSTORED = text("DELETE FROM events WHERE app_id = :app_id AND event_id = :event_id AND day = :day")
 _STEPS: Mapping[str, Callable[..., _Step]] = {
     "offer_claim": _claimed,
@@ -214,6 +225,37 @@ def _named(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
     if found is None or found.offer_id != fact.offer_id or not is_of(connection, app_id, found, fact.user_id):
         return None
     return found
+
+
+def _is_known(connection: Connection, app_id: str, named: Claim, fact: _Fact) -> bool:
+    """Whether the redemption of the claim that an event names is known: it is redeemed; or it was given back, after the
+    moment that the event tells of, or after a redemption that no order tells from this one."""
+    if named.state != RETURNED:
+        return named.state == REDEEMED
+    order_id = fact.said.get("order_id")
+    same = order_id is None or named.order_id in (None, order_id)
+    return fact.at_us < named.changed_us or (same and _redeemed_by(connection, app_id, named) is not None)
+
+
+def _of_order(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
+    """The person's claim whose redemption for the event's order is known already."""
+    order_id = fact.said.get("order_id")
+    if order_id is None:
+        return None
+    for one in claims_of(connection, app_id, fact.user_id, fact.offer_id, fact.at_us):
+        given_back = one.state == RETURNED
+        if one.order_id == order_id and (given_back or _redeemed_by(connection, app_id, one) == OUR_CALL):
+            return one
+    return None
+
+
+def _redeemed_by(connection: Connection, app_id: str, one: Claim) -> str | None:
+    """What redeemed a claim last, OUR_CALL or FACT; None: nothing did that is known."""
+    by = None
+    for content, answer in ask_within(connection, _STEPS_OF, {"app_id": app_id, "claim_id": one.claim_id}):
+        if answer and json.loads(answer)["state"] == REDEEMED:
+            by = OUR_CALL if content else FACT
+    return by or (FACT if one.order_id is not None else None)
 
 
 def _mine(connection: Connection, app_id: str, fact: _Fact, *states: str) -> Claim | None:

@@ -17,7 +17,6 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -28,7 +27,7 @@ from portraits.identity import merge_users
 from recommender.offers.terms import Asker, Terms, may_claim
 from serving.codec import encode
 from serving.stores import schema
-from serving.stores.books import CLAIMED, EXPIRED, REDEEMED, RETURNED, Book, Change, book_of, bound, charge
+from serving.stores.books import CLAIMED, EXPIRED, REDEEMED, RETURNED, Change, book_of, charge
 from serving.stores.claims import (
     COUNTED,
     EPOCH,
@@ -38,10 +37,8 @@ from serving.stores.claims import (
     app_zone,
     by_id,
     claims_of,
-    due_of_offer,
     is_of,
     keep_request,
-    let_expire,
     move,
     new_claim,
     offer_row,
@@ -53,7 +50,9 @@ from serving.stores.claims import (
 from serving.stores.database import now_us
 from serving.stores.dialect import ask_within, insert_tuples
 from serving.stores.forgotten import forgotten_among
-from serving.stores.totals import keep_total, total_within
+from serving.stores.orders import categories_of, order_of
+from serving.stores.room import keep_total, need_room
+from serving.stores.totals import total_within
 
 Body = Mapping[str, Any]
 
@@ -111,10 +110,10 @@ def _claim(connection: Connection, app_id: str, body: Body, at_us: int) -> Claim
     if made.reserved is None and total_within(connection, app_id, made.day) is not None:
         raise OfferRefused("no_max_cost", offer_id, "under one budget for all offers it needs max_cost, to be held")
     made = made._replace(decision_id=body.get("decision_id"), store_id=body.get("store_id"))
-    _need_room(connection, app_id, offer, made, at_us)
+    need_room(connection, app_id, offer, made, at_us)
     if not charge(connection, app_id, offer, made.day, Change(open=1, reserved=made.held)):
         raise RuntimeError(f"the books of offer {offer_id} moved in a transaction that no other writer is in")
-    keep_total(connection, app_id, offer_id, made.day)
+    keep_total(connection, app_id, offer_id, made.day, at_us)
     insert_tuples(connection, schema.claims, [(app_id, *made)])
     return made
 
@@ -135,47 +134,11 @@ def _tier(connection: Connection, app_id: str, user_id: str, offer: Mapping[str,
     return None if user is None else user.get("member_tier")
 
 
-def _need_room(connection: Connection, app_id: str, offer: Mapping[str, Any], made: Claim, at_us: int) -> None:
-    """Raises OfferRefused where the budgets have no room, not even once claims of the offer whose time is over have
-    expired: as many as it takes, of those that one transaction may."""
-    offer_id = made.offer_id
-    book = book_of(connection, app_id, offer_id, made.day)
-    refusal = _no_room(offer, book, made.held)
-    if refusal is None:
-        return
-    due: Sequence[Claim] = due_of_offer(connection, app_id, offer_id, made.day, at_us)
-    for place, one in enumerate(due, 1):
-        freed_today = one.held if one.day == made.day else 0
-        book = replace(book, reserved=book.reserved - one.held, today=book.today - freed_today)
-        refusal = _no_room(offer, book, made.held)
-        if refusal is None:
-            let_expire(connection, app_id, due[:place], at_us)
-            return
-    raise refusal
-
-
-def _no_room(offer: Mapping[str, Any], book: Book, needed: int) -> OfferRefused | None:
-    name, least = offer["offer_id"], max(needed, 1)
-    if book.closed is not None:
-        return OfferRefused("offer_closed", name, f"it is closed ({book.closed}); a higher budget opens it again")
-    for code, limit, spent, way_out in (
-        ("budget_spent", "budget", book.spent, "a higher budget opens it again"),
-        ("daily_budget_spent", "daily_budget", book.today, "it goes on tomorrow"),
-    ):
-        if spent + least > bound(offer, limit):
-            said = f"{spent} of its {limit} {offer.get(limit)} is held or spent, and one more claim may cost {needed}"
-            return OfferRefused(code, name, f"{said}; {way_out}")
-    return None
-
-
 def _redeem(connection: Connection, app_id: str, body: Body, at_us: int) -> Claim:
     before = _found(connection, app_id, body, at_us)
     _need_usable(before, at_us)
-    terms, store_id = Terms.from_text(before.terms), body.get("store_id") or before.store_id
-    if terms.stores and store_id not in terms.stores:
-        raise OfferRefused(
-            "wrong_store", before.claim_id, f"it holds in stores {', '.join(terms.stores)}; say store_id"
-        )
+    terms = Terms.from_text(before.terms)
+    store_id = _need_order(connection, app_id, before, terms, body, at_us)
     amount = body.get("amount")
     if amount is not None and amount < (terms.minimum or 0):
         raise OfferRefused("below_minimum", before.claim_id, f"the order's amount {amount} is below {terms.minimum}")
@@ -191,6 +154,31 @@ def _redeem(connection: Connection, app_id: str, body: Body, at_us: int) -> Clai
     return settle(connection, app_id, before, after)
 
 
+def _need_order(  # noqa: PLR0917
+    connection: Connection, app_id: str, before: Claim, terms: Terms, body: Body, at_us: int
+) -> str | None:
+    """The order's store. Raises OfferRefused where it is none of the offer's, or no item of the order is what the offer
+    is for: by the request, else by what is known of the order; of what nothing is known nothing is asked."""
+    items, store_id = body.get("items") or (), body.get("store_id")
+    if body.get("order_id") is not None and ((terms.scoped and not items) or (terms.stores and store_id is None)):
+        order = order_of(connection, app_id, before.user_id, body["order_id"], at_us)
+        items, store_id = items or order.items, store_id or order.store_id
+    store_id = store_id or before.store_id
+    if terms.stores and store_id not in terms.stores:
+        raise OfferRefused(
+            "wrong_store", before.claim_id, f"it holds in stores {', '.join(terms.stores)}; say store_id"
+        )
+    if terms.scoped and items and not terms.fits(categories_of(connection, app_id, items)):
+        whom = [f"{name} {', '.join(some[:5])}" for name, some in _scope(terms) if some]
+        why = f"none of the order's items is of {' or '.join(whom)}; it takes another claim or another order"
+        raise OfferRefused("wrong_items", before.claim_id, why)
+    return store_id
+
+
+def _scope(terms: Terms) -> Sequence[tuple[str, Sequence[str]]]:
+    return ("items", terms.items), ("categories", terms.categories)
+
+
 def _settle_unreserved(connection: Connection, app_id: str, before: Claim, after: Claim) -> Claim:
     """Nothing was held for it, as the offer had no budget; by now it may have one."""
     offer = offer_row(connection, app_id, before.offer_id) or {"offer_id": before.offer_id}
@@ -198,7 +186,7 @@ def _settle_unreserved(connection: Connection, app_id: str, before: Claim, after
     if not charge(connection, app_id, offer, before.day, Change(open=-1, redeemed=1, settled=after.cost)):
         why = f"its cost {after.cost} was not reserved, and the offer's budget has no room for it"
         raise OfferRefused("budget_spent", before.claim_id, why)
-    keep_total(connection, app_id, before.offer_id, before.day)
+    keep_total(connection, app_id, before.offer_id, before.day, after.changed_us)
     return move(connection, app_id, before, after)
 
 

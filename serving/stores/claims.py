@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, and_, bindparam, or_, select, text
 
 from portraits.errors import UnknownApp
 from recommender.offers.terms import Terms, expires_at
@@ -72,6 +72,11 @@ class Claims(Books):
         """Whether the time of an open claim is over."""
         return bool(self.read(_ANY_DUE, {"app_id": app_id, "at_us": at_us}))
 
+    def claims_by(self, app_id: str, claim_ids: Sequence[str], order_ids: Sequence[str]) -> list[Claim]:
+        """Claims that have one of these ids, or were used for one of these orders."""
+        which = and_(_CLAIM.app_id == app_id, or_(_CLAIM.claim_id.in_(claim_ids), _CLAIM.order_id.in_(order_ids)))
+        return [Claim._make(row) for row in self.read(select(*(_CLAIM[name] for name in Claim._fields)).where(which))]
+
     def expire_claims(self, app_id: str, at_us: int | None = None) -> int:
         """Lets every claim expire whose time is over; how many did. Raises StoreUnavailable."""
         at_us, expired = now_us() if at_us is None else at_us, 0
@@ -96,12 +101,6 @@ def expire_due(connection: Connection, app_id: str, at_us: int) -> int:
     """Lets some claims expire whose time is over, inside a write transaction; how many."""
     which = {"app_id": app_id, "at_us": at_us, "most": EXPIRED_AT_ONCE}
     return let_expire(connection, app_id, [Claim._make(row) for row in ask_within(connection, _DUE, which)], at_us)
-
-
-def due_of_offer(connection: Connection, app_id: str, offer_id: str, day: int, at_us: int) -> list[Claim]:
-    """Some claims of an offer whose time is over: those of this day first, and those that hold most."""
-    which = {"app_id": app_id, "at_us": at_us, "offer_id": offer_id, "day": day, "most": EXPIRED_AT_ONCE}
-    return [Claim._make(row) for row in ask_within(connection, _DUE_OF_OFFER, which)]
 
 
 def let_expire(connection: Connection, app_id: str, due: Sequence[Claim], at_us: int) -> int:
@@ -259,20 +258,16 @@ def _best(one: Claim, at_us: int) -> tuple[int, bool, int, int]:
 
 
 _COLUMNS = ", ".join(Claim._fields)
-_SELECT = f"SELECT {_COLUMNS} FROM claims WHERE app_id = :app_id"  # noqa: S608 - constants
+SELECT = f"SELECT {_COLUMNS} FROM claims WHERE app_id = :app_id"  # noqa: S608 - constants
 IDS = (
     "SELECT CAST(:user_id AS VARCHAR) UNION ALL SELECT other.id FROM people AS mine JOIN people AS other "
     "ON other.app_id = mine.app_id AND other.user_id = mine.user_id WHERE mine.app_id = :app_id AND mine.id = :user_id"
 )
 """All ids of the person that has the id `user_id`, for use in an IN."""
-_DUE_NOW = "AND state = 'claimed' AND expires_us <= :at_us"
-_DUE = text(f"{_SELECT} {_DUE_NOW} ORDER BY expires_us LIMIT :most")
-_DUE_OF_OFFER = text(
-    f"{_SELECT} {_DUE_NOW} AND offer_id = :offer_id "
-    "ORDER BY CASE WHEN day = :day THEN 0 ELSE 1 END, coalesce(reserved, 0) DESC, expires_us LIMIT :most"
-)
-_BY_ID = text(f"{_SELECT} AND claim_id = :claim_id")
-_OF_PERSON = text(f"{_SELECT} AND offer_id = :offer_id AND user_id IN ({IDS})")
+DUE_NOW = "AND state = 'claimed' AND expires_us <= :at_us"
+_DUE = text(f"{SELECT} {DUE_NOW} ORDER BY expires_us LIMIT :most")
+_BY_ID = text(f"{SELECT} AND claim_id = :claim_id")
+_OF_PERSON = text(f"{SELECT} AND offer_id = :offer_id AND user_id IN ({IDS})")
 _IS_OF = text(f"SELECT 1 WHERE CAST(:owner AS VARCHAR) IN ({IDS})")
 COUNTED = text(
     f"SELECT count(*) FROM claims WHERE app_id = :app_id AND offer_id = :offer_id AND user_id IN ({IDS}) "  # noqa: S608

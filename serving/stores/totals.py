@@ -1,6 +1,7 @@
 """What was spent of an app's one budget for all offers (`recommender.offers.total`): sums of the days that it covers.
 
-A claim that would exceed it is refused in the transaction that makes it, so it holds as an offer's own budget does.
+A claim that would exceed it is refused in the transaction that makes it (`room`), so it holds as an offer's own budget
+does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from portraits.errors import OfferRefused, UnknownApp
+from portraits.errors import UnknownApp
 from portraits.settings import AppSettings
 from recommender.offers.total import Total, total_of
 from serving.stores import schema
@@ -39,19 +40,6 @@ class Totals(Database):
         if total is None:
             return None
         return Spending(total, int(self.ask(_SPENT, _days(app_id, total))[0][0]))
-
-
-def keep_total(connection: Connection, app_id: str, offer_id: str, day: int) -> None:
-    """Raises OfferRefused where what claims of `day` and the other days of the budget hold or cost by now, inside a
-    write transaction, is more than it; then the transaction must be undone."""
-    known = total_within(connection, app_id, day)
-    if known is not None and known.spent > known.total.budget:
-        raise OfferRefused(
-            "budget_spent",
-            offer_id,
-            f"with this claim {known.spent} of the {known.total.budget} for all offers would be held or spent; "
-            f"a higher one opens it again: huaxiang app set {app_id} offer_budget=...",
-        )
 
 
 def total_within(connection: Connection, app_id: str, day: int) -> Spending | None:

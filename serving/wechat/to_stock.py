@@ -26,7 +26,11 @@ from serving.wechat.bodies import week_of
 KINDS = ("favor", "busifavor")
 PER_USER = {"favor": 60, "busifavor": 100}
 NAME = {"favor": 20, "busifavor": 21}
-"""Most characters of a stock's name."""
+"""Most characters of a stock's name (pay.weixin.qq.com/doc/v3/merchant/4012534633, favor: string(20), at most 9 Chinese
+characters or 20 letters; .../merchant-exclusive-coupon/apilist.html, busifavor: 21, each character counts one)."""
+MOST_WIDE, NOT_IN_NAME = 9, "_,;|"
+"""Of a favor stock's name alone: Chinese characters at most, and characters that it may not hold. Of a mixed name the
+platform does not speak: we let a Chinese character take two of the letters' places."""
 GOODS_NAME, GOODS_TAG, PERIODS = 15, 32, 2
 MOST_MONEY, MOST_COUPONS = 10_000_000, 1_000_000_000
 FAVOR_DAYS = 90
@@ -149,12 +153,18 @@ class _Writing:
         return {**named, "out_request_no": self.offer["offer_id"]}
 
     def _name(self) -> str:
-        name, most = self.issuer.name or self.offer.get("title") or self.offer["offer_id"], NAME[self.kind]
-        if len(name) > most:
-            raise InvalidValue("title", name, f"at most {most} characters, as a stock's name; give a shorter one")
+        name = str(self.issuer.name or self.offer.get("title") or self.offer["offer_id"])
+        wide = sum(not one.isascii() for one in name) if self.kind == "favor" else 0
+        if len(name) + wide > NAME[self.kind] or wide > MOST_WIDE:
+            most = f"at most {NAME[self.kind]} characters"
+            if self.kind == "favor":
+                most += f", of them at most {MOST_WIDE} Chinese, which count double"
+            raise InvalidValue("title", name, f"{most}, as a stock's name; give a shorter one")
+        if self.kind == "favor" and any(one in NOT_IN_NAME for one in name):
+            raise InvalidValue("title", name, f"a stock's name without any of {' '.join(NOT_IN_NAME)}; give another")
         if name != self.offer.get("title"):
             self.lost["title"] = f"the stock is called {name!r}"
-        return str(name)
+        return name
 
     def _expect_kind(self, *kinds: str) -> None:
         if self.offer.get("kind") not in kinds:

@@ -1,6 +1,7 @@
 """The first nights of coupons that nobody knows yet: what learning who is changed by them costs, day by day.
 
     python tests/benchmarks/bench_offer_nights.py [--events 150000] [--days 14] [--every 1] [--seeds 2]
+        [--first 0]
 
 The sample shop's past is imported without what coupons it had; then eight new ones hold. Every policy has a world of
 its own that begins at the same moment. Each day: who comes is asked about once, on the first visit; the day passes with
@@ -222,9 +223,10 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=14)
     parser.add_argument("--every", type=int, default=1, help="days from one night to the next")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     given = parser.parse_args()
     found = []
-    for seed in range(given.seeds):
+    for seed in range(given.first, given.first + given.seeds):
         with tempfile.TemporaryDirectory() as folder:
             found.append(run(seed, given, Path(folder)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

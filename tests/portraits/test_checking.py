@@ -210,6 +210,23 @@ def test_offers_have_bounds_in_files_too(tmp_path: Path, name: str) -> None:
     assert (report.accepted, report.quarantined) == (1, 1)
 
 
+def test_a_share_of_an_order_is_no_more_than_all_of_it_in_files_too(tmp_path: Path) -> None:
+    """Whatever the file's form; a reason that the quarantine shows."""
+    rows = [("a", "discount", 10_000), ("b", "member", 10_001), ("c", "discount", 10_001), ("d", "cash", 10_001)]
+    (tmp_path / "o.csv").write_text("offer_id,kind,value\n" + "".join(f"{i},{k},{v}\n" for i, k, v in rows))
+    told = [json.dumps({"offer_id": i, "kind": k, "value": v}) for i, k, v in rows]
+    (tmp_path / "o.jsonl").write_text("\n".join(told))
+    pq.write_table(pa.Table.from_pylist([json.loads(one) for one in told]), tmp_path / "o.parquet")
+    for form in ("csv", "jsonl", "parquet"):
+        lake = Lake(tmp_path / form)
+        report = import_file(lake, SHOP, "offers", tmp_path / f"o.{form}")
+        assert (report.accepted, report.quarantined) == (2, 2), form
+        kept = lake.snapshot("shop").quarantine(connect()).to_pyarrow().to_pylist()
+        assert {(row["column"], row["value"], row["reason"]) for row in kept} == {
+            ("value", "10001", "more than 10000 basis points, all of an order")
+        }
+
+
 NATIVE = {
     "ids as numbers": ("item_id", pa.array([7], pa.int64()), "7"),
     "money as a whole float": ("amount", pa.array([250.0]), 250),

@@ -86,7 +86,7 @@ def test_the_choice_is_a_decision_of_its_own(shop: OfferShop) -> None:
     first, none = row["candidates"]
     assert (first["offer_id"], first["on_item"], first["position"]) == (offer, item, 1)
     assert first["propensity"] == {"small": 0.7, "big": 0.1, "tea": 0.1}[offer]
-    assert none == {"source": "none", "propensity": 0.1}
+    assert none == {"source": "none", "propensity": 0.1, "could": ["big", "small", "tea"]}
     assert [one["item_id"] for one in of_shelf["candidates"]] == shelf(answer)
     assert told["action"]["body"] == {"user_id": "bob", "offer_id": offer, "decision_id": told["decision_id"]}
 

@@ -27,8 +27,7 @@ from serving.context import Context
 from serving.events import store_batch
 from serving.sent_events import prepare
 from serving.settings import ProcessSettings
-from serving.stores import Store, claim_steps
-from serving.stores import claims as claim_rows
+from serving.stores import Store, claim_steps, room
 from serving.stores.books import Book, Change, charge, close, local_day, zone_of
 from serving.stores.claim_facts import MOST_COST, Beyond
 from serving.stores.claims import KEPT_DAYS, expire_due
@@ -210,7 +209,7 @@ COSTS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
 @pytest.mark.parametrize("what", COSTS)
 def test_what_a_redemption_costs(shop: Shop, what: str) -> None:
     columns, order, cost = COSTS[what]
-    shop.offer(**columns, daily_budget=None)
+    shop.row({"offer_id": "o"} | CASH | columns, **columns)
     shop.store.upsert(shop.app_id, "users", [{"user_id": "ann", "member_tier": "gold"}])
     shop.claim()
     assert shop.redeem(user_id="ann", offer_id="o", **order)["cost"] == cost
@@ -241,6 +240,45 @@ def test_what_cannot_be_redeemed(shop: Shop) -> None:
     shop.give_back(two)
     assert shop.refused(shop.redeem, two) == shop.refused(shop.give_back, two) == "claim_returned"
     assert shop.book() == Book()
+
+
+def test_an_order_must_have_an_item_that_the_offer_is_for(shop: Shop) -> None:
+    items = [{"item_id": one, "category": [kind, "small"]} for one, kind in (("tea", "drinks"), ("pan", "kitchen"))]
+    shop.store.upsert(shop.app_id, "items", [*items, {"item_id": "bare"}])
+    shop.offer("by item", **CASH, items=["tea", "cup"])
+    shop.offer("by kind", **CASH, categories=["drinks"])
+    shop.offer("either", **CASH, items=["cup"], categories=["drinks"])
+    for offer_id in ("by item", "by kind", "either"):
+        one = shop.claim(offer_id=offer_id)["claim_id"]
+        assert shop.refused(shop.redeem, one, items=("pan",)) == "wrong_items"
+        assert shop.redeem(one, items=("pan", "tea"))["state"] == "redeemed"
+    for offer_id, item in (("by kind", "bare"), ("by kind", "never heard of"), ("either", "cup"), ("by item", "cup")):
+        assert shop.redeem(shop.claim("bob", offer_id)["claim_id"], items=(item,))["state"] == "redeemed"
+    one = shop.claim("cat", "by item")["claim_id"]
+    assert shop.refused(shop.redeem, one, items=("never heard of",)) == "wrong_items"
+    shop.offer("by item", **CASH, items=["pan"])
+    assert shop.refused(shop.redeem, one, items=("pan",)) == "wrong_items", "as it was when it was claimed"
+    assert shop.redeem(one, order_id="unknown")["state"] == "redeemed", "nothing is known of the order"
+
+
+def test_what_is_known_of_an_order_counts_where_the_call_says_nothing(shop: Shop) -> None:
+    shop.store.upsert(shop.app_id, "identities", [{"link_id": "l", "user_id": "ann", "anonymous_id": "phone"}])
+    shop.offer(**CASH, items=["tea"])
+    shop.offer("here", **CASH, stores=["s1"])
+    for n, (user, order, item, store) in enumerate(
+        (("phone", "x", "pan", "s1"), ("ann", "y", "pan", "s2"), ("ann", "y", "tea", "s2"), ("mal", "z", "pan", "s2"))
+    ):
+        row = {"event_id": f"p{n}", "user_id": user, "ts": shop.now.isoformat(), "type": "purchase", "amount": 100}
+        batch = prepare([row | {"order_id": order, "item_id": item, "store_id": store}], datetime.now(UTC))
+        with shop.store.write() as connection:
+            store_batch(connection, shop.app_id, batch)
+    one, other = shop.claim()["claim_id"], shop.claim(offer_id="here")["claim_id"]
+    assert shop.refused(shop.redeem, one, order_id="x") == "wrong_items"
+    assert shop.redeem(one, order_id="y")["state"] == "redeemed"
+    assert shop.redeem(shop.claim()["claim_id"], order_id="x", items=("tea",))["state"] == "redeemed", "the call first"
+    assert shop.redeem(shop.claim()["claim_id"], order_id="z")["state"] == "redeemed", "it is another person's"
+    assert shop.refused(shop.redeem, other, order_id="y") == "wrong_store"
+    assert shop.redeem(other, order_id="x")["state"] == "redeemed", "the order says where"
 
 
 def test_a_cost_that_nothing_bounds_must_be_told_and_fit_the_budget_of_now(shop: Shop) -> None:
@@ -440,6 +478,38 @@ def test_a_redemption_of_what_had_expired_or_was_given_back_costs(shop: Shop) ->
     assert shop.book() == Book(claims=1, settled=300, today=300), "of before it was given back"
 
 
+def test_an_echo_of_a_redemption_that_was_given_back_is_not_booked_again(shop: Shop) -> None:
+    """By the claim that it names, or by order, offer and person; whoever told of the redemption first."""
+    shop.offer(budget=10_000)
+    ours = shop.claim()["claim_id"]
+    shop.redeem(ours, order_id="x", discount=300)
+    shop.tell("e0", "redeem", order_id="x", discount=300)
+    assert shop.book() == Book(claims=1, settled=300, today=300), "our call's, told back"
+    shop.give_back(ours)
+    shop.tell("e1", "claim")
+    shop.tell("e2", "redeem", order_id="y", discount=400)
+    shop.tell("e3", "return", order_id="y")
+    plain = shop.claim("bob")["claim_id"]
+    shop.redeem(plain, discount=200)
+    shop.give_back(plain)
+    before = [one["event_id"] for one in shop.events()]
+    assert shop.book() == Book()
+    shop.now += HOUR
+    for n, order in enumerate("xy"):
+        shop.tell(f"late-{n}", "redeem", order_id=order, discount=300)
+        shop.tell(f"again-{n}", "return", order_id=order)
+    for n, more in enumerate(({"order_id": "x"}, {})):
+        shop.tell(f"named-{n}", "redeem", discount=300, properties={"claim_id": ours}, **more)
+    shop.tell("unordered", "redeem", "bob", properties={"claim_id": plain})
+    assert (shop.book(), [one["event_id"] for one in shop.events()]) == (Book(), before)
+    shop.tell("other", "redeem", order_id="z", discount=300, properties={"claim_id": ours})
+    shop.tell("theirs", "redeem", "zoe", order_id="x", discount=50)
+    assert shop.book() == Book(claims=2, settled=350, today=350), "another order, another person"
+    for n in range(2):
+        shop.tell(f"no order {n}", "redeem", "kim", discount=10)
+    assert shop.book().settled == 370, "nothing tells the two apart"
+
+
 def test_an_event_names_a_claim_of_its_own_person_and_offer(shop: Shop) -> None:
     for name in ("o", "other"):
         shop.offer(name, budget=10_000)
@@ -501,7 +571,7 @@ def test_making_room_is_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
     for user in ("cat", "dan"):
         shop.claim(user)
     shop.now += HOUR
-    monkeypatch.setattr(claim_rows, "EXPIRED_AT_ONCE", 1)
+    monkeypatch.setattr(room, "EXPIRED_AT_ONCE", 1)
     shop.offer(value=1000)
     assert shop.refused(shop.claim, "eve") == "daily_budget_spent", "it would take two"
     shop.offer(value=500)
@@ -623,6 +693,12 @@ def test_claims_over_http(client: Client, context: Context, shop: Shop) -> None:
     over = backend("/offers/redeem", 409, request_id="r5", claim_id=made["claim_id"])
     assert over["code"] == "claim_returned"
     assert context.metrics.refused["claim_returned",] == 1
+    shop.offer("some", **CASH, items=["tea"])
+    backend("/offers/claim", request_id="r6", user_id="ann", offer_id="some")
+    order = {"request_id": "r7", "user_id": "ann", "offer_id": "some", "order_id": "y"}
+    assert backend("/offers/redeem", 409, **order, items=["pan"])["code"] == "wrong_items"
+    assert backend("/offers/redeem", 422, **order, items="tea")["field"] == "items"
+    assert backend("/offers/redeem", **order, items=["pan", "tea"])["state"] == "redeemed"
     reader = Caller(client, shop.store.add_key(shop.app_id, "recommend"))
     assert reader("/offers/claim", 403, **claimed)["code"] == "forbidden"
 
@@ -697,7 +773,7 @@ def test_every_refusal_of_ours_is_in_the_list() -> None:
     """Codes are labels of a metric: a closed list."""
     source = "".join(
         Path(module.__file__ or "").read_text(encoding="utf-8")
-        for module in (claim_steps, __import__("recommender.offers.terms", fromlist=["x"]))
+        for module in (claim_steps, room, __import__("recommender.offers.terms", fromlist=["x"]))
     )
     assert isinstance(OfferRefused("not_running", "o", "why"), HuaxiangError)
     assert all(f'"{code}"' in source or code.startswith("claim_") for code in OfferRefused.CODES)

@@ -13,6 +13,7 @@ from planted_app import open_shop
 from planted_plan import plan
 
 from portraits.settings import AppSettings
+from recommender.offers.pacing import DEARER
 from recommender.offers.total import total_of
 from serving import ledgers
 from serving.ledgers import Ledger, Ledgers
@@ -81,26 +82,32 @@ def test_prices_are_the_night_s_where_nothing_was_spent_beyond_the_course() -> N
     assert paced.admitted.tolist() == [True, True, True]
 
 
-def test_a_budget_far_ahead_of_its_course_gives_nothing_and_one_behind_it_does() -> None:
+def test_a_budget_far_ahead_of_its_course_is_dearer_and_late() -> None:
     """At noon half of the day's budget should be spent: 90% is far ahead of it, 45% is not."""
-    known = plan([[1, 1]], [[1, 1]], offers=["a", "b"])
+    known = plan([[1, 1]], [[1, 1]], offers=["a", "b"], prices={"a": 0.5})
     offering = Offering().renewed([row("a", daily_budget=1_000), row("b", daily_budget=1_000)], None, known, None)
     books = {"a": Book(today=900, settled=900), "b": Book(today=450, settled=450)}
-    assert Ledger.of(0.0, books).paced(offering, NOON).admitted.tolist() == [False, True]
-    assert Ledger.of(0.0, books).paced(offering, NOON + timedelta(hours=11)).admitted.tolist() == [True, True]
+    paced = Ledger.of(0.0, books).paced(offering, NOON)
+    assert (paced.admitted.tolist(), paced.late.tolist(), paced.any_late) == ([True, True], [True, False], True)
+    assert paced.prices[0] == pytest.approx(1.5 * (0.52 / 0.12) ** DEARER - 1)
+    later = Ledger.of(0.0, books).paced(offering, NOON + timedelta(hours=11))
+    assert (later.admitted.tolist(), later.any_late) == ([True, True], False)
+    assert later.prices[0] < 0.5
 
 
 def test_the_budget_for_all_offers_has_a_course_too() -> None:
     """One day's budget: at noon half of it should be spent."""
     total = total_of(AppSettings("shop", time_zone="UTC", offer_budget=1_000, **dict.fromkeys(DAYS, "2026-03-02")))
     assert total is not None
-    offering = Offering().renewed([row("a")], None, plan([[1]], [[1]], offers=["a"], prices={"": 0.5}), None)
+    known = plan([[1]], [[1]], offers=["a"], prices={"": 0.5})
+    offering = Offering().renewed([row("a"), row("b")], None, known, None)
     paced = [Ledger.of(0.0, {}, Spending(total, spent)).paced(offering, NOON) for spent in (500, 560, 700, 1_000)]
-    assert [bool(one.admitted[0]) for one in paced] == [True, True, False, False]
+    assert [bool(one.admitted.all()) for one in paced] == [True, True, True, False]
+    assert [one.late.tolist() for one in paced] == [[False, False]] * 2 + [[True, True]] * 2
     assert paced[0].prices[0] == pytest.approx(0.5)
-    assert paced[1].prices[0] > 0.5
+    assert 0.5 < paced[1].prices[0] < paced[2].prices[0]
     after = Ledger.of(0.0, {}, Spending(total, 1_000)).paced(offering, NOON + timedelta(days=1))
-    assert after.admitted.tolist() == [True], "it is over, and holds nothing"
+    assert (after.admitted.tolist(), after.any_late) == ([True, True], False), "it is over, and holds nothing"
 
 
 def test_a_closed_offer_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,11 +15,12 @@ from planted_plan import plan
 
 from portraits.errors import OfferRefused, UnknownApp
 from portraits.settings import AppSettings
+from recommender.offers.pacing import DEARER, LEAST_LEFT
 from serving.events import store_batch
 from serving.ledgers import Ledger
 from serving.offering import NO_OFFERING
 from serving.sent_events import prepare
-from serving.stores import Store, claim_steps
+from serving.stores import Store, claim_steps, room
 from serving.stores.claim_facts import Beyond
 
 NOON = datetime(2026, 3, 4, 4, tzinfo=UTC)
@@ -104,6 +106,51 @@ def test_other_days_are_not_of_it(store: Store) -> None:
     assert spent(store) == 0
 
 
+def test_what_expires_makes_room_under_it_whatever_its_offer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the days that the budget covers, and no more than it takes."""
+    rows = [{"offer_id": "short", "kind": "cash", "value": 300, "valid_hours": 1}]
+    store.upsert("shop", "offers", [*rows, {"offer_id": "large", "kind": "cash", "value": 1300}])
+    claim(store, "old", "short", NOON - 7 * DAY)
+    for user in ("ann", "bob", "cat"):
+        claim(store, user, "short")
+    later = NOON + timedelta(hours=1)
+    monkeypatch.setattr(room, "EXPIRED_AT_ONCE", 0)
+    with pytest.raises(OfferRefused, match="1400 of the 1200"):
+        claim(store, "dan", "one", later)
+    monkeypatch.undo()
+    with pytest.raises(OfferRefused, match="for all offers"):
+        claim(store, "dan", "large", later)
+    assert store.offer_books("shop")["short"].reserved == 1200, "what is refused moves nothing"
+    claim(store, "dan", "one", later)
+    assert store.offer_books("shop")["short"].reserved == 900, "one of them was enough"
+    assert store.offer_total("shop").spent == 1100
+    claim(store, "dan", "two", later)
+    found = store.offer_books("shop")
+    assert (found["short"].reserved, store.offer_total("shop").spent) == (300, 1000), "the one of last week stays"
+    with pytest.raises(OfferRefused):
+        claim(store, "eve", "one", later)
+
+
+def test_what_expires_makes_room_once_however_many_claim(store: Store) -> None:
+    """Four claims are due, and 1200 is full with them: of eight at once exactly four come in their places."""
+    offers = [{"offer_id": f"s{n}", "kind": "cash", "value": 300, "valid_hours": 1} for n in range(4)]
+    store.upsert("shop", "offers", offers)
+    for n in range(4):
+        claim(store, "old", f"s{n}")
+
+    def one_more(n: int) -> bool:
+        try:
+            claim(store, f"new{n}", f"s{n % 4}", NOON + timedelta(hours=1))
+        except OfferRefused as refusal:
+            return refusal.code != "budget_spent"
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(one_more, range(8))) == 4
+    assert store.offer_total("shop").spent == 1200
+    assert sum(book.reserved for book in store.offer_books("shop").values()) == 1200
+
+
 def test_a_higher_one_opens_it_again(store: Store) -> None:
     for user in ("ann", "bob"):
         claim(store, user, "one")
@@ -118,7 +165,8 @@ def test_a_higher_one_opens_it_again(store: Store) -> None:
 
 
 def test_the_day_paces_it(store: Store) -> None:
-    """Of an even week 60 of 168 hours have passed: 1000 of 1200 is far ahead, so nothing is given for a while."""
+    """Of an even week 60 of 168 hours have passed: with 500 of 1200 spent, what is left has to last longer, so that it
+    is dearer; what no price holds back is not given for a while."""
     offers = store.changes("shop", "offers")
     made = plan([[900, 900]], [[500, 500]], offers=["one", "two"], prices={"": 0.5, "one": 0.1})
     offering = NO_OFFERING.renewed(offers, None, made, None)
@@ -129,9 +177,12 @@ def test_the_day_paces_it(store: Store) -> None:
     found = [Ledger.of(0.0, {}, total).paced(bare, now).admitted[1] for total in (store.offer_total("shop"), None)]
     assert found == [False, True], "what could not be claimed is not shown"
     assert before.prices.tolist() == pytest.approx([0.1, 0.0])  # far behind: nothing beyond what each budget asks
-    for offer_id in ("one", "two"):
-        claim(store, "ann", offer_id)
+    claim(store, "ann", "one")
     after = Ledger.of(0.0, {}, store.offer_total("shop")).paced(offering, now)
-    assert not after.admitted.any()
-    assert after.prices.tolist() == pytest.approx([0.1 + 1.5 * 4 - 1, 1.5 * 4 - 1])
+    rate = 1.5 * ((108 / 168 + LEAST_LEFT) / (700 / 1200 + LEAST_LEFT)) ** DEARER
+    assert after.prices.tolist() == pytest.approx([0.1 + rate - 1, rate - 1])
+    assert after.admitted.all()
+    assert after.late.all()
+    claim(store, "ann", "two")
+    assert not Ledger.of(0.0, {}, store.offer_total("shop")).paced(offering, now).admitted.any(), "1000 of 1200"
     assert Ledger.of(0.0, {}).paced(offering, now).prices.tolist() == pytest.approx([0.6, 0.5])

@@ -18,6 +18,7 @@ CHINA = timezone(timedelta(hours=8))
 ISSUER = Issuer("1900000109", CHINA)
 BEGIN = datetime(2026, 6, 1, tzinfo=UTC)
 NAMES = st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x4EFF), min_size=1, max_size=20)
+TITLES = st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x4EFF), min_size=1, max_size=9)
 DAYS = st.sets(st.integers(1, 7).map(str), min_size=1)
 HOURS = st.sets(st.integers(0, 23).map(str), min_size=1)
 
@@ -30,7 +31,7 @@ def offers(draw: st.DrawFn) -> dict[str, Any]:
     unit = value if kind == "cash" else draw(st.integers(1, 5_000))
     row = {
         "offer_id": "o1",
-        "title": draw(NAMES),
+        "title": draw(TITLES),
         "kind": kind,
         "value": value,
         "starts": BEGIN,

@@ -129,7 +129,11 @@ def test_what_a_stock_cannot_say_is_named(kind: str, change: dict[str, Any], los
         ("favor", {"ends": None}, "ends"),
         ("favor", {"per_user_limit": 61}, "per_user_limit"),
         ("busifavor", {"per_user_limit": 101}, "per_user_limit"),
-        ("favor", {"title": "满" * 21}, "title"),
+        ("favor", {"title": "满" * 10}, "title"),
+        ("favor", {"title": "满" * 9 + "100"}, "title"),
+        ("favor", {"title": "x" * 21}, "title"),
+        ("favor", {"title": "5_off"}, "title"),
+        ("busifavor", {"title": "满" * 22}, "title"),
         ("favor", {"budget": None}, "budget"),
         ("favor", {"budget": 1_999}, "budget"),
         ("favor", {"value": 0}, "value"),
@@ -147,3 +151,18 @@ def test_what_the_platform_refuses_is_refused_before(kind: str, change: dict[str
 def test_a_merchant_coupon_may_run_longer_and_for_more_a_person() -> None:
     offer = CASH | {"ends": CASH["starts"] + timedelta(days=200), "per_user_limit": 100}
     assert stock_of(offer, "busifavor", ISSUER).body["stock_send_rule"]["max_coupons_per_user"] == 100
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"),
+    [
+        ("favor", "微信支付代金券批次"),
+        ("favor", "满" * 9 + "10"),
+        ("favor", "x" * 20),
+        ("busifavor", "满_" * 10 + "减"),
+    ],
+)
+def test_a_name_may_be_as_long_as_the_platform_says(kind: str, title: str) -> None:
+    """The first is its own example."""
+    made = stock_of(CASH | {"title": title}, kind, ISSUER)
+    assert (made.body["stock_name"], "title" in made.lost) == (title, False)
