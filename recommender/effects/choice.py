@@ -8,8 +8,9 @@ exactly they are known. Losses are paired by row.
 Scores are so noisy that some thousand rows rarely tell candidates apart. What is taken then matters most: not the
 simplest, as a constant throws away how visitors differ, but the one that is drawn together by itself as far as rows are
 few (`odds`: to the rule, or to one small shift). Without a rule it is the mean of it and the trees, where rows are
-enough for these. Others must be better by a standard error of the difference, what tells nobody apart by `SURE` of
-them. The mean and rules are then calibrated (`calibration`); `odds` has its own measure.
+enough for these. Others must be better by a standard error of the difference (`line`, `odds` on the outcome itself,
+where visitors buy again and again), what tells nobody apart by `SURE` of them. The mean and rules are then calibrated
+(`calibration`); `odds` and `line` have their own measure.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recommender.effects.calibration import Calibration, as_json
-from recommender.effects.learners import LEARNERS, MEAN, ODDS, Fitted, Lesson
+from recommender.effects.learners import LEARNERS, LINE, MEAN, ODDS, Fitted, Lesson
 from recommender.effects.odds import Rule
 from recommender.effects.pooling import pooled
 from recommender.effects.rows import FEW, Floats, Rows, folds, rows_of
@@ -125,7 +126,7 @@ def _held_out(lesson: Lesson, prior: Prior | None) -> tuple[dict[str, Floats], F
     trees = [MEAN] if rows.counts()[:-1].sum() >= least * rows.offers else []
     rules = [] if prior is None or lesson.rule is not None else [PRIOR]
     score = np.zeros((len(rows), rows.offers))
-    said = {name: np.zeros_like(score) for name in (ZERO, *rules, CONSTANT, *trees, ODDS)}
+    said = {name: np.zeros_like(score) for name in (ZERO, *rules, CONSTANT, *trees, ODDS, LINE)}
     fold = folds(rows.unit, FOLDS, lesson.seed + len(trees))
     for one in range(FOLDS):
         held = fold == one

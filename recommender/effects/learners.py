@@ -10,6 +10,7 @@
 
 - odds: shifts of the log odds (`odds`), with what rules of thumb say of them as a beginning; of money, times what is
   brought when anything is (two-part: Duan, Manning, Morris & Newhouse 1983).
+- line: the same shape on the outcome itself (`lines`).
 - mean: half `odds`, half the mean of the others. They err differently: on planted effects (`bench_effects`) choosing by
   it gains as much as by the best of them, whichever that is, at each number of rows.
 
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recommender.effects.access import levelled
+from recommender.effects.lines import fit_lines
 from recommender.effects.means import Mean, Table, fit_mean
 from recommender.effects.money import tamed
 from recommender.effects.odds import Rule, fit_odds
@@ -270,14 +272,17 @@ def _by_odds(lesson: Lesson) -> Callable[[Table], Floats]:
     return lambda X: lift.effects(X) * worth(X)[:, None]
 
 
-MEAN, ODDS = "mean", "odds"
-ALONE: Mapping[str, Callable[[Lesson], Callable[[Table], Floats]]] = {
-    "s": _single,
-    "t": _two,
-    "x": _crossed,
-    "dr": _robust,
-}
+def _by_line(lesson: Lesson) -> Callable[[Table], Floats]:
+    if float(np.ptp(lesson.rows.outcome)) == 0.0:
+        return _nothing(lesson)
+    return fit_lines(lesson.rows, lesson.outcomes, lesson.seed).effects
+
+
+MEAN, ODDS, LINE = "mean", "odds", "line"
+_Way = Callable[[Lesson], Callable[[Table], Floats]]
+ALONE: Mapping[str, _Way] = {"s": _single, "t": _two, "x": _crossed, "dr": _robust}
+_BESIDE: Mapping[str, _Way] = {MEAN: _together, ODDS: _by_odds, LINE: _by_line}
 LEARNERS: Mapping[str, Callable[[], Learnt]] = {
-    name: partial(Learnt, name, learn) for name, learn in {**ALONE, MEAN: _together, ODDS: _by_odds}.items()
+    name: partial(Learnt, name, learn) for name, learn in (*ALONE.items(), *_BESIDE.items())
 }
 """name -> what makes one."""

@@ -33,11 +33,13 @@ BINS, BINNED_BY = 64, 10_000
 @dataclass(frozen=True, slots=True)
 class Scale:
     """Features as the line takes them: standardised, unknown as the mean, with a column that says so where it says
-    something."""
+    something. varying: [F + gappy], the columns that say what no other one does: a customer file knows nothing of most
+    fields of a portrait, and what is unknown together is told once."""
 
     mean: Floats
     scale: Floats
     gappy: NDArray[np.bool_]
+    varying: NDArray[np.bool_]
 
     @classmethod
     def of(cls, X: Table) -> Scale:
@@ -49,7 +51,11 @@ class Scale:
         spread = np.sqrt((np.where(known, filled - mean, 0) ** 2).sum(axis=0) / many)
         varies = spread > 1e-9 * np.maximum(np.abs(mean), 1e-9)
         share = known.mean(axis=0)
-        return cls(mean, np.where(varies, spread, np.inf), (share > 0.01) & (share < 0.99))
+        gappy = (share > 0.01) & (share < 0.99)
+        once = np.zeros(int(gappy.sum()), bool)
+        if once.size:
+            once[np.unique(np.packbits(~known[:, gappy], axis=0), axis=1, return_index=True)[1]] = True
+        return cls(mean, np.where(varies, spread, np.inf), gappy, np.append(varies, once))
 
     def __call__(self, X: Table) -> Floats:
         """[n, F + gappy features]."""

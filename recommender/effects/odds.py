@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.effects.design import Design, shifts_of
 from recommender.effects.means import Scale, Table
 from recommender.effects.rows import Floats, Rows, folds
 from recommender.effects.scores import Crossfitted
@@ -46,7 +47,7 @@ WIDTHS: tuple[tuple[float, float], ...] = (
 NOWHERE = (0.0, 0.0)
 FEW_WIDTHS = (NOWHERE, (0.4, 0.0), (1.6, 0.0))
 """Those that are tried with `ANYWHERE`."""
-MOST_OWN = 400
+MOST_OWN = 1_000
 """Columns of b_o at most; with more there are none."""
 STEPS, HALVINGS, FOLDS = 4, 4, 3
 UNLIKELY = 7.0
@@ -59,7 +60,7 @@ FARTHEST = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """What was fitted; see the module. start: c0, c1; theta: of the columns of `_columns`; own: with b_o."""
+    """What was fitted; see the module. start: c0, c1; theta: of the columns of `design.Design`; own: with b_o."""
 
     base: Callable[[Table], Floats]
     scale: Scale
@@ -80,7 +81,7 @@ class Odds:
 
     def _shifts(self, X: Table, at: Floats) -> Floats:
         table, told = _table(self.scale, X, at), None if self.rule is None else self.rule(X)
-        return _shifts(table, told, self.theta, self.offers, own=self.own)
+        return shifts_of(table, told, self.theta, self.offers, own=self.own)
 
 
 def fit_odds(rows: Rows, outcomes: Crossfitted, seed: int, rule: Rule | None = None) -> Odds:
@@ -91,23 +92,22 @@ def fit_odds(rows: Rows, outcomes: Crossfitted, seed: int, rule: Rule | None = N
     told = None if rule is None else rule(rows.X)
     wide = rows.offers * table.shape[1] <= MOST_OWN
     widths = [one for one in WIDTHS if wide or not one[1]] if table.shape[1] else [NOWHERE]
-    columns, offset = _columns(rows, table, told, own=wide)
-    every = np.hstack([np.ones((len(rows), 1)), at[:, None], columns])
+    design = Design.of(rows, at, table, told, own=wide)
+    lean = Design.of(rows, at, table, told, own=False)  # what is `ANYWHERE` has no b_o
     common = [(one, trust) for trust in ([FAR] if rule is None else [NEAR, FAR]) for one in widths]
     tried = common + [(one, ANYWHERE) for one in widths if one in FEW_WIDTHS]
     spreads = [_precision(_spread(table.shape[1], rows.offers, *one, rule=rule is not None, own=wide)) for one in tried]
     fold = folds(rows.unit, FOLDS, seed + 3)
-    lean = every[:, : every.shape[1] - (rows.offers * table.shape[1] if wide else 0)]  # what is `ANYWHERE` has no b_o
-    rare = [one[: lean.shape[1]] for one in spreads[len(common) :]]
-    far = _fitted(rows, lean, offset, _begin(lean), rare[0])
+    rare = [one[: lean.many] for one in spreads[len(common) :]]
+    far = _fitted(rows, lean, _begin(lean), rare[0])
     likely = np.append(
-        _held_out(rows, every, offset, _begin(every), spreads[: len(common)], fold),
-        _held_out(rows, lean, offset, far, rare, fold),
+        _held_out(rows, design, _begin(design), spreads[: len(common)], fold),
+        _held_out(rows, lean, far, rare, fold),
     )
     share = _shares(likely, tried, rule=rule is not None)
-    theta = np.append(far, np.zeros(every.shape[1] - len(far)))
-    theta = _fitted(rows, every, offset, theta, spreads[int(np.argmax(share))])
-    gram, moment = _sums(rows, every, offset, theta)
+    theta = np.append(far, np.zeros(design.many - len(far)))
+    theta = _fitted(rows, design, theta, spreads[int(np.argmax(share))])
+    gram, moment = _sums(rows, design, theta)
     found = np.asarray(share @ np.stack([_solve(gram, moment, one) for one in spreads]))
     return Odds(outcomes.without, scale, rule, found[:2], found[2:], rows.offers, wide)
 
@@ -130,22 +130,7 @@ def _effects(start: Floats, shifts: Floats) -> Floats:
 
 def _table(scale: Scale, X: Table, at: Floats) -> Floats:
     """What shifts may go by: features, and where visitors start, if there are features."""
-    return np.hstack([scale(X), at[:, None]]) if X.shape[1] else np.zeros((len(X), 0))
-
-
-def _columns(rows: Rows, table: Floats, told: Floats | None, *, own: bool) -> tuple[Floats, Floats]:
-    """Columns [n, P] of a row's shift, 0 without an offer: a, a_o, k, k_o, b, b_o; and the rule's part of it."""
-    given = (rows.action >= 0).astype(np.float64)[:, None]
-    which = (rows.action[:, None] == np.arange(rows.offers)).astype(np.float64)
-    parts, offset = [given, which], np.zeros(len(rows))
-    if told is not None:
-        by_rule = which * told
-        offset = by_rule.sum(axis=1)
-        parts += [offset[:, None], by_rule]
-    parts.append(given * table)
-    if own:
-        parts += [which[:, [offer]] * table for offer in range(rows.offers)]
-    return np.hstack(parts), offset
+    return np.hstack([scale(X)[:, scale.varying], at[:, None]]) if X.shape[1] else np.zeros((len(X), 0))
 
 
 def _spread(
@@ -158,48 +143,33 @@ def _spread(
     return np.array(found)
 
 
-def _shifts(table: Floats, told: Floats | None, theta: Floats, offers: int, *, own: bool) -> Floats:
-    """[n, O]: columns times theta, offer by offer."""
-    found, theta = theta[0] + np.tile(theta[1 : 1 + offers], (len(table), 1)), theta[1 + offers :]
-    if told is not None:
-        found += told * (1 + theta[0] + theta[1 : 1 + offers])
-        theta = theta[1 + offers :]
-    many = table.shape[1]
-    found += (table @ theta[:many])[:, None]
-    if own:
-        found += table @ theta[many:].reshape(offers, many).T
-    return np.asarray(found)
-
-
 def _precision(spread: Floats) -> Floats:
     return np.concatenate([[1e-3, 1e-3], 1 / np.maximum(spread, 1e-6) ** 2])
 
 
-def _sums(rows: Rows, every: Floats, offset: Floats, theta: Floats) -> tuple[Floats, Floats]:
+def _sums(rows: Rows, design: Design, theta: Floats) -> tuple[Floats, Floats]:
     """Of a step of iterated least squares: c1 is held near 1, not 0."""
-    odds = every @ theta + offset
-    chance = np.clip(expit(odds), LEAST, 1 - LEAST)
-    heavy = rows.weight * chance * (1 - chance)
-    left = every @ theta + (rows.settled - chance) / (chance * (1 - chance))
-    weighed = every * heavy[:, None]
-    moment = weighed.T @ left
+    own = design @ theta
+    chance = np.clip(expit(own + design.offset), LEAST, 1 - LEAST)
+    sure = chance * (1 - chance)
+    gram, moment = design.sums(rows.weight * sure, own + (rows.settled - chance) / sure)
     moment[1] += 1e-3
-    return weighed.T @ every, moment
+    return gram, moment
 
 
 def _solve(gram: Floats, moment: Floats, precision: Floats) -> Floats:
     return np.asarray(np.linalg.solve(gram + np.diag(precision), moment))
 
 
-def _fitted(rows: Rows, every: Floats, offset: Floats, theta: Floats, precision: Floats) -> Floats:
+def _fitted(rows: Rows, design: Design, theta: Floats, precision: Floats) -> Floats:
     """As likely as can be, steps halved that lead to what is less likely."""
 
     def belief(at: Floats) -> float:
-        return _likely(rows, every, offset, at) - float(precision @ (at - begin) ** 2) / 2
+        return _likely(rows, design, at) - float(precision @ (at - begin) ** 2) / 2
 
-    begin = _begin(every)
+    begin = _begin(design)
     for _ in range(STEPS):
-        ahead, now = _solve(*_sums(rows, every, offset, theta), precision), belief(theta)
+        ahead, now = _solve(*_sums(rows, design, theta), precision), belief(theta)
         for _ in range(HALVINGS):
             if belief(ahead) >= now:
                 break
@@ -208,33 +178,29 @@ def _fitted(rows: Rows, every: Floats, offset: Floats, theta: Floats, precision:
     return theta
 
 
-def _begin(every: Floats) -> Floats:
+def _begin(design: Design) -> Floats:
     """The base as it is, and no shift but the rule's."""
-    theta = np.zeros(every.shape[1])
+    theta = np.zeros(design.many)
     theta[1] = 1.0
     return theta
 
 
-def _held_out(  # noqa: PLR0917
-    rows: Rows, every: Floats, offset: Floats, theta: Floats, spreads: list[Floats], fold: NDArray[np.int64]
-) -> Floats:
+def _held_out(rows: Rows, design: Design, theta: Floats, spreads: list[Floats], fold: NDArray[np.int64]) -> Floats:
     """The log likelihood of held-out rows by each of the widths, told by one step of least squares from `theta`. From
     the base that step goes too far where shifts are large, which speaks against wide ones: where rows are few that is
     for the better (on planted effects these are found better than by the whole way), but for what is `ANYWHERE`."""
-    parts = [_sums(rows.take(own), every[own], offset[own], theta) for own in (fold == one for one in range(FOLDS))]
+    held = [(rows.take(own), design.take(own)) for own in (fold == one for one in range(FOLDS))]
+    parts = [_sums(*one, theta) for one in held]
     gram, moment = (np.sum([part[at] for part in parts], axis=0) for at in (0, 1))
     found = np.zeros(len(spreads))
-    for one, (own_gram, own_moment) in enumerate(parts):
-        own = fold == one
+    for one, (own_gram, own_moment) in zip(held, parts, strict=True):
         for place, precision in enumerate(spreads):
-            found[place] += _likely(
-                rows.take(own), every[own], offset[own], _solve(gram - own_gram, moment - own_moment, precision)
-            )
+            found[place] += _likely(*one, _solve(gram - own_gram, moment - own_moment, precision))
     return found * (len(rows) / float(rows.weight.sum()))
 
 
-def _likely(rows: Rows, every: Floats, offset: Floats, theta: Floats) -> float:
-    chance = np.clip(expit(every @ theta + offset), LEAST, 1 - LEAST)
+def _likely(rows: Rows, design: Design, theta: Floats) -> float:
+    chance = np.clip(expit(design @ theta + design.offset), LEAST, 1 - LEAST)
     return float(rows.weight @ (rows.settled * np.log(chance) + (1 - rows.settled) * np.log(1 - chance)))
 
 

@@ -17,12 +17,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from recommender.effects.means import BINS, Bins, Scale, Table
-from recommender.effects.rows import FEW, Floats, Ints, Rows, folds
+from recommender.effects.rows import FEW, Floats, Ints, Rows, capped, folds
 
 FOLDS = 3
 LOWEST = 0.01
 """An estimated probability below this is taken as this."""
 ENOUGH_FOR_TREES = 600
+MOST_ROWS = 60_000
+"""Rows that chances are learnt from."""
 TREES = {
     "max_iter": 60,
     "learning_rate": 0.08,
@@ -55,7 +57,7 @@ def _crossfitted(rows: Rows, seed: int) -> tuple[Floats, str]:
     found = {name: np.full((len(rows), len(actions)), LOWEST) for name in names}
     for one in range(FOLDS):
         held = fold == one
-        past = rows.take(~held) if (~held).any() else rows
+        past = capped(rows.take(~held) if (~held).any() else rows, MOST_ROWS, seed)
         for name, chance in found.items():
             if held.any():
                 chance[held] = _chances(name, past, rows.X[held], actions, seed)

@@ -11,12 +11,11 @@ to the size that the tried ones have. One seed, same trials: equal arrays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from portraits.settings import AppSettings
@@ -24,8 +23,8 @@ from recommender.effects.choice import PRIOR, Chosen, Prior, choose
 from recommender.effects.means import Mean, fit_mean
 from recommender.effects.rows import FEW
 from recommender.offers.costs import Costs
-from recommender.offers.likeness import likest
 from recommender.offers.match import scopes_of
+from recommender.offers.material import Material, Offer, Source, material
 from recommender.offers.thumb import Shop, Thumb
 from recommender.offers.trials import Trials
 from recommender.offers.used import Used
@@ -34,19 +33,15 @@ from recommender.offers.worth import Worth, held_out
 GROUPS = 4
 """Visitors are alike to an offer who are about as likely to buy without one: quarters."""
 DRAWS = 20
-BLOCK = 1 << 16
-"""Visitors looked at together."""
+BLOCK = MOST_EDGES = 1 << 16
+"""Visitors looked at together; trials that tell where groups end."""
 DOUBT = 1.5
 """How much less is known of an offer that goes by another one."""
-MOST_OTHERS = 16
-"""Offers that were tried and are not planned, of which is learnt, at most; the most tried ones."""
 RATIO = (0.2, 3.0)
 """How far the tried offers may correct the rules of thumb."""
 
 Floats = NDArray[np.float64]
 Table = NDArray[np.float32]
-Source = Literal["learned", "alike", "rule"]
-Offer = Mapping[str, Any]
 
 
 class Known(NamedTuple):
@@ -69,39 +64,6 @@ class Estimates:
     account: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _Lesson:
-    """The trials that are learnt from. columns: offer ids, the planned ones first, then those others are like; action:
-    a place in columns, -1 for none; rule: by which each column goes (None: not known)."""
-
-    trials: Trials
-    columns: tuple[str, ...]
-    planned: int
-    action: NDArray[np.int64]
-    rules: tuple[Offer | None, ...]
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """[columns]: trials of each."""
-        return np.bincount(self.action[self.action >= 0], minlength=len(self.columns))
-
-    def sources(self) -> list[tuple[Source, int]]:
-        """By what each planned offer goes, and the column that tells it."""
-        counts = self.counts
-        told: list[tuple[Source, int]] = []
-        known = {name: row for row, name in enumerate(self.columns) if counts[row] >= FEW}
-        for place in range(self.planned):
-            rule = self.rules[place]
-            like = None if rule is None else likest(rule, [one for one in self.rules if one is not None], known)
-            if counts[place] >= FEW:
-                told.append(("learned", place))
-            elif like is not None:
-                told.append(("alike", known[like]))
-            else:
-                told.append(("rule", place))
-        return told
-
-
 def estimate(
     trials: Trials,
     known: Known,
@@ -116,19 +78,19 @@ def estimate(
     catalogue: rules of offers, also of those that are not planned any more. newcomer: [U], who stands for a stranger
     (everybody, where they are few).
     """
-    lesson = _lesson(trials, offers, catalogue)
+    lesson = material(trials, offers, catalogue, settings.seed)
     own = lesson.trials
     shop = _shop(own, lesson.action, settings.offer_days)
     thumb = Thumb(lesson.rules, own.names, shop, scopes_of(catalogue))
     base = _base(own, lesson.action, settings.seed)
     edges = _edges(base, own.X)
-    learnt = _learnt(lesson, thumb, base, np.searchsorted(edges, base(own.X)), settings.seed)
+    learnt = _learnt(lesson, thumb, base, _groups(base, edges, own.X), settings.seed)
     costs = _costs(lesson, learnt, thumb, settings.seed)
     sources = lesson.sources()
     used = Used.fit(own, lesson.action, _by_rule(lesson, thumb))
     teller = _Teller(learnt, thumb, costs, sources, _ratio(learnt, thumb, lesson), used)
     arrays = _tables(teller, known.X, len(offers), newcomer)
-    group = np.searchsorted(edges, base(known.X)) if len(known.X) else np.zeros(0, np.int64)
+    group = _groups(base, edges, known.X)
     strangers = group[newcomer] if np.any(newcomer) else group
     stranger = np.bincount(strangers, minlength=1).argmax() if len(strangers) else 0
     return Estimates(
@@ -182,26 +144,6 @@ class _Teller:
         return lift, gain, cost
 
 
-def _lesson(trials: Trials, offers: Sequence[str], catalogue: Sequence[Offer]) -> _Lesson:
-    """The complete trials of planned offers, of those that others are like, of others that teach, and of none. (Chances
-    are those of the trial: that few offers are left out changes all of an action's alike, and only their ratios count.)
-    """
-    rules = {str(one["offer_id"]): one for one in catalogue}
-    done = trials.where(trials.complete)
-    counts = np.bincount(done.action[done.action >= 0], minlength=len(done.offers))
-    tried = {name for name, count in zip(done.offers, counts, strict=True) if count >= FEW}
-    planned = [rules[name] for name in offers if name in rules and name not in tried]
-    likes = {likest(one, catalogue, tried) for one in planned} - {None, *offers}
-    most = sorted(tried - {*offers, *likes}, key=lambda name: (-counts[done.offers.index(name)], name))[:MOST_OTHERS]
-    columns = (*offers, *sorted({*most, *(name for name in likes if name is not None)}))
-    place = {name: column for column, name in enumerate(columns)}
-    of_offer = np.array([*(place.get(name, -2) for name in done.offers), -1], np.int64)
-    action = of_offer[done.action]
-    used = action >= -1
-    told = tuple(rules.get(name) for name in columns)
-    return _Lesson(done.where(used), columns, len(offers), action[used], told)
-
-
 def _shop(trials: Trials, action: NDArray[np.int64], days: float) -> Shop:
     """What is usual, by the trials of no offer where there are enough."""
     shop = Shop(days)
@@ -227,12 +169,22 @@ def _edges(base: Mean, X: Table) -> Floats:
     """Chances to buy that part visitors into `GROUPS`; none where there are too few trials."""
     if len(X) < GROUPS * FEW:
         return np.zeros(0)
-    return np.unique(np.quantile(base(X), np.arange(1, GROUPS) / GROUPS))
+    some = X[:: -(-len(X) // MOST_EDGES)]
+    return np.unique(np.quantile(base(some), np.arange(1, GROUPS) / GROUPS))
 
 
-def _learnt(lesson: _Lesson, thumb: Thumb, base: Mean, group: NDArray[np.int64], seed: int) -> _Learnt:
+def _groups(base: Mean, edges: Floats, X: Table) -> NDArray[np.int64]:
+    """[n]: the group of each."""
+    found = np.zeros(len(X), np.int64)
+    for start in range(0, len(X), BLOCK):
+        part = slice(start, start + BLOCK)
+        found[part] = np.searchsorted(edges, base(X[part]))
+    return found
+
+
+def _learnt(lesson: Material, thumb: Thumb, base: Mean, group: NDArray[np.int64], seed: int) -> _Learnt:
     own = lesson.trials
-    unit = pa.array(own.user_id, pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
+    unit = lesson.unit
     many, could = len(lesson.columns), own.could_have(lesson.columns)
 
     def chosen(outcome: Floats, prior: Prior) -> Chosen:
@@ -248,13 +200,13 @@ def _learnt(lesson: _Lesson, thumb: Thumb, base: Mean, group: NDArray[np.int64],
     return _Learnt(lift, None if tells else chosen(own.margin, thumb.money), worth, base if known else None)
 
 
-def _by_rule(lesson: _Lesson, thumb: Thumb) -> Floats:
+def _by_rule(lesson: Material, thumb: Thumb) -> Floats:
     """[columns]: what rules say that each offer changes on average, nan where they say nothing of it."""
     found = thumb.lift(lesson.trials.X).mean(axis=0) if len(lesson.trials) else np.zeros(len(lesson.columns))
     return np.where(found > 0, found, np.nan)
 
 
-def _costs(lesson: _Lesson, learnt: _Learnt, thumb: Thumb, seed: int) -> Costs:
+def _costs(lesson: Material, learnt: _Learnt, thumb: Thumb, seed: int) -> Costs:
     """From the offers' own redemptions, where these are told apart."""
     own = lesson.trials
     cost = own.own_cost if len(own.own_cost) else own.cost
@@ -262,7 +214,7 @@ def _costs(lesson: _Lesson, learnt: _Learnt, thumb: Thumb, seed: int) -> Costs:
     return Costs.fit(own.X, lesson.action, cost, thumb.cost(own.X, bought), lesson.rules, seed)
 
 
-def _ratio(learnt: _Learnt, thumb: Thumb, lesson: _Lesson) -> tuple[float, float]:
+def _ratio(learnt: _Learnt, thumb: Thumb, lesson: Material) -> tuple[float, float]:
     """What the tried offers have of the lift and the money that the rules of thumb gave them."""
     tried = lesson.counts >= FEW
     X = lesson.trials.X[: BLOCK // 8]
@@ -320,7 +272,7 @@ def _by_group(size: Floats, group: NDArray[np.int64], groups: int) -> Floats:
 
 
 def _account(
-    lesson: _Lesson, learnt: _Learnt, sources: Sequence[tuple[Source, int]], offers: Sequence[str]
+    lesson: Material, learnt: _Learnt, sources: Sequence[tuple[Source, int]], offers: Sequence[str]
 ) -> dict[str, Any]:
     """What was learnt, from what, and by offer whether it can be told yet."""
     counts, curves = lesson.counts, learnt.worth.account.get("curves", {})
@@ -338,7 +290,11 @@ def _account(
             "held_out": curves.get(column) if source == "learned" else None,
         }
     return {
-        "trials": {"complete": len(lesson.trials), "of_none": int(np.count_nonzero(lesson.action < 0))},
+        "trials": {
+            "complete": len(lesson.trials),
+            "of_none": int(np.count_nonzero(lesson.action < 0)),
+            "propensities": lesson.chances,
+        },
         "offers": told,
         "lift": learnt.lift.account,
         "money": None if learnt.money is None else learnt.money.account,

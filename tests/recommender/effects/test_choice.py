@@ -39,7 +39,7 @@ def test_learners_are_taken_where_visitors_differ(found: Chosen, new: Planted) -
 def test_an_account_for_json(found: Chosen) -> None:
     told = json.loads(json.dumps(found.account))
     assert told["rows"] == told["learnt_from"] == 8_000
-    assert set(told["losses"]) == {"zero", "constant", "mean", "odds"}
+    assert set(told["losses"]) == {"zero", "constant", "mean", "odds", "line"}
     assert all(0 <= slope <= 2 for slope in told["calibration"]["slope"])
     assert told["propensities"] == {"estimated": 0}
 

@@ -24,6 +24,14 @@ def test_one_whale() -> None:
     assert calm.outcome[0] == pytest.approx(told["raised"])
 
 
+def test_of_many_sums_only_the_very_largest_are_cut() -> None:
+    """So that with ever more of them what is cut does not bend what an offer does to who spends most."""
+    outcome = np.random.default_rng(1).lognormal(3.0, 1.0, 20_000)
+    calm, told = tamed(_rows(outcome))
+    assert np.count_nonzero(outcome > told["cap"]) == 60
+    assert calm.outcome.mean() == pytest.approx(outcome.mean())
+
+
 def test_buying_or_not_is_left_alone() -> None:
     rows = _rows((np.arange(200) % 3 == 0).astype(float))
     assert tamed(rows) == (rows, {})

@@ -1,0 +1,88 @@
+"""The columns of effects that are pooled over offers, as `odds` and `lines` fit them: n x F numbers instead of n x O F.
+
+A row has a level, where it starts, and, with an offer, what is common to offers and what is the offer's own. The last
+is 0 for all other offers, so sums of columns times columns are taken offer by offer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.effects.rows import Floats, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Of n rows. small: [n, 1 + 1 + (1) + Z]: 1, where the row starts, what a rule says of its action (where there are
+    rules), what effects may go by. offset: [n], what the rule says. places: of each action (the last is none), which
+    of all columns it has, and which of `small` these are. many: P, all columns: c0, c1, a, a_o, k, k_o, b, b_o, those
+    with k where there are rules, b_o where offers differ in what moves whom."""
+
+    small: Floats
+    offset: Floats
+    action: NDArray[np.int64]
+    places: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
+    many: int
+
+    @classmethod
+    def of(cls, rows: Rows, at: Floats, table: Floats, told: Floats | None, *, own: bool) -> Design:
+        """at: [n], where rows start; table: [n, Z]; told: [n, O], what rules say, or None; own: with b_o."""
+        offers, width, ruled = rows.offers, table.shape[1], told is not None
+        given = rows.action >= 0
+        offset = np.zeros(len(rows))
+        if told is not None:
+            offset[given] = told[given, rows.action[given]]
+        small = np.hstack([np.ones((len(rows), 1)), at[:, None], *([offset[:, None]] if ruled else []), table])
+        z = np.arange(2 + ruled, 2 + ruled + width)
+        first = 3 + offers + ruled * (1 + offers)
+        places = []
+        for offer in range(offers):
+            columns, kept = [0, 1, 2, 3 + offer], [0, 1, 0, 0]
+            if ruled:
+                columns, kept = [*columns, 3 + offers, 4 + offers + offer], [*kept, 2, 2]
+            columns, kept = [*columns, *range(first, first + width)], [*kept, *z]
+            if own:
+                begin = first + width * (1 + offer)
+                columns, kept = [*columns, *range(begin, begin + width)], [*kept, *z]
+            places.append((np.array(columns), np.array(kept)))
+        places.append((np.array([0, 1]), np.array([0, 1])))
+        return cls(small, offset, rows.action, tuple(places), first + width * (1 + own * offers))
+
+    def take(self, which: NDArray[Any]) -> Design:
+        """Some rows."""
+        return Design(self.small[which], self.offset[which], self.action[which], self.places, self.many)
+
+    def __matmul__(self, theta: Floats) -> Floats:
+        """[n]: columns times `theta` [P]."""
+        each = np.zeros((len(self.places), self.small.shape[1]))
+        for row, (columns, kept) in enumerate(self.places):
+            np.add.at(each[row], kept, theta[columns])
+        return np.asarray(np.einsum("ij,ij->i", self.small, each[self.action]))
+
+    def sums(self, weight: Floats, left: Floats) -> tuple[Floats, Floats]:
+        """Columns times columns [P, P], columns times `left` [P]; rows weighed."""
+        gram, moment = np.zeros((self.many, self.many)), np.zeros(self.many)
+        for row, (columns, kept) in enumerate(self.places):
+            own = self.action == (row if row < len(self.places) - 1 else -1)
+            small = self.small[own]
+            weighed = small * weight[own][:, None]
+            gram[np.ix_(columns, columns)] += (weighed.T @ small)[np.ix_(kept, kept)]
+            moment[columns] += (weighed.T @ left[own])[kept]
+        return gram, moment
+
+
+def shifts_of(table: Floats, told: Floats | None, theta: Floats, offers: int, *, own: bool) -> Floats:
+    """[n, O]: what each offer adds: the columns from a on times theta. table, told: as in `Design.of`."""
+    found, theta = theta[0] + np.tile(theta[1 : 1 + offers], (len(table), 1)), theta[1 + offers :]
+    if told is not None:
+        found += told * (1 + theta[0] + theta[1 : 1 + offers])
+        theta = theta[1 + offers :]
+    many = table.shape[1]
+    found += (table @ theta[:many])[:, None]
+    if own:
+        found += table @ theta[many:].reshape(offers, many).T
+    return np.asarray(found)
