@@ -25,10 +25,11 @@ from recommender.effects.rows import FEW
 from recommender.offers.costs import Costs
 from recommender.offers.match import scopes_of
 from recommender.offers.material import Material, Offer, Source, material
+from recommender.offers.teller import Learnt, Teller, ratio_of, usual_of
 from recommender.offers.thumb import Shop, Thumb
 from recommender.offers.trials import Trials
 from recommender.offers.used import Used
-from recommender.offers.worth import Worth, held_out
+from recommender.offers.worth import held_out
 
 GROUPS = 4
 """Visitors are alike to an offer who are about as likely to buy without one: quarters."""
@@ -37,8 +38,6 @@ BLOCK = MOST_EDGES = 1 << 16
 """Visitors looked at together; trials that tell where groups end."""
 DOUBT = 1.5
 """How much less is known of an offer that goes by another one."""
-RATIO = (0.2, 3.0)
-"""How far the tried offers may correct the rules of thumb."""
 
 Floats = NDArray[np.float64]
 Table = NDArray[np.float32]
@@ -87,8 +86,8 @@ def estimate(
     learnt = _learnt(lesson, thumb, base, _groups(base, edges, own.X), settings.seed)
     costs = _costs(lesson, learnt, thumb, settings.seed)
     sources = lesson.sources()
-    used = Used.fit(own, lesson.action, _by_rule(lesson, thumb))
-    teller = _Teller(learnt, thumb, costs, sources, _ratio(learnt, thumb, lesson), used)
+    used, usual = Used.fit(own, lesson.action, _by_rule(lesson, thumb)), usual_of(learnt, lesson)
+    teller = Teller(learnt, thumb, costs, sources, usual, ratio_of(usual, thumb, lesson), used)
     arrays = _tables(teller, known.X, len(offers), newcomer)
     group = _groups(base, edges, known.X)
     strangers = group[newcomer] if np.any(newcomer) else group
@@ -99,49 +98,6 @@ def estimate(
         shift=_shift(learnt, sources, arrays["gain"][:-1], group, settings.seed),
         account=_account(lesson, learnt, sources, offers) | {"extra": None if used is None else used.shares.tolist()},
     )
-
-
-@dataclass(frozen=True)
-class _Learnt:
-    """Effects on the chance to buy and, where they are needed, on money; worth: how the first tells the second, where
-    it does; base: the chance to buy without an offer, None where it is not learnt."""
-
-    lift: Chosen
-    money: Chosen | None
-    worth: Worth
-    base: Mean | None
-
-    def __call__(self, X: Table) -> tuple[Floats, Floats]:
-        """[n, columns] each: lift, gain."""
-        lift = self.lift.effects(X)
-        return lift, self.worth.gain(X, lift) if self.money is None else self.money.effects(X)
-
-
-@dataclass(frozen=True)
-class _Teller:
-    learnt: _Learnt
-    thumb: Thumb
-    costs: Costs
-    sources: Sequence[tuple[Source, int]]
-    ratio: tuple[float, float]
-    used: Used | None
-
-    def __call__(self, X: Table) -> tuple[Floats, Floats, Floats]:
-        """[n, O] each: lift, gain, cost."""
-        lift, gain = self.learnt(X)
-        by_rule = [place for place, (source, _) in enumerate(self.sources) if source == "rule"]
-        columns = [column for _, column in self.sources]
-        bought = np.clip(self.learnt.base(X)[:, None] + lift, 0.0, 1.0) if self.learnt.base is not None else None
-        cost = self.costs(X, self.thumb.cost(X, bought))
-        if self.used is not None:
-            by_use, share = self.used(X), self.used.weight
-            lift, gain = (share * told + (1 - share) * own for told, own in zip(by_use, (lift, gain), strict=True))
-            cost = share * self.used.cost + (1 - share) * cost
-        lift, gain, cost = lift[:, columns], gain[:, columns], cost[:, columns]
-        if by_rule:
-            lift[:, by_rule] = self.ratio[0] * self.thumb.lift(X)[:, by_rule]
-            gain[:, by_rule] = self.ratio[1] * self.thumb.money(X)[:, by_rule]
-        return lift, gain, cost
 
 
 def _shop(trials: Trials, action: NDArray[np.int64], days: float) -> Shop:
@@ -182,7 +138,7 @@ def _groups(base: Mean, edges: Floats, X: Table) -> NDArray[np.int64]:
     return found
 
 
-def _learnt(lesson: Material, thumb: Thumb, base: Mean, group: NDArray[np.int64], seed: int) -> _Learnt:
+def _learnt(lesson: Material, thumb: Thumb, base: Mean, group: NDArray[np.int64], seed: int) -> Learnt:
     own = lesson.trials
     unit = lesson.unit
     many, could = len(lesson.columns), own.could_have(lesson.columns)
@@ -197,7 +153,7 @@ def _learnt(lesson: Material, thumb: Thumb, base: Mean, group: NDArray[np.int64]
     worth = held_out(own, lesson.action, lift, thumb.lift, could=could, **judged)
     tells = worth.two_part or lift.account["chosen"] == PRIOR
     known = np.count_nonzero(lesson.action < 0) >= FEW
-    return _Learnt(lift, None if tells else chosen(own.margin, thumb.money), worth, base if known else None)
+    return Learnt(lift, None if tells else chosen(own.margin, thumb.money), worth, base if known else None)
 
 
 def _by_rule(lesson: Material, thumb: Thumb) -> Floats:
@@ -206,7 +162,7 @@ def _by_rule(lesson: Material, thumb: Thumb) -> Floats:
     return np.where(found > 0, found, np.nan)
 
 
-def _costs(lesson: Material, learnt: _Learnt, thumb: Thumb, seed: int) -> Costs:
+def _costs(lesson: Material, learnt: Learnt, thumb: Thumb, seed: int) -> Costs:
     """From the offers' own redemptions, where these are told apart."""
     own = lesson.trials
     cost = own.own_cost if len(own.own_cost) else own.cost
@@ -214,20 +170,7 @@ def _costs(lesson: Material, learnt: _Learnt, thumb: Thumb, seed: int) -> Costs:
     return Costs.fit(own.X, lesson.action, cost, thumb.cost(own.X, bought), lesson.rules, seed)
 
 
-def _ratio(learnt: _Learnt, thumb: Thumb, lesson: Material) -> tuple[float, float]:
-    """What the tried offers have of the lift and the money that the rules of thumb gave them."""
-    tried = lesson.counts >= FEW
-    X = lesson.trials.X[: BLOCK // 8]
-    if not tried.any() or not len(X):
-        return 1.0, 1.0
-    found = []
-    for told, rule in zip(learnt(X), (thumb.lift(X), thumb.money(X)), strict=True):
-        ratio = told[:, tried].mean() / max(float(rule[:, tried].mean()), 1e-12)
-        found.append(float(np.clip(ratio, *RATIO)))
-    return found[0], found[1]
-
-
-def _tables(teller: _Teller, X: Table, offers: int, newcomer: NDArray[np.bool_]) -> dict[str, Table]:
+def _tables(teller: Teller, X: Table, offers: int, newcomer: NDArray[np.bool_]) -> dict[str, Table]:
     """lift, gain, cost: float32 [U+1, O], a block of visitors at a time; the stranger is the newcomers' mean."""
     found = {name: np.zeros((len(X) + 1, offers), np.float32) for name in ("lift", "gain", "cost")}
     for start in range(0, len(X), BLOCK):
@@ -246,7 +189,7 @@ def _tables(teller: _Teller, X: Table, offers: int, newcomer: NDArray[np.bool_])
 
 
 def _shift(
-    learnt: _Learnt, sources: Sequence[tuple[Source, int]], gain: Table, group: NDArray[np.int64], seed: int
+    learnt: Learnt, sources: Sequence[tuple[Source, int]], gain: Table, group: NDArray[np.int64], seed: int
 ) -> Table:
     """float32 [R, G, O]: draws of how far the gain of a group may be off. What goes by a rule is as doubtful as it is
     large: a normal belief whose standard deviation is its mean, no less than that over everybody, so that what was
@@ -272,7 +215,7 @@ def _by_group(size: Floats, group: NDArray[np.int64], groups: int) -> Floats:
 
 
 def _account(
-    lesson: Material, learnt: _Learnt, sources: Sequence[tuple[Source, int]], offers: Sequence[str]
+    lesson: Material, learnt: Learnt, sources: Sequence[tuple[Source, int]], offers: Sequence[str]
 ) -> dict[str, Any]:
     """What was learnt, from what, and by offer whether it can be told yet."""
     counts, curves = lesson.counts, learnt.worth.account.get("curves", {})

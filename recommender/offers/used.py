@@ -13,7 +13,8 @@ average, at most `MOST_TASTE`. The gain is the lift times the margin of orders i
 What is known well, redemptions and rules, stands in for what is known badly, the effect of each offer: of a few hundred
 trials an offer it tells more than these trials do. It cannot tell sleeping dogs, nor an offer that only sure things
 redeem, so the more an offer's trials can tell, the less this counts: `weight` is SURE / (SURE + z^2), with z how many
-standard errors of its own comparison the effect is large.
+standard errors of its own comparison the effect is large. Where nobody's taste is known it tells e_o alone, and trials
+whom that is of (`recommender.offers.teller`).
 """
 
 from __future__ import annotations
@@ -83,10 +84,15 @@ class Used:
         weight = np.where(counts > 0, SURE / (SURE + (mean / error) ** 2), 0.0)
         return cls(mean, np.array(margin), cost, weight, shares, taste if usual > 0 else -1, usual)
 
+    @property
+    def personal(self) -> bool:
+        """Whether it tells visitors apart."""
+        return self.taste >= 0
+
     def __call__(self, X: Table) -> tuple[Floats, Floats]:
         """[n, O] each: lift, gain."""
         taste = _taste(X, self.taste)
-        size = np.where(np.isnan(taste), 1.0, taste / self.usual) if self.taste >= 0 else np.ones(len(X))
+        size = np.where(np.isnan(taste), 1.0, taste / self.usual) if self.personal else np.ones(len(X))
         lift = np.minimum(np.minimum(size, MOST_TASTE)[:, None] * self.mean, 1.0)
         return lift, lift * self.margin
 
