@@ -142,14 +142,15 @@ def _learnt(lesson: Material, thumb: Thumb, base: Mean, group: NDArray[np.int64]
     own = lesson.trials
     unit = lesson.unit
     many, could = len(lesson.columns), own.could_have(lesson.columns)
+    rule = thumb.shift if thumb.known else None
 
     def chosen(outcome: Floats, prior: Prior) -> Chosen:
         logged = (own.X, lesson.action, own.propensity, outcome)
         parts: dict[str, Any] = {"unit": unit, "group": group, "groups": GROUPS, "could": could}
-        return choose(*logged, many, seed, prior, **parts, season=outcome - own.settled(outcome), rule=thumb.shift)
+        return choose(*logged, many, seed, prior, **parts, season=outcome - own.settled(outcome), rule=rule)
 
     lift = chosen(own.bought, thumb.lift)
-    judged: dict[str, Any] = {"margin": thumb.margin, "rule": thumb.shift, "unit": unit, "offers": many, "seed": seed}
+    judged: dict[str, Any] = {"margin": thumb.margin, "rule": rule, "unit": unit, "offers": many, "seed": seed}
     worth = held_out(own, lesson.action, lift, thumb.lift, could=could, **judged)
     tells = worth.two_part or lift.account["chosen"] == PRIOR
     known = np.count_nonzero(lesson.action < 0) >= FEW

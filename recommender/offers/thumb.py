@@ -62,6 +62,11 @@ class Thumb:
         rate = np.where(np.isnan(own), usual, (own + usual) / 2)
         return np.asarray(-np.expm1(-rate * self.shop.days))
 
+    @property
+    def known(self) -> bool:
+        """Whether the rule of any offer says that it takes something off."""
+        return any(_depth(offer, self.shop.order_value) > 0 for offer in self.offers)
+
     def shift(self, X: Table) -> Floats:
         """[n, O]: of the log odds to buy."""
         taste = ELASTICITY * np.clip(self._known(X, "discount_sensitivity", 1.0), *TASTE)

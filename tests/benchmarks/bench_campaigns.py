@@ -86,8 +86,8 @@ def behaviour(table: Frame, data: Path) -> Frame:
     """Sends, redemptions and redeemed campaigns of the household before the campaign's first day."""
     used = pd.read_csv(data / "coupon_redemptions.csv.gz", dtype=str)
     used["on"] = pd.to_datetime(used.redemption_date)
-    by_home = dict(used.groupby("household_id"))
-    sends = dict(table.groupby("household_id"))
+    by_home = dict(iter(used.groupby("household_id")))
+    sends = dict(iter(table.groupby("household_id")))
     found = []
     for row in table.itertuples():
         before = by_home.get(row.household_id, used.iloc[:0])

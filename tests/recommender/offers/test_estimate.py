@@ -118,3 +118,26 @@ def test_trials_whose_window_is_open_teach_nothing() -> None:
     assert told.account["trials"]["complete"] == later
     same = replace(trials, complete=closed)
     assert (estimated(same).lift == told.lift).all()
+
+
+def test_offers_without_a_known_rule_are_told_apart_by_whom_they_move() -> None:
+    """A customer file: what moves visitors to both offers is plain, what to one of them less so; no rule says anything
+    of them, which is no rule that they do nothing."""
+    rng = np.random.default_rng(8)
+    size = 4_000
+    X = rng.normal(size=(size, 4)).astype(np.float32)
+    action = rng.integers(-1, 2, size).astype(np.int32)
+    odds = np.stack([np.where(X[:, 0] > 0, 0.9, 0.1), np.where(X[:, 2] > 0, 0.9, 0.1)], axis=1) - 0.5 * X[:, 1:2] - 2
+    lift = 1 / (1 + np.exp(-odds)) - 1 / (1 + np.exp(2.0))
+    chance = 1 / (1 + np.exp(2.0)) + np.where(action < 0, 0.0, lift[np.arange(size), action])
+    bought = (rng.random(size) < chance).astype(float)
+    trials = replace(
+        planted()[0], offers=("a", "b"), user_id=[f"u{row}" for row in range(size)], at_us=np.arange(size), X=X,
+        action=action, propensity=np.full(size, 1 / 3), intended=action, control=np.zeros(size, bool),
+        exposed=action >= 0, bought=bought, margin=bought * MARGIN, revenue=bought * MARGIN, cost=np.zeros(size),
+        names=tuple("wxyz"), complete=np.ones(size, bool),
+    )  # fmt: skip
+    known = Known(trials.user_id, X, trials.names)
+    told = estimate(trials, known, ["a", "b"], [], SETTINGS, newcomer=np.zeros(size, bool))
+    apart = (X[:, 0] > 0) != (X[:, 2] > 0)
+    assert np.mean(told.gain[:-1].argmax(axis=1)[apart] == lift.argmax(axis=1)[apart]) > 0.7
