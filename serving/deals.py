@@ -172,8 +172,8 @@ def mine_of(call: Call, query: Query, deal: Deal, offer_id: str) -> dict[str, An
     terms = Terms.from_text(held.terms)
     now = rulebook.offers[rulebook.number[offer_id]] if offer_id in rulebook.number else {}
     promised = {
-        "items": terms.items or now.get("items"),  # claims of before the terms said so
-        "categories": terms.categories or now.get("categories"),
+        "items": terms.items,
+        "categories": terms.categories,
         "kind": terms.kind,
         "value": terms.value,
         "minimum": terms.minimum,

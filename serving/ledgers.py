@@ -81,7 +81,7 @@ class Ledger:
         purses = Purses.of(self._purse(offer) for offer in rulebook.offers)
         pace = FLAT if plan is None else plan.pace
         claims = [most_cost(offer) for offer in rulebook.offers]
-        admitted, late = admits(claims, purses), ~on_course(purses, pace, now_local)
+        admitted, late = admits(claims, purses), ~on_course(claims, purses, pace, now_local)
         over_all = 0.0 if plan is None else plan.prices.get("", 0.0)
         whole_of = self.total is not None and self.total.total.in_force(now_local)
         admitted &= np.array(
@@ -90,7 +90,7 @@ class Ledger:
         if self.total is not None and whole_of:
             whole = Purses.of([self.total.total.purse(self.total.spent)])
             admitted &= admits(claims, whole)
-            late |= ~on_course(whole, pace, now_local)
+            late |= ~on_course(claims, whole, pace, now_local)
             over_all = float(prices_now([over_all], whole, pace, now_local)[0])
         prices = np.zeros(len(rulebook))
         if plan is not None:

@@ -45,8 +45,8 @@ class Offering:
 
     @property
     def exposures_told(self) -> bool:
-        """Whether the app tells what visitors see of offers, as far as is known."""
-        return self.plan is None or bool(self.plan.manifest.get(EXPOSURES_TOLD, True))
+        """Whether the app tells what visitors see of offers, as far as a night knows."""
+        return self.plan is not None and bool(self.plan.manifest.get(EXPOSURES_TOLD, True))
 
     def row_of(self, ids: Sequence[str]) -> int:
         """The row of the plan that knows one of these ids of a person, the person's own first; else the stranger's.

@@ -11,8 +11,8 @@
 - odds: shifts of the log odds (`odds`), with what rules of thumb say of them as a beginning; of money, times what is
   brought when anything is (two-part: Duan, Manning, Morris & Newhouse 1983).
 - line: the same shape on the outcome itself (`lines`).
-- mean: half `odds`, half the mean of the others. They err differently: on planted effects (`bench_effects`) choosing by
-  it gains as much as by the best of them, whichever that is, at each number of rows.
+- mean: half the mean of the first four, a quarter `odds`, a quarter `line`. They err differently: on planted effects
+  (`bench_effects`, `bench_customer_files`) it gains about as much as the best of them, whichever that is.
 
 All several offers at once, for outcomes of 0 and 1 and for money, over `recommender.effects.means`. An offer of fewer
 than `rows.FEW` rows gets the average effect that it has, drawn to that of the others (`pooling`). One seed, one thread:
@@ -255,8 +255,10 @@ def _some(kind: NDArray[np.bool_], most: int, seed: int) -> NDArray[np.int64]:
 
 def _together(lesson: Lesson) -> Callable[[Table], Floats]:
     trees = [LEARNERS[name]().fit_lesson(lesson) for name in ALONE]
-    odds = LEARNERS[ODDS]().fit_lesson(lesson)
-    return lambda X: np.asarray((np.mean([one.found(X) for one in trees], axis=0) + odds.found(X)) / 2)
+    odds, line = (LEARNERS[name]().fit_lesson(lesson) for name in (ODDS, LINE))
+    return lambda X: np.asarray(
+        np.mean([one.found(X) for one in trees], axis=0) / 2 + (odds.found(X) + line.found(X)) / 4
+    )
 
 
 def _by_odds(lesson: Lesson) -> Callable[[Table], Floats]:

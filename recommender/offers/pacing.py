@@ -92,11 +92,15 @@ def admits(claims: Sequence[float] | Floats, purses: Purses) -> NDArray[np.bool_
     return found
 
 
-def on_course(purses: Purses, pace: Sequence[float], now_local: datetime) -> NDArray[np.bool_]:
-    """Whether so little more is spent than a period and a day foresee that what no price holds back may be given,
-    [B]."""
-    course = _course(purses, pace, now_local)
-    ahead = course.spent - course.planned >= course.slack
+def on_course(
+    claims: Sequence[float] | Floats, purses: Purses, pace: Sequence[float], now_local: datetime
+) -> NDArray[np.bool_]:
+    """Whether so little more is spent than a period and a day foresee that what no price holds back may be given, [B].
+    One claim, of at most `claims` each, is not too much: of a small budget it is more than hours foresee."""
+    course, claim = _course(purses, pace, now_local), np.asarray(claims, np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        one = np.stack((claim / purses.budget, claim / purses.daily_budget))
+    ahead = course.spent - one - course.planned >= course.slack
     found: NDArray[np.bool_] = ~np.logical_or(ahead[0], ahead[1])
     return found
 

@@ -136,7 +136,7 @@ class Books(Database):
         of `since_us` or later, as far as the store holds them. Raises StoreUnavailable."""
         most, named = _named(ids)
         rows = self.ask(_ghosts(most), {"app_id": app_id, "since_us": since_us} | named)
-        return [at_us for at_us, payload in rows for _ in range(json.loads(payload)["candidates"].count('"offer_id"'))]
+        return [at_us for at_us, payload in rows for _ in range(json.loads(payload)["candidates"].count('"offer_id":'))]
 
 
 class Change(NamedTuple):

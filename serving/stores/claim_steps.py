@@ -27,7 +27,7 @@ from portraits.identity import merge_users
 from recommender.offers.terms import Asker, Terms, may_claim
 from serving.codec import encode
 from serving.stores import schema
-from serving.stores.books import CLAIMED, EXPIRED, REDEEMED, RETURNED, Change, book_of, charge
+from serving.stores.books import CLAIMED, EXPIRED, REDEEMED, RETURNED, Change, charge
 from serving.stores.claims import (
     COUNTED,
     EPOCH,
@@ -182,10 +182,9 @@ def _scope(terms: Terms) -> Sequence[tuple[str, Sequence[str]]]:
 def _settle_unreserved(connection: Connection, app_id: str, before: Claim, after: Claim) -> Claim:
     """Nothing was held for it, as the offer had no budget; by now it may have one."""
     offer = offer_row(connection, app_id, before.offer_id) or {"offer_id": before.offer_id}
-    book_of(connection, app_id, before.offer_id, before.day)
+    need_room(connection, app_id, offer, after._replace(reserved=after.cost), after.changed_us)
     if not charge(connection, app_id, offer, before.day, Change(open=-1, redeemed=1, settled=after.cost)):
-        why = f"its cost {after.cost} was not reserved, and the offer's budget has no room for it"
-        raise OfferRefused("budget_spent", before.claim_id, why)
+        raise RuntimeError(f"the books of offer {before.offer_id} moved in a transaction that no other writer is in")
     keep_total(connection, app_id, before.offer_id, before.day, after.changed_us)
     return move(connection, app_id, before, after)
 

@@ -28,6 +28,8 @@ def need_room(connection: Connection, app_id: str, offer: Mapping[str, Any], mad
     refusal = _no_room(offer, book, made.held)
     if refusal is None:
         return
+    if book.closed is not None:  # no claim that expires opens it
+        raise refusal
     due: Sequence[Claim] = _due_of_offer(connection, app_id, offer_id, made.day, at_us)
     for place, one in enumerate(due, 1):
         freed_today = one.held if one.day == made.day else 0

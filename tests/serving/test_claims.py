@@ -27,10 +27,10 @@ from serving.context import Context
 from serving.events import store_batch
 from serving.sent_events import prepare
 from serving.settings import ProcessSettings
-from serving.stores import Store, claim_steps, room
+from serving.stores import Store, claim_facts, claim_steps, room
 from serving.stores.books import Book, Change, charge, close, local_day, zone_of
 from serving.stores.claim_facts import MOST_COST, Beyond
-from serving.stores.claims import KEPT_DAYS, expire_due
+from serving.stores.claims import KEPT_DAYS, expire_due, named_by
 
 NOON = datetime(2026, 3, 4, 4, tzinfo=UTC)
 """A Wednesday, noon in Shanghai."""
@@ -532,6 +532,72 @@ def test_what_is_said_beside_a_claim_must_be_so(shop: Shop) -> None:
     assert shop.redeem(one, user_id="phone", offer_id="o", order_id="x")["state"] == "redeemed"
     assert shop.refused(shop.give_back, one, order_id="y") == "wrong_claim"
     assert shop.give_back(one, order_id="x")["state"] == "returned"
+
+
+def test_a_redemption_asks_as_little_however_many_the_order_had(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A till that says order "0" for everybody: each of its facts is looked at in as many statements as the first."""
+    shop.offer()
+    asked: list[Any] = []
+    ask = claim_facts.ask_within
+    monkeypatch.setattr(claim_facts, "ask_within", lambda *what: [asked.append(what[1]), ask(*what)][1])
+    counts = []
+    for number in range(6):
+        asked.clear()
+        shop.tell(f"e{number}", "redeem", order_id="0")
+        counts.append(len(asked))
+    assert shop.book().claims == 6
+    assert len({*counts}) == 1, counts
+
+
+@pytest.mark.parametrize("asked", [(["c"], []), ([], ["x"]), (["c", "d"], ["x", "y"])])
+def test_claims_are_found_by_their_ids_and_orders_and_no_others_are_read(
+    shop: Shop, asked: tuple[list[str], list[str]]
+) -> None:
+    """An import of coupons asks so for every 500 rows."""
+    with shop.store.write() as connection:
+        query = named_by(shop.app_id, *asked).compile(connection, compile_kwargs={"literal_binds": True})
+        if connection.dialect.name == "sqlite":
+            plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").fetchall())
+            assert "(app_id=? AND claim_id=?)" in plan
+            assert "(app_id=? AND order_id=?)" in plan
+        else:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # as it would for a table of many rows
+            assert "Seq Scan" not in str(connection.exec_driver_sql(f"EXPLAIN {query}").fetchall())
+
+
+def test_a_use_that_is_told_after_the_claim_came_back_is_kept(shop: Shop) -> None:
+    """Nobody had said that it was used: the event is no repetition, though it costs nothing any more."""
+    shop.offer()
+    one = shop.claim()["claim_id"]
+    shop.now += HOUR
+    shop.give_back(one)
+    shop.now -= HOUR / 2
+    shop.tell("late", "redeem", order_id="x", properties={"claim_id": one})
+    assert "late" in [event["event_id"] for event in shop.events()]
+    assert shop.book() == Book()
+    shop.tell("late", "redeem", order_id="x", properties={"claim_id": one})
+    assert [event["event_id"] for event in shop.events()].count("late") == 1
+
+
+def test_of_a_closed_offer_nobody_looks_for_claims_that_are_due(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would not open it, and every visitor who is refused would have the writer look."""
+    shop.offer(budget=1000)
+    shop.claim()
+    shop.tell("e", "redeem", "bob", discount=700)
+    monkeypatch.delattr(room, "_due_of_offer")
+    assert shop.refused(shop.claim, "cat") == "offer_closed"
+
+
+def test_what_expires_makes_room_for_a_use_that_held_nothing(shop: Shop) -> None:
+    """As for a claim: a visitor at the till is not refused what the next one may claim."""
+    shop.offer(kind="discount", value=5000)
+    one = shop.claim("ann")["claim_id"]
+    shop.offer(kind="discount", value=5000, max_cost=500, budget=500, valid_hours=1)
+    shop.claim("bob")
+    assert shop.refused(shop.redeem, one, amount=800) == "budget_spent"
+    shop.now += HOUR
+    assert shop.redeem(one, amount=800)["cost"] == 400
+    assert shop.book() == Book(claims=1, settled=400, today=400)
 
 
 def test_the_order_that_was_refunded_says_which_claim(shop: Shop) -> None:

@@ -35,6 +35,19 @@ def test_nothing_is_given_to_whom_nothing_is_worth_it(shop: OfferShop) -> None:
     assert (answer["offers"], answer["none_because"]) == ([], "not_worth_it")
 
 
+def test_whom_a_claim_is_told_to_be_for_is_what_was_promised(shop: OfferShop) -> None:
+    """Whatever the offer became for since: a redemption goes by the promise, too."""
+    shop.claim("big", "kim")
+    shop.offer("big", categories=["tea"])
+    assert shop.ask(user_id="kim", n=1, lang="en")["offers"][0]["reason"]["text"] == "yours: ¥1 off"
+    shop.offer("small", items=["cup"])
+    shop.claim("small", "lee")
+    shop.offer("small", items=None, categories=["tea"])
+    assert "tea" not in shop.ask(user_id="lee", n=1, lang="en")["offers"][0]["reason"]["text"]
+    shop.claim("big", "kim", "return")
+    shop.claim("small", "lee", "return")
+
+
 def test_an_offer_says_what_to_do(shop: OfferShop) -> None:
     answer = shop.ask(user_id="ann", n=1, lang="en")
     (one,) = answer["offers"]

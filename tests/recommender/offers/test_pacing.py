@@ -39,9 +39,17 @@ def admitted(claim: float, **columns: Any) -> bool:
     return bool(admits([claim], Purses.of([Purse(**columns)]))[0])
 
 
-def waits(**columns: Any) -> bool:
+def waits(claim: float = 0.0, **columns: Any) -> bool:
     purse = Purse(**({"starts_us": START, "ends_us": END} | columns))
-    return not on_course(Purses.of([purse]), EVEN, NOON_WEDNESDAY)[0]
+    return not on_course([claim], Purses.of([purse]), EVEN, NOON_WEDNESDAY)[0]
+
+
+def test_one_claim_of_a_small_budget_hides_no_offer() -> None:
+    """Four claims are the whole budget; a claim more than the course foresees is as much as there can be."""
+    most = 1000 * (ON_COURSE + SLACK)
+    assert waits(spent=most, budget=1000)
+    assert not waits(250, spent=most, budget=1000)
+    assert waits(250, spent=most + 250, budget=1000)
 
 
 def rate(night: float, course: float, budget: float, power: float) -> float:
