@@ -103,14 +103,14 @@ def _choose(lesson: Lesson, groups: int, prior: Prior | None) -> Chosen:
     reached = np.average(rows.could, axis=0, weights=rows.weight) if len(rows) else np.ones(rows.offers)
     account: dict[str, Any] = {"rows": round(float(rows.weight.sum())), "learnt_from": len(rows)}
     account |= {"counts": counts.tolist(), "could": as_json(reached), **lesson.told}
-    if counts[:-1].sum() < FEW or counts[-1] < FEW:
+    if counts[:-1].sum() < FEW or counts[-1] < FEW or not rows.compared(2).any():
         chosen = CONSTANT if prior is None else PRIOR
-        account |= {"chosen": chosen, "why": f"fewer than {FEW} rows with an offer or without"}
+        account |= {"chosen": chosen, "why": f"fewer than {FEW} rows with an offer or without, or none to compare"}
         left = lesson.scores - _fitted(chosen, lesson, prior).effects(rows.X)
     else:
         held, score = _held_out(lesson, prior)
         usual = ODDS if lesson.rule is not None or MEAN not in held else MEAN
-        chosen, told = _taken({name: _losses(one, score, rows) for name, one in held.items()}, rows, usual)
+        chosen, told = _taken({name: losses(one, score, rows) for name, one in held.items()}, rows, usual)
         if chosen in {PRIOR, MEAN}:
             calibration = Calibration.fit(held[chosen], score, rows, lesson.scale)
         account |= {"chosen": chosen, "losses": told, "calibration": calibration.told}
@@ -147,21 +147,21 @@ def _fitted(name: str, lesson: Lesson, prior: Prior | None) -> Fitted:
     return Told(lambda X: np.tile(level, (len(X), 1)))
 
 
-def _losses(told: Floats, score: Floats, rows: Rows) -> Floats:
-    """[n]: squared distance to the scores, offers weighed by how little these vary."""
+def losses(told: Floats, score: Floats, rows: Rows) -> Floats:
+    """[n]: squared distance to the scores where offers could be had, offers weighed by how little these vary."""
     many = np.maximum(rows.could.sum(axis=0), 1)
     mean = score.sum(axis=0) / many  # 0 where the offer could not be given
     variance = np.maximum((rows.could * (score - mean) ** 2).sum(axis=0) / many, 1e-12)
     share = np.where(rows.compared(2), 1 / variance, 0.0)
-    return np.asarray((rows.could * (score - told) ** 2) @ (share / share.sum()))
+    return np.asarray((rows.could * (score - told) ** 2) @ (share / max(float(share.sum()), 1e-300)))
 
 
-def _taken(losses: Mapping[str, Floats], rows: Rows, usual: str) -> tuple[str, dict[str, Any]]:
+def _taken(found: Mapping[str, Floats], rows: Rows, usual: str) -> tuple[str, dict[str, Any]]:
     """The candidate, and of each the losses: how much less than that of no effect, how far behind the usual one."""
-    means = {name: float(np.average(loss, weights=rows.weight)) for name, loss in losses.items()}
+    means = {name: float(np.average(loss, weights=rows.weight)) for name, loss in found.items()}
     told, better = {}, [usual]
-    for name, loss in losses.items():
-        behind, error = _behind(loss, losses[usual], rows)
+    for name, loss in found.items():
+        behind, error = _behind(loss, found[usual], rows)
         told[name] = {"gain": means[ZERO] - means[name], "behind": behind, "error": error}
         if behind < -NEEDED.get(name, 1.0) * error:
             better.append(name)

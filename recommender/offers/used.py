@@ -12,9 +12,10 @@ average, at most `MOST_TASTE`. The gain is the lift times the margin of orders i
 
 What is known well, redemptions and rules, stands in for what is known badly, the effect of each offer: of a few hundred
 trials an offer it tells more than these trials do. It cannot tell sleeping dogs, nor an offer that only sure things
-redeem, so the more an offer's trials can tell, the less this counts: `weight` is SURE / (SURE + z^2), with z how many
-standard errors of its own comparison the effect is large. Where nobody's taste is known it tells e_o alone, and trials
-whom that is of (`recommender.offers.teller`).
+redeem, nor what is never redeemed (a mere message), so the more an offer's trials can tell, the less this counts:
+`weight` is SURE / (SURE + z^2), with z how many standard errors of its own comparison e_o is large, or off what that
+comparison says. Where nobody's taste is known it tells e_o alone, and trials whom that is of
+(`recommender.offers.teller`).
 """
 
 from __future__ import annotations
@@ -60,9 +61,13 @@ class Used:
     usual: float
 
     @classmethod
-    def fit(cls, trials: Trials, action: NDArray[np.int64], by_rule: Floats) -> Used | None:
-        """action: [N], a place among O offers or -1 for none; by_rule: [O], their h, nan where no rule is known. None
-        where no redemption was ever told, or everybody or nobody was given something."""
+    def fit(
+        cls, trials: Trials, action: NDArray[np.int64], by_rule: Floats, could: NDArray[np.bool_] | None = None
+    ) -> Used | None:
+        """action: [N], a place among O offers or -1 for none; by_rule: [O], their h, nan where no rule is known; could:
+        [N, O], the offers that could have been given, all by default: with a trial of none in which an offer could not
+        be had it is not compared (`recommender.effects.rows`). None where no redemption was ever told, or everybody or
+        nobody was given something."""
         offers = len(by_rule)
         given = [action == place for place in range(offers)]
         counts = np.array([np.count_nonzero(one) for one in given])
@@ -70,7 +75,7 @@ class Used:
         redeemed, bought = spent > 0, trials.bought > 0
         if not (redeemed.any() and bought.any()) or not counts.any() or counts.sum() == len(action):
             return None
-        difference, error = _differences(trials.settled(trials.bought), trials.propensity, action, offers)
+        difference, error = _differences(trials.settled(trials.bought), trials.propensity, action, offers, could)
         rate = np.array([redeemed[one].sum() for one in given]) / np.maximum(counts, 1)
         shares, mean = _pooled(difference, error, rate, by_rule)
         order = trials.margin[bought].mean()
@@ -81,7 +86,8 @@ class Used:
         taste = trials.names.index(TASTE) if TASTE in trials.names else -1
         known = _taste(trials.X, taste)
         usual = float(np.nanmean(known)) if np.isfinite(known).any() else 0.0
-        weight = np.where(counts > 0, SURE / (SURE + (mean / error) ** 2), 0.0)
+        large = np.maximum(np.abs(mean), np.abs(difference - mean)) / error
+        weight = np.where(counts > 0, SURE / (SURE + large**2), 0.0)
         return cls(mean, np.array(margin), cost, weight, shares, taste if usual > 0 else -1, usual)
 
     @property
@@ -101,12 +107,23 @@ def _taste(X: Table, column: int) -> Floats:
     return np.maximum(X[:, column].astype(np.float64), 0.0) if column >= 0 else np.full(len(X), np.nan)
 
 
-def _differences(outcome: Floats, propensity: Floats, action: NDArray[np.int64], offers: int) -> tuple[Floats, Floats]:
-    """Of each offer to none, by weights 1 / propensity (1 where that is not known), and the standard error; error inf
-    for an offer without trials."""
+def _differences(
+    outcome: Floats, propensity: Floats, action: NDArray[np.int64], offers: int, could: NDArray[np.bool_] | None
+) -> tuple[Floats, Floats]:
+    """Of each offer to none where it could be had, by weights 1 / propensity (1 where that is not known), and the
+    standard error; 0 and inf for an offer without trials, or without any of none beside it."""
     weight = np.where(np.isnan(propensity), 1.0, 1 / np.maximum(propensity, 1e-3))
-    found = np.array([_mean(outcome[rows], weight[rows]) for rows in (action == one for one in range(-1, offers))])
-    return found[1:, 0] - found[0, 0], np.sqrt(np.maximum(found[1:, 1] + found[0, 1], LEAST_ERROR**2))
+    none, found = action < 0, []
+    without = _mean(outcome[none], weight[none])
+    for offer in range(offers):
+        given = action == offer
+        if could is not None:
+            beside = none & could[:, offer]
+            without = _mean(outcome[beside], weight[beside])
+        found.append((*_mean(outcome[given], weight[given]), *without))
+    told = np.array(found).reshape(offers, 4)
+    error = np.sqrt(np.maximum(told[:, 1] + told[:, 3], LEAST_ERROR**2))
+    return np.where(np.isfinite(error), told[:, 0] - told[:, 2], 0.0), error
 
 
 def _mean(outcome: Floats, weight: Floats) -> tuple[float, float]:

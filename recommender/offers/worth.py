@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.effects.choice import CONSTANT, ENOUGH, PRIOR, ZERO, Chosen
+from recommender.effects.choice import CONSTANT, ENOUGH, PRIOR, ZERO, Chosen, losses
 from recommender.effects.curves import Ranked, auuc, qini, uplift_at_k
 from recommender.effects.learners import LEARNERS, Lesson
 from recommender.effects.means import fit_mean
@@ -92,9 +92,9 @@ def held_out(
     now = Lesson.of(rows[1].take(~first), seed).rows
     product = told * _margin(trials, first & bought, margin, seed)(now.X)[:, None]
     score = scores(now, past[1].outcomes(now.X))
-    losses = [_losses(one, score, now) for one in (_told(DIRECT, past[1], prior, now.X), product)]
-    means = [float(np.average(one, weights=now.weight)) for one in losses]
-    of_units = np.bincount(now.unit, now.weight * (losses[1] - losses[0]))
+    judged = [losses(one, score, now) for one in (_told(DIRECT, past[1], prior, now.X), product)]
+    means = [float(np.average(one, weights=now.weight)) for one in judged]
+    of_units = np.bincount(now.unit, now.weight * (judged[1] - judged[0]))
     error = float(np.sqrt(np.sum((of_units - of_units.mean()) ** 2)) / now.weight.sum())
     two_part = name != ZERO and means[1] - means[0] <= SURE * error
     account |= {"two_part": two_part, "money": means[0], "product": means[1], "error": error}
@@ -121,7 +121,7 @@ def _curves(lift: Floats, rows: Rows, seed: int) -> dict[int, dict[str, list[flo
     for offer in np.argsort(-counts, kind="stable")[:MOST_CURVES].tolist():
         if counts[offer] < FEW:
             continue
-        own = (rows.action == offer) | (rows.action < 0)
+        own = (rows.action == offer) | ((rows.action < 0) & rows.could[:, offer])
         given = rows.action[own] == offer
         ranked = Ranked.of(lift[own, offer], given, rows.outcome[own], rows.propensity[own], rows.unit[own])
         figures = {"qini": qini(ranked, seed, DRAWN), "auuc": auuc(ranked, seed, DRAWN)}
@@ -139,11 +139,3 @@ def _told(name: str, lesson: Lesson, prior: Prior, X: Table) -> Floats:
     learners = [name] if name in LEARNERS else list(LEARNERS)  # what is none of them is the mean of all
     found = [LEARNERS[one]().fit_lesson(lesson).effects(X) for one in learners]
     return np.asarray(np.mean(found, axis=0))
-
-
-def _losses(told: Floats, score: Floats, rows: Rows) -> Floats:
-    """[n]: squared distance to the scores, offers weighed by how little these vary."""
-    counts = rows.counts()
-    known = (counts[:-1] > 1) & (counts[-1] > 1)
-    share = np.where(known, 1 / np.maximum(score.var(axis=0), 1e-12), 0.0)
-    return np.asarray((score - told) ** 2 @ (share / max(float(share.sum()), 1e-300)))

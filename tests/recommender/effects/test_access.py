@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,3 +88,10 @@ def test_what_was_given_could_be_and_shapes_are_looked_at(shop: Shop) -> None:
     assert rows.beside.tolist() == [0, 0]
     with pytest.raises(InvalidValue, match="could"):
         rows_of(*shop.given, could=np.ones((N, 3), bool))
+
+
+def test_where_no_offer_could_be_had_instead_of_none_nothing_is_told(shop: Shop) -> None:
+    """And the account is JSON all the same."""
+    found = choose(*shop.given, 2, 0, could=np.zeros((N, 2), bool))
+    assert found.effects(shop.X) == pytest.approx(0.0)
+    assert "NaN" not in json.dumps(found.account)

@@ -125,3 +125,30 @@ def test_many_trials_tell_how_much_rules_are_worth() -> None:
 def test_offers_with_and_without_a_rule_stand_side_by_side() -> None:
     found = fitted(planted(200_000), np.array([np.nan, np.nan, 0.1, 0.2]))
     assert found.mean == pytest.approx(0.5 * RATES, abs=0.02)
+
+
+@pytest.mark.parametrize("lift", [0.1, -0.1])
+@pytest.mark.parametrize("redeemed", [0.0, 0.01])
+def test_what_is_hardly_redeemed_is_left_to_its_trials(lift: float, redeemed: float) -> None:
+    """A message is never redeemed, and moves visitors or drives them away: ten standard errors of 5,000 trials say so,
+    and redemptions know nothing of it."""
+    trials, rng = planted(25_000, lift=np.array([0.0, 0.03, 0.06, 0.12])), np.random.default_rng(1)
+    own = trials.action == 0
+    bought, cost = trials.bought.copy(), trials.own_cost.copy()
+    bought[own] = rng.random(own.sum()) < BASE + lift
+    cost[own] = COST * (rng.random(own.sum()) < redeemed)
+    found = fitted(replace(trials, bought=bought, own_cost=cost))
+    assert found.weight[0] < 0.2
+
+
+def test_offers_are_compared_with_none_only_where_they_could_be_had() -> None:
+    """Half buy twice as often, and have used up the offer that changes nothing: they are not what it is compared
+    with."""
+    trials, rng = planted(40_000, lift=np.zeros(OFFERS)), np.random.default_rng(2)
+    keen = (rng.random(40_000) < 0.5) & (trials.action != 3)
+    could = np.ones((40_000, OFFERS), bool)
+    could[keen, 3] = False
+    trials = replace(trials, bought=np.where(keen, rng.random(40_000) < 0.6, trials.bought).astype(np.float64))
+    found = Used.fit(trials, trials.action.astype(np.int64), UNRULED, could)
+    assert found is not None
+    assert found.mean[3] == pytest.approx(0.0, abs=0.025)

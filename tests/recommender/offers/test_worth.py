@@ -47,3 +47,25 @@ def test_a_lift_is_worth_the_margin_of_a_purchase() -> None:
     assert worth.gain(X, lift) == pytest.approx(lift * worth.margin(X)[:, None])
     assert worth.spread(lift) == pytest.approx(lift * worth.usual)
     assert worth.usual == pytest.approx(np.exp(7 + 1.3**2 / 2), rel=0.3), "the mean of what was drawn"
+
+
+def test_who_could_not_have_an_offer_does_not_judge_it() -> None:
+    """Who could not have it buys three times as often, which no feature says: beside them it would keep visitors from
+    buying, of whom it makes one more in ten buy."""
+    rng, size = np.random.default_rng(6), 6_000
+    keen = rng.random(size) < 0.5
+    action = np.where(keen, -1, rng.integers(-1, 1, size))
+    bought = (rng.random(size) < np.where(keen, 0.6, 0.2 + 0.1 * (action == 0))).astype(float)
+    margin, yes, at = bought * 1_000.0, np.ones(size, bool), np.arange(size)
+    trials = Trials(
+        offers=("off",), user_id=[str(n) for n in at], at_us=at, action=action.astype(np.int32),
+        propensity=np.where(keen, 1.0, 0.5), intended=action.astype(np.int32), control=~yes, exposed=action == 0,
+        bought=bought, margin=margin, revenue=margin, cost=np.zeros(size), X=rng.normal(size=(size, 2)).astype("f4"),
+        names=("a", "b"), complete=yes,
+    )  # fmt: skip
+    lift = choose(trials.X, action, trials.propensity, bought, 1, 0, could=~keen[:, None])
+    found = held_out(
+        trials, action, lift, lambda rows: np.zeros((len(rows), 1)), margin=lambda rows: np.full(len(rows), 100.0),
+        unit=at, offers=1, seed=0, could=~keen[:, None],
+    )  # fmt: skip
+    assert found.account["curves"][0]["auuc"][0] == pytest.approx(0.05, abs=0.03), "half the average effect"
