@@ -270,7 +270,7 @@ def _by_odds(lesson: Lesson) -> Callable[[Table], Floats]:
     happened = rows.outcome != 0
     often = levelled(replace(rows, outcome=happened.astype(np.float64), season=np.zeros(len(rows))), lesson.seed)
     lift = fit_odds(often, Crossfitted.fit(often, lesson.seed), lesson.seed, lesson.rule)
-    worth = _arm(rows.take(happened), lesson.seed)
+    worth = fit_mean(rows.X[happened], rows.outcome[happened], rows.weight[happened], lesson.seed)
     return lambda X: lift.effects(X) * worth(X)[:, None]
 
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.effects.design import Design, shifts_of
+from recommender.effects.design import Design, shifts_of, solved
 from recommender.effects.means import Scale, Table
 from recommender.effects.rows import Floats, Rows, folds
 from recommender.effects.scores import Crossfitted
 
-FOLDS, MOST_OWN = 3, 1_000
+FOLDS, MOST_OWN = 3, 2_000
 """Columns of b_o at most; with more there are none."""
 LEVEL = (0.3, 0.15)
 """How wide a and a_o are, in standard deviations of what the base leaves."""
@@ -66,12 +66,12 @@ def fit_lines(rows: Rows, outcomes: Crossfitted, seed: int) -> Line:
         held = fold == one
         of_fold = design.take(held)
         for place, precision in enumerate(tried):
-            left = y[held] - of_fold @ _solve(gram - own_gram, moment - own_moment, precision)
+            left = y[held] - of_fold @ solved(gram - own_gram, moment - own_moment, precision)
             fit[place] -= 0.5 * float(rows.weight[held] @ left**2)
     fit *= len(rows) / float(rows.weight.sum())
     share = np.exp(fit - fit.max())
     share /= share.sum()
-    theta = np.asarray(share @ np.stack([_solve(gram, moment, one) for one in tried]))
+    theta = np.asarray(share @ np.stack([solved(gram, moment, one) for one in tried]))
     return Line(outcomes.without, scale, middle, size, unit, theta[2:], rows.offers, wide)
 
 
@@ -83,7 +83,3 @@ def _precision(many: int, offers: int, common: float, each: float, *, own: bool)
     share = 1 / np.sqrt(max(many, 1))
     wide = [LEVEL[0], *([LEVEL[1]] * offers), *([common * share] * many), *([each * share] * (many * offers * own))]
     return np.concatenate([[1e-3, 1e-3], 1 / np.maximum(np.array(wide), 1e-6) ** 2])
-
-
-def _solve(gram: Floats, moment: Floats, precision: Floats) -> Floats:
-    return np.asarray(np.linalg.solve(gram + np.diag(precision), moment))

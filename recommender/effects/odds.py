@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.effects.design import Design, shifts_of
+from recommender.effects.design import Design, shifts_of, solved
 from recommender.effects.means import Scale, Table
 from recommender.effects.rows import Floats, Rows, folds
 from recommender.effects.scores import Crossfitted
@@ -47,7 +47,7 @@ WIDTHS: tuple[tuple[float, float], ...] = (
 NOWHERE = (0.0, 0.0)
 FEW_WIDTHS = (NOWHERE, (0.4, 0.0), (1.6, 0.0))
 """Those that are tried with `ANYWHERE`."""
-MOST_OWN = 1_000
+MOST_OWN = 2_000
 """Columns of b_o at most; with more there are none."""
 STEPS, HALVINGS, FOLDS = 4, 4, 3
 UNLIKELY = 7.0
@@ -108,7 +108,7 @@ def fit_odds(rows: Rows, outcomes: Crossfitted, seed: int, rule: Rule | None = N
     theta = np.append(far, np.zeros(design.many - len(far)))
     theta = _fitted(rows, design, theta, spreads[int(np.argmax(share))])
     gram, moment = _sums(rows, design, theta)
-    found = np.asarray(share @ np.stack([_solve(gram, moment, one) for one in spreads]))
+    found = np.asarray(share @ np.stack([solved(gram, moment, one) for one in spreads]))
     return Odds(outcomes.without, scale, rule, found[:2], found[2:], rows.offers, wide)
 
 
@@ -157,10 +157,6 @@ def _sums(rows: Rows, design: Design, theta: Floats) -> tuple[Floats, Floats]:
     return gram, moment
 
 
-def _solve(gram: Floats, moment: Floats, precision: Floats) -> Floats:
-    return np.asarray(np.linalg.solve(gram + np.diag(precision), moment))
-
-
 def _fitted(rows: Rows, design: Design, theta: Floats, precision: Floats) -> Floats:
     """As likely as can be, steps halved that lead to what is less likely."""
 
@@ -169,7 +165,7 @@ def _fitted(rows: Rows, design: Design, theta: Floats, precision: Floats) -> Flo
 
     begin = _begin(design)
     for _ in range(STEPS):
-        ahead, now = _solve(*_sums(rows, design, theta), precision), belief(theta)
+        ahead, now = solved(*_sums(rows, design, theta), precision), belief(theta)
         for _ in range(HALVINGS):
             if belief(ahead) >= now:
                 break
@@ -195,7 +191,7 @@ def _held_out(rows: Rows, design: Design, theta: Floats, spreads: list[Floats], 
     found = np.zeros(len(spreads))
     for one, (own_gram, own_moment) in zip(held, parts, strict=True):
         for place, precision in enumerate(spreads):
-            found[place] += _likely(*one, _solve(gram - own_gram, moment - own_moment, precision))
+            found[place] += _likely(*one, solved(gram - own_gram, moment - own_moment, precision))
     return found * (len(rows) / float(rows.weight.sum()))
 
 

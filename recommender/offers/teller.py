@@ -86,7 +86,7 @@ class Teller:
 
 def usual_of(learnt: Learnt, lesson: Material) -> tuple[Floats, Floats]:
     """What is said of the trials' visitors on average: lift, gain, [columns] each."""
-    X = lesson.trials.X[:ASKED]
+    X = _some(lesson)
     if not len(X):
         return np.zeros(len(lesson.columns)), np.zeros(len(lesson.columns))
     lift, gain = learnt(X)
@@ -96,7 +96,7 @@ def usual_of(learnt: Learnt, lesson: Material) -> tuple[Floats, Floats]:
 def ratio_of(usual: tuple[Floats, Floats], thumb: Thumb, lesson: Material) -> tuple[float, float]:
     """What the tried offers have of the lift and the money that the rules of thumb gave them."""
     tried = lesson.counts >= FEW
-    X = lesson.trials.X[:ASKED]
+    X = _some(lesson)
     if not tried.any() or not len(X):
         return 1.0, 1.0
     found = []
@@ -104,3 +104,8 @@ def ratio_of(usual: tuple[Floats, Floats], thumb: Thumb, lesson: Material) -> tu
         ratio = told[tried].mean() / max(float(rule[:, tried].mean()), 1e-12)
         found.append(float(np.clip(ratio, *RATIO)))
     return found[0], found[1]
+
+
+def _some(lesson: Material) -> Table:
+    X = lesson.trials.X
+    return X[:: max(-(-len(X) // ASKED), 1)]

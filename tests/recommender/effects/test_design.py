@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recommender.effects.design import Design, shifts_of
+from recommender.effects.design import Design, shifts_of, solved
 from recommender.effects.rows import Floats, Rows, rows_of
 
 OFFERS, WIDTH, SIZE = 3, 4, 200
@@ -61,3 +61,13 @@ def test_shifts_are_what_an_offer_adds(ruled: bool, own: bool) -> None:
     given = np.flatnonzero(rows.action >= 0)
     assert added[given] == pytest.approx(shifts[given, rows.action[given]])
     assert added[rows.action < 0] == pytest.approx(0)
+
+
+def test_what_has_no_width_is_nought_and_changes_nothing() -> None:
+    rng = np.random.default_rng(9)
+    table = rng.normal(size=(50, 6))
+    gram, moment = table.T @ table, table.T @ rng.normal(size=50)
+    precision = np.array([1e-3, 1.0, 1e12, 4.0, 1e12, 1e12])
+    found = solved(gram, moment, precision)
+    assert found == pytest.approx(np.linalg.solve(gram + np.diag(precision), moment), abs=1e-8)
+    assert (found[[2, 4, 5]] == 0).all()
