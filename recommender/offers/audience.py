@@ -36,7 +36,7 @@ PACE_DAYS = 28
 PRIOR_DAYS = 7.0
 """How many days of the whole app's rate a visitor's own is mixed with."""
 HOURS = 168
-EXPOSURE, KEY = "offer_exposure", '"offer_id"'
+EXPOSURE, KEY = "offer_exposure", '"offer_id":'
 NEVER = np.iinfo(np.int64).min
 
 
