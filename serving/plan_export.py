@@ -99,5 +99,6 @@ def _made(snapshot: Snapshot, store: Store, settings: AppSettings, folder: Path)
     finally:
         con.disconnect()
     if planned is None:
-        raise NothingThere("offers of", settings.app_id, "import some: huaxiang import offers --app APP --from FILE")
+        way_out = "import some with a kind and a value that hold in the coming week: huaxiang import offers --app APP"
+        raise NothingThere("offers to plan of", settings.app_id, way_out)
     return OfferPlan.open(planned.folder)

@@ -60,7 +60,8 @@ class Planning:
     def plan(self) -> OfferPlan:
         """The night's plan, mapped from its files. Raises BrokenBundle."""
         if not (self.folder / FOLDER).is_dir():
-            way_out = f"import offers, then run: huaxiang nightly --app {self.app.app_id}"
+            way_out = "import offers with a kind and a value that hold in the coming week, then run: huaxiang nightly "
+            way_out += f"--app {self.app.app_id}"
             raise NothingThere("plan of offers", self.app.app_id, way_out)
         return OfferPlan.open(self.folder / FOLDER, verify=False)
 

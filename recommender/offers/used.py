@@ -33,8 +33,8 @@ BELIEFS = ((0.1, 0.05), (0.7, 0.3), (EXTRA, 0.1))
 """Of kappa, lambda, mu: what each is held to be, a judgement, and how far off that may be (standard deviation)."""
 OWN = 0.5
 """How far one offer may be from what is expected of it, as a part of that."""
-SURE = 9.0
-"""Of an effect of three standard errors the trials tell as much as this does."""
+SURE = 16.0
+"""Of an effect of four standard errors the trials tell as much as this does."""
 PULL = 20.0
 """Redemptions of an offer at whose number its orders count as much as everybody's."""
 MOST_TASTE = 3.0
