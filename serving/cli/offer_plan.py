@@ -60,7 +60,8 @@ def plan(
     desk = Planning(ProcessSettings.from_env(), Store.open(ProcessSettings.from_env().store_url), app)
     budgets = desk.budgets(days, budget)
     left_out = [*desk.left_out, *desk.held_out]
-    found = reallocate(desk.plan, budgets, days, share=desk.shares(days), left_out=left_out, seed=desk.app.seed)
+    share = desk.shares(days)
+    found = reallocate(desk.plan, budgets, days, share=share, left_out=left_out, seed=desk.app.seed)
     rows = found.chosen_rows()
     told: dict[str, Any] = {
         "app_id": app,
@@ -71,6 +72,7 @@ def plan(
         "total": asdict(found.point(budgets.total)),
         "total_price": float(found.allocation.prices[-1]),
         "offers": found.by_offer(),
+        "not_running": [one for one, part in zip(desk.plan.offers, share, strict=True) if part == 0],
         "segments": by_segment(rows, *desk.segments()),
     }
     if what_if:
@@ -98,6 +100,8 @@ def _words(told: dict[str, Any]) -> Iterator[str | Table]:
         for one in told["offers"]
     )  # fmt: skip
     yield table(heads, rows, heads[1:])
+    if told["not_running"]:
+        yield f"not running in these days: {', '.join(told['not_running'])}"
     if told["segments"]:
         yield ""
         yield _segments(told["segments"])

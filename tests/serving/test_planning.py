@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,17 @@ def test_what_if_shows_other_budgets_and_segments(shell: Shell, capsys: pytest.C
     assert code == 0
     assert "unlimited" in said
     assert "minor units of CNY" in said
+
+
+def test_an_offer_that_ended_since_the_night_is_named(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    two = OFFERS[1]
+    shell.store.upsert("shop", "offers", [{**two, "ends": datetime(2026, 1, 1, tzinfo=UTC)}])
+    told = shell.json(capsys, "plan", "--app", "shop")
+    _, said, _ = shell(capsys, "plan", "--app", "shop")
+    shell.store.upsert("shop", "offers", [{**two, "ends": None}])
+    assert told["not_running"] == ["two"]
+    assert "not running in these days: two" in said
+    assert shell.json(capsys, "plan", "--app", "shop")["not_running"] == []
 
 
 def test_a_published_budget_reaches_the_day(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
