@@ -69,9 +69,9 @@ def _in_english(offer: Mapping[str, Any], currency: str) -> list[str]:
     value = offer["value"]
     parts = {
         "cash": lambda: f"{money(value, currency)} off",
-        "discount": lambda: f"{value / 100:g}% off",
+        "discount": lambda: f"{min(value, BASIS_POINTS) / 100:g}% off",
         "exchange": lambda: f"yours for {money(value, currency)}",
-        "member": lambda: f"{value / 100:g}% off for members",
+        "member": lambda: f"{min(value, BASIS_POINTS) / 100:g}% off for members",
     }
     said = [parts[offer["kind"]]()]
     if offer.get("minimum"):

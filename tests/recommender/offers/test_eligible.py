@@ -148,6 +148,7 @@ def test_an_offer_reads_the_same_to_everyone() -> None:
         ({"minimum": 10050}, "¥20 off, on orders from ¥100.50", "满¥100.50立减¥20"),
         ({"kind": "discount", "value": 1500}, "15% off", "8.5折"),
         ({"kind": "discount", "value": 10000}, "100% off", "免费"),
+        ({"kind": "discount", "value": 20000}, "100% off", "免费"),
         ({"kind": "exchange", "value": 990}, "yours for ¥9.90", "换购价¥9.90"),
         (
             {"kind": "member", "value": 1000, "tiers": ["gold"]},
