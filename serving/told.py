@@ -3,7 +3,8 @@
 A claim, its redemption, its return and its expiry are events of ours as soon as they are made (`stores.claims`), or
 were told by a platform (`stores.claim_facts`). A file of the same shop's coupons tells of them again, under ids of its
 own. A row is known by the claim that it names (`claim_id` among its properties; the same person's, of this offer); a
-redemption or a return that names none by order, offer and person: as many rows of the file as there are such claims.
+redemption or a return that names none by order, offer and person: as many rows of the file as there are such claims,
+those that rows of it name among them.
 What names neither (a claim that a platform recorded, a redemption without an order) cannot be told from another one,
 and counts.
 """
@@ -64,10 +65,12 @@ class Told:
         claims = self._store.claims_by(self._app_id, [one for one in claim_ids if one is not None], [*orders])
         by_id = {one.claim_id: one for one in claims}
         for row, claim_id in zip(told, claim_ids, strict=True):
-            if claim_id in by_id:
-                yield self._is_of(row, by_id[claim_id])
-            else:
-                yield self._by_order(row, claims)
+            named = by_id.get(claim_id) if claim_id is not None else None
+            known = self._by_order(row, claims) if named is None else self._is_of(row, named)
+            if known:
+                order_id = row["order_id"] if named is None else named.order_id
+                self._seen[self._key(row, order_id)] += 1
+            yield known
 
     def _is_of(self, row: dict[str, Any], one: Claim) -> bool:
         if row["order_id"] is not None and one.order_id not in (None, row["order_id"]):
@@ -82,9 +85,10 @@ class Told:
             one.order_id == row["order_id"] and one.state in states and self._whose(one._asdict()) == whose
             for one in claims
         )
-        key = (row["type"], row["order_id"], *whose)
-        self._seen[key] += 1
-        return bool(self._seen[key] <= alike)
+        return bool(self._seen[self._key(row, row["order_id"])] < alike)
+
+    def _key(self, row: dict[str, Any], order_id: str | None) -> tuple[str | None, ...]:
+        return (row["type"], order_id, *self._whose(row))
 
     def _whose(self, row: dict[str, Any]) -> tuple[str, str | None]:
         """Person and offer."""

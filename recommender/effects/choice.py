@@ -7,8 +7,8 @@ exactly they are known. Losses are paired by row.
 
 Scores are so noisy that some thousand rows rarely tell candidates apart. What is taken then matters most: not the
 simplest, as a constant throws away how visitors differ, but the one that is drawn together by itself as far as rows are
-few (`odds`: to the rule, or to one small shift). Without a rule it is the mean of it and the trees, where rows are
-enough for these. Others must be better by a standard error of the difference (`line`, `odds` on the outcome itself,
+few (`odds`: to the rule, or to one small shift). Without a rule it is the mean of learners, where rows are enough
+for trees. Others must be better by a standard error of the difference (`line`, `odds` on the outcome itself,
 where visitors buy again and again), what tells nobody apart by `SURE` of them. The mean and rules are then calibrated
 (`calibration`); `odds` and `line` have their own measure.
 """

@@ -101,6 +101,18 @@ def test_what_the_claims_say_already_is_a_duplicate(shop: Shop) -> None:
     assert (again.accepted, again.duplicates) == (0, 13)
 
 
+def test_a_row_that_names_its_claim_leaves_the_order_to_another_coupon(shop: Shop) -> None:
+    used = shop.claim("ann")
+    shop.do(claim_steps.redeem, claim_id=used, order_id="x")
+    report = shop.take(
+        [
+            row("redeem", properties=json.dumps({"claim_id": used})),
+            row("redeem", order_id="x", discount=400, properties=json.dumps({"claim_id": "a platform's"})),
+        ]
+    )
+    assert (report.accepted, report.duplicates) == (1, 1)
+
+
 def test_a_line_of_which_something_is_new_is_no_duplicate(shop: Shop) -> None:
     """One line makes a purchase and its redemption, which the claims know."""
     shop.do(claim_steps.redeem, claim_id=shop.claim("ann"), order_id="x")
