@@ -171,6 +171,9 @@ def test_readyz_follows_the_store(http: httpx.Client, service: Service, what: st
 def test_its_workers_log_one_json_object_a_line(http: httpx.Client, service: Service) -> None:
     asked = http.post("/v1/recommend", json={"n": 0}, headers={"x-request-id": "asked-for-nothing"})
     assert asked.headers["x-request-id"] == "asked-for-nothing"
+    until = time.monotonic() + NOTICED_S
+    while "asked-for-nothing" not in service.log():  # an answer is logged when it has been sent
+        assert time.monotonic() < until
     lines = [line for line in service.log().splitlines() if "[cli]" not in line]  # BentoML's supervisor
     told = [json.loads(line) for line in lines]
     (line,) = [one for one in told if one.get("request_id") == "asked-for-nothing"]
