@@ -2,9 +2,9 @@
 
     accepted + duplicates + filtered + quarantined = rows read
 
-A file streams through in batches: read (`reading`), shaped by the mapping (`shaping`), checked (`checking`), and staged
-as Parquet. Only when all of it was read is it landed (`landing`), as one commit: until then, and after any error or
-crash, the lake is as it was. Importing a file again changes nothing.
+A file streams through in batches: read (`reading`), shaped by the mapping (`shaping`), checked (`checking_files`), and
+staged as Parquet. Only when all of it was read is it landed (`landing`), as one commit: until then, and after any error
+or crash, the lake is as it was. Importing a file again changes nothing.
 """
 
 # ruff: noqa: S608  (SQL is made of the schema's own names; values from outside are quoted or bound)
@@ -27,11 +27,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from portraits import checking, quarantine, shaping, storage
+from portraits import checking_files, quarantine, shaping, storage
+from portraits.checking import Rejection
 from portraits.engine import connect
 from portraits.errors import InvalidValue, QuarantineFull, UnknownName
 from portraits.forgotten import REASON, Forgotten, refused_ids
-from portraits.history import BY_SHARE, OFFERS, TABLES, WHOLE, Rejection, Table
+from portraits.history import BASIS_POINTS, BY_SHARE, OFFERS, TABLES, Table
 from portraits.identity import KINDS
 from portraits.lake import LOGS, Lake
 from portraits.mapping import Mapping, made_key
@@ -145,7 +146,7 @@ class _Import:
         self.left_out: Counter[str] = Counter()
         self.ignored: set[str] = set()
         self.parts = 0
-        checking.register(con)
+        checking_files.register(con)
 
     def read(self) -> None:
         """Stages the whole file."""
@@ -248,7 +249,9 @@ class _Import:
         """The batch's rows as they are staged, and `_plain`: whether each is plainly good. What is not is judged."""
         described = self.con.execute(f"DESCRIBE {shape.rows}").fetchall()
         kinds = {name: kind for name, kind, *_ in described if not name.startswith("_")}
-        plains = {name: checking.plain(self.table.column(name), f'"{name}"', kind) for name, kind in kinds.items()}
+        plains = {
+            name: checking_files.plain(self.table.column(name), f'"{name}"', kind) for name, kind in kinds.items()
+        }
         needed = [c.name for c in self.table.columns if c.required and c.name != made_key(self.table)]
         given = [f"({plains[name].value}) IS NOT NULL" if name in plains else "false" for name in needed]
         conditions = ["_broken IS NULL", *(plain.good for plain in plains.values()), *given]
@@ -257,7 +260,7 @@ class _Import:
         if {"starts", "ends"} <= plains.keys():
             conditions.append(f"coalesce({plains['starts'].value} < {plains['ends'].value}, true)")
         if self.table is OFFERS and {"kind", "value"} <= plains.keys():
-            whole = f"{plains['kind'].value} NOT IN {BY_SHARE} OR {plains['value'].value} <= {WHOLE}"
+            whole = f"{plains['kind'].value} NOT IN {BY_SHARE} OR {plains['value'].value} <= {BASIS_POINTS}"
             conditions.append(f"coalesce({whole}, true)")
         good = f"coalesce({' AND '.join(conditions)}, false)"
         typed = ", ".join(
@@ -268,7 +271,7 @@ class _Import:
         present = [name for name in self.table.names if name in plains]
         return self.con.execute(self._staged(query, present, clamps=False)).fetch_arrow_table()
 
-    def _received(self, plains: AbcMapping[str, checking.Plain]) -> str:
+    def _received(self, plains: AbcMapping[str, checking_files.Plain]) -> str:
         """SQL of when an event was received: what the file says, or now; never later than now."""
         now = f"TIMESTAMPTZ '{self.at.isoformat()}'"
         return f"least(coalesce({plains['received_at'].value}, {now}), {now})" if "received_at" in plains else now
@@ -310,12 +313,12 @@ class _Import:
             if isinstance(record, Rejection):
                 return record
             known = {name: record[name] for name in self.table.names if name in record}
-            return checking.judge_record(self.table, known, made, received_at)
+            return checking_files.judge_record(self.table, known, made, received_at)
         if row["_broken"] is not None:
             reason = shape.broken.get((row["_part"] // PART, row["_broken"]), "not a JSON object")
             value = row["_broken_value"] or ""
             return Rejection(row["_broken"], value[: quarantine.VALUE_LIMIT], reason)
-        return checking.judge(self.table, row, made, received_at)
+        return checking_files.judge(self.table, row, made, received_at)
 
     def _staged(self, typed: str, present: list[str], clamps: bool) -> str:
         """SQL of rows as they are staged, with what landing needs (see `landing`), from SQL of their typed values."""
@@ -350,7 +353,7 @@ class _Import:
         if not judged:
             return
         clamps = self.table.name == "events"
-        self.con.register("judged", checking.judged_table(self.table, judged, clamps))
+        self.con.register("judged", checking_files.judged_table(self.table, judged, clamps))
         query = self._staged("SELECT *, true AS _plain FROM judged", list(self.table.names), clamps)
         self._write(self.con.execute(query).fetch_arrow_table())
         self.con.unregister("judged")

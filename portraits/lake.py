@@ -164,7 +164,7 @@ class Lake:
         return self.snapshot(app_id).time_kind()
 
     def append_events(self, app_id: str, rows: pa.Table | pa.RecordBatchReader, source: str = "events") -> Appended:
-        """Adds events that passed `history.check`; see `append`."""
+        """Adds events that passed `checking.check`; see `append`."""
         return self.append(app_id, "events", rows, source)
 
     def append(self, app_id: str, table: str, rows: pa.Table | pa.RecordBatchReader, source: str) -> Appended:

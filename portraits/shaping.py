@@ -1,7 +1,7 @@
 """SQL that turns a batch as read (`batch`) into rows of the contract, values still as they were sent.
 
 The result has `_line`, `_part` (which row of a line: rule * 2**20 + entry), `_broken` and `_broken_value` (the first
-column whose mapping failed on this row, and on what), and the mapped columns. `portraits.checking` judges it.
+column whose mapping failed on this row, and on what), and the mapped columns. `portraits.checking_files` judges it.
 """
 
 # ruff: noqa: S608  (SQL is what a mapping holds, and a mapping is a program of who runs the import)

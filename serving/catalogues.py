@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from portraits.checking import Rejection, check
 from portraits.errors import InvalidValue
 from portraits.forgotten import REASON
-from portraits.history import CATALOGUES, Rejection, Table, check
+from portraits.history import CATALOGUES, Table
 from serving.call import Call, Handler
 from serving.stores.catalogues import forgotten_rows, upsert_rows
 

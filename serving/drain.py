@@ -94,8 +94,8 @@ def as_table(table: Table, payloads: Sequence[str]) -> pa.Table:
 
 
 def _events(payloads: Sequence[str]) -> pa.Table:
-    """Events with what was sent of those whose ts was clamped (`history.clamp_future`): sent again after the night that
-    took them, they are to be known."""
+    """Events with what was sent of those whose ts was clamped (`checking.clamp_future`): sent again after the night
+    that took them, they are to be known."""
     table = as_table(EVENTS, payloads)
     sent = {place: found for place, text in enumerate(payloads) if '"sent_ts' in text and (found := _as_sent(text))}
     if not sent:

@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+from portraits.checking import Rejection, take
 from portraits.errors import BrokenBundle, InvalidValue
-from portraits.history import USERS, Rejection, take
+from portraits.history import USERS
 from portraits.portrait_set import PortraitSet
 from serving.call import Call
 from serving.publish import bundle_folder, portraits_folder

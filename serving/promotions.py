@@ -15,8 +15,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from portraits.checking import Rejection, check
 from portraits.errors import InvalidValue, UnreadableFile
-from portraits.history import Column, Kind, Rejection, Table, check
+from portraits.history import Column, Kind, Table
 from recommender.answers.catalogue import Catalogue
 from recommender.answers.promotions import (
     EVER,

@@ -2,7 +2,7 @@
 
 Nearly every batch is as usual: msgspec then reads it straight into rows of the contract's types, several times as fast
 as JSON is read and checked. Where anything is out of the ordinary (an empty text, a time that is no RFC 3339, an
-unknown column, one bad row) the batch is read again and each event is checked as a row of a file is (`history.check`),
+unknown column, one bad row) the batch is read again and each event is checked as a row of a file is (`checking.check`),
 so what is taken and the reason why something is not are the same whichever way it went.
 
 An event is known again by its event_id and the UTC day of its ts *as it was sent*: a phone whose clock runs ahead sends
@@ -23,18 +23,8 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec.structs import asdict
 
-from portraits.history import (
-    EVENTS,
-    ID_LIMIT,
-    INTEGER_LIMIT,
-    TEXT_LIMIT,
-    Column,
-    Kind,
-    Rejection,
-    check,
-    clamp_future,
-    take,
-)
+from portraits.checking import Rejection, check, clamp_future, take
+from portraits.history import EVENTS, ID_LIMIT, INTEGER_LIMIT, TEXT_LIMIT, Column, Kind
 from portraits.identity import USER
 from serving.codec import encode
 from serving.stores.events import EventRow, RejectedRow
@@ -72,7 +62,7 @@ class Batch:
 
 
 def _type(column: Column) -> Any:
-    """The type that msgspec reads a column as; anything, where `history.take` has more to say than a type can."""
+    """The type that msgspec reads a column as; anything, where `checking.take` has more to say than a type can."""
     if column.kind in (Kind.ID, Kind.TEXT):
         limit = ID_LIMIT if column.kind is Kind.ID else TEXT_LIMIT
         return Annotated[str, msgspec.Meta(min_length=1, max_length=limit)]

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from portraits.checking import Rejection
 from portraits.errors import NotAllowed
-from portraits.history import Rejection
 from serving.call import Call
 from serving.forms import Form
 from serving.sent_events import Batch, rejected_row

@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def item(item_id: str, **columns: Any) -> Row:
-    """A row of the items table; columns that are not given are None, as `history.check` leaves them."""
+    """A row of the items table; columns that are not given are None, as `checking.check` leaves them."""
     names = ("title", "category", "brand", "price", "cost", "stock", "hidden", "tags", "store_ids", "created_at")
     return {"item_id": item_id, **dict.fromkeys(names), **columns}
 

@@ -83,7 +83,7 @@ class Catalogue:
         return len(self._price)
 
     def apply(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Upsert rows of the `items` table (as `history.check` gives them) in order; a missing column means "none".
+        """Upsert rows of the `items` table (as `checking.check` gives them) in order; a missing column means "none".
 
         A row with a true `deleted` hides its item. `created_at` is an aware datetime, its RFC 3339 text or None.
         """

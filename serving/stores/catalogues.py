@@ -58,7 +58,7 @@ class Catalogues(Database):
     """Upsert, read, drain."""
 
     def upsert(self, app_id: str, name: str, rows: Sequence[Mapping[str, Any]]) -> Upserted:
-        """Makes checked rows (`history.check`) true from now on; a row that says nothing new changes nothing.
+        """Makes checked rows (`checking.check`) true from now on; a row that says nothing new changes nothing.
 
         Raises:
             UnknownName: no such catalogue. UnknownApp: no such app. StoreUnavailable: nothing of this part was written.

@@ -28,7 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from portraits.history import IDENTITIES, check
+from portraits.checking import check
+from portraits.history import IDENTITIES
 from portraits.settings import AppSettings
 from serving.catalogues import _store
 from serving.events import store_batch

@@ -15,8 +15,9 @@ import pytest
 from scipy.sparse import csr_matrix, diags
 from scipy.stats import rankdata, spearmanr
 
+from portraits.checking import Rejection, check
 from portraits.errors import InvalidValue
-from portraits.history import CATALOGUES, EVENT_TYPES, TABLES, Rejection, check
+from portraits.history import CATALOGUES, EVENT_TYPES, TABLES
 from portraits.sample import Written, history, records
 from portraits.sample.faults import LONGEST_DELAY
 from portraits.sample.plan import END

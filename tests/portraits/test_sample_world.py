@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from portraits.checking import Rejection, check
 from portraits.errors import InvalidValue, UnknownName
-from portraits.history import TABLES, Rejection, check
+from portraits.history import TABLES
 from portraits.sample import World, history, records
 from portraits.sample.plan import END
 from portraits.sample.response import REWARDS

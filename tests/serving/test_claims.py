@@ -17,8 +17,9 @@ import pytest
 from planted_app import Client
 from starlette.applications import Starlette
 
+from portraits.checking import check
 from portraits.errors import HuaxiangError, InvalidValue, NothingThere, OfferRefused
-from portraits.history import MOST_MONEY, OFFERS, check
+from portraits.history import MOST_MONEY, OFFERS
 from portraits.settings import AppSettings
 from serving import claims as sweep
 from serving.app import v1

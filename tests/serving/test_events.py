@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from portraits.history import EVENTS, Rejection, check
+from portraits.checking import Rejection, check
+from portraits.history import EVENTS
 from portraits.settings import AppSettings
 from serving.events import store_batch
 from serving.sent_events import Batch, prepare

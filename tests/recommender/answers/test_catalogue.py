@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from planted_shelf import Night, Row, item
 
-from portraits import history
+from portraits.checking import check
+from portraits.history import ITEMS
 from recommender.answers.catalogue import Catalogue
 from recommender.types import Filters
 
@@ -160,7 +161,7 @@ def test_a_change_comes_back_when_it_is_taken_back() -> None:
 
 def test_rows_come_as_history_check_gives_them() -> None:
     raw = {"item_id": "x", "title": "X", "created_at": "2026-03-01T08:00:00+08:00", "price": 5, "category": ["a"]}
-    row = history.check(history.ITEMS, raw)
+    row = check(ITEMS, raw)
     assert isinstance(row, dict)
     for given in (row, raw):
         catalogue = Catalogue.empty()

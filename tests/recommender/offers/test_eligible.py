@@ -10,7 +10,8 @@ import pytest
 from plain_offers import eligible
 from planted_shelf import NOW, item
 
-from portraits import history
+from portraits.checking import check
+from portraits.history import OFFERS
 from recommender.answers.catalogue import Catalogue
 from recommender.offers.eligible import Eligible, OfferFacts
 from recommender.offers.wording import describe, money
@@ -22,7 +23,7 @@ LOCAL = NOW.astimezone(SHANGHAI)  # a Monday, 12:00
 
 
 def offer(offer_id: str = "o", **columns: Any) -> dict[str, Any]:
-    row = history.check(history.OFFERS, {"offer_id": offer_id, "kind": "cash", "value": 2000, **columns})
+    row = check(OFFERS, {"offer_id": offer_id, "kind": "cash", "value": 2000, **columns})
     assert isinstance(row, dict)
     return row
 

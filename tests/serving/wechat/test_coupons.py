@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from portraits.checking import Rejection, check
 from portraits.errors import InvalidValue
-from portraits.history import EVENTS, Rejection, check
+from portraits.history import EVENTS
 from serving.wechat.coupons import STATES, coupon_events, payment_events
 
 COUPON = {

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portraits.checking import Rejection, check
 from portraits.errors import InvalidValue
-from portraits.history import OFFERS, Rejection, check
+from portraits.history import OFFERS
 from serving.wechat.from_stock import offer_of
 from serving.wechat.to_stock import Issuer, stock_of
 
