@@ -26,8 +26,9 @@ from deltalake import DeltaTable
 from portraits import delta
 from portraits.engine import connect
 from portraits.forgotten import FREE_TEXT, REFERRER, refused_ids, spellings, without_ids
+from portraits.history import LOGS
 from portraits.identity import KINDS
-from portraits.lake import LOGS, ORDERS, Lake
+from portraits.lake import ORDERS, Lake
 from portraits.segments import nights
 from portraits.storage import quoted, quoted_list, write_parquet
 

@@ -298,4 +298,6 @@ DECISIONS = Table(
 TABLES: Mapping[str, Table] = {
     table.name: table for table in (EVENTS, ITEMS, USERS, OFFERS, STORES, CONTENTS, IDENTITIES, DECISIONS)
 }
-CATALOGUES: Mapping[str, Table] = {name: table for name, table in TABLES.items() if name not in ("events", "decisions")}
+LOGS = ("events", "decisions")
+"""Tables of what happened, which only grow; all others are catalogues, of what is so."""
+CATALOGUES: Mapping[str, Table] = {name: table for name, table in TABLES.items() if name not in LOGS}

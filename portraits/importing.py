@@ -15,7 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Mapping as AbcMapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,23 +27,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from portraits import checking_files, quarantine, shaping, storage
+from portraits import checking_files, quarantine, shaping
 from portraits.checking import Rejection
 from portraits.engine import connect
-from portraits.errors import InvalidValue, QuarantineFull, UnknownName
-from portraits.forgotten import REASON, Forgotten, refused_ids
-from portraits.history import BASIS_POINTS, BY_SHARE, OFFERS, TABLES, Table
-from portraits.identity import KINDS
-from portraits.lake import LOGS, Lake
+from portraits.errors import InvalidValue, UnknownName
+from portraits.forgotten import Forgotten
+from portraits.history import TABLES
+from portraits.lake import Lake
 from portraits.mapping import Mapping, made_key
 from portraits.reading import LINE, RAW, Batch, FileOptions, Source, open_file
 from portraits.records import Refused
+from portraits.refusals import Refusals
 from portraits.settings import AppSettings
 from portraits.shaping import PART, Shape
+from portraits.staging import Staging
 from portraits.storage import TimeKind
 
 NO_EVENT = "makes no event"
-REFERRER = "referrer_user_id"
 KEEP_TRY = "SET disabled_optimizers = 'common_subexpressions'"
 """DuckDB 1.4 pulls an expression that occurs twice out of the TRY around it, and its errors with it."""
 
@@ -94,14 +94,15 @@ def import_file(
     with lake.staging(settings.app_id) as stage:
         backend = connect(temp=stage / "spill")
         try:
-            run = _Import(settings, TABLES[table], source, mapping, con=backend.con, stage=stage)
-            run.forgotten, run.told = forgotten(), told
+            refusals = Refusals(path, settings.quarantine_limit, forgotten(), stage)
+            staging = Staging(settings.app_id, TABLES[table], datetime.now(UTC))
+            run = _Import(staging, source, mapping, refusals, told, con=backend.con, stage=stage)
             run.read()
-            landed = lake.land(backend.con, settings.app_id, table, stage, path.name, on_conflicts=run.check_limit)
+            landed = lake.land(backend.con, settings.app_id, table, stage, path.name, on_conflicts=refusals.check_limit)
             repeated = run.repeated()
         finally:
             backend.disconnect()
-    quarantined = run.refused + run.unwanted + landed.conflicts
+    quarantined = refusals.broken + refusals.unwanted + landed.conflicts
     filtered = sum(run.left_out.values())
     return ImportReport(
         rows=run.rows,
@@ -121,28 +122,25 @@ class _Import:
 
     def __init__(
         self,
-        settings: AppSettings,
-        table: Table,
+        staging: Staging,
         source: Source,
         mapping: Mapping | None,
+        refusals: Refusals,
+        told: Callable[[pa.Table], NDArray[np.bool_]] | None,
         *,
         con: duckdb.DuckDBPyConnection,
         stage: Path,
     ) -> None:
         self.con = con
-        self.settings = settings
-        self.table = table
+        self.staging = staging
+        self.table = staging.table
         self.source = source
         self.mapping = mapping
+        self.refusals = refusals
+        self.told = told
         self.stage = stage
-        self.at = datetime.now(UTC)
         self.rows = 0
-        self.forgotten = Forgotten()
-        self.told: Callable[[pa.Table], NDArray[np.bool_]] | None = None
         self.known: set[int] = set()
-        self.refused = 0
-        self.unwanted = 0
-        self.first_reason = ""
         self.left_out: Counter[str] = Counter()
         self.ignored: set[str] = set()
         self.parts = 0
@@ -155,7 +153,7 @@ class _Import:
             self.con.execute(KEEP_TRY)
         for batch in self.source.batches():
             self.rows += batch.count
-            self._refuse(batch.refused)
+            self.refusals.add(batch.refused)
             self.con.register("batch", batch.rows)
             if shape is None:
                 shape = self._shape()
@@ -185,58 +183,17 @@ class _Import:
         rows = self._check(shape)
         if self.mapping is not None:
             self._count_left_out(shape, batch.rows.num_rows, rows)
-        if self.forgotten:
-            rows = self._without_forgotten(rows)
+        rows = self.refusals.screen(rows)
         if not pc.all(rows["_plain"]).as_py():
             odd = rows.filter(pc.invert(rows["_plain"]))
             judged, refused = self._judge(batch, shape, odd.select(["line", "part"]))
             bad = {row.line for row in refused}
-            self._refuse(refused)
-            if self.forgotten:
-                bad |= self._refuse_judged([row for row in judged if row[LINE] not in bad])
+            self.refusals.add(refused)
+            bad |= self.refusals.screen_judged([row for row in judged if row[LINE] not in bad])
             self._write_judged([row for row in judged if row[LINE] not in bad])
             lost = pc.is_in(rows["line"], pa.array(sorted(bad), pa.int64()))
             rows = rows.filter(pc.and_not(rows["_plain"], lost))
         self._write(rows)
-
-    def _without_forgotten(self, rows: pa.Table) -> pa.Table:
-        """The rows without those of forgotten visitors, which are refused; of the others only who brought them goes."""
-        own = [name for name in (*KINDS, REFERRER) if name in rows.column_names]
-        gone = {name: self._gone(rows[name]) for name in own}
-        if REFERRER in gone:
-            brought = gone.pop(REFERRER)
-            kept = pc.if_else(brought, pa.scalar(None, pa.string()), rows[REFERRER])
-            rows = rows.set_column(rows.column_names.index(REFERRER), REFERRER, kept)
-        lost = pa.array(np.zeros(len(rows), bool))
-        for theirs in gone.values():
-            lost = pc.or_(lost, theirs)
-        lines = pc.unique(rows.filter(lost)["line"])
-        self._refuse_forgotten(lines.to_pylist())
-        return rows.filter(pc.invert(pc.is_in(rows["line"], lines))) if len(lines) else rows
-
-    def _refuse_judged(self, judged: list[dict[str, Any]]) -> set[int]:
-        """The same for rows that were judged one by one; the lines that were refused."""
-        own = [name for name in KINDS if name in self.table.by_name]
-        lost = {row[LINE] for row in judged if self.forgotten.among(row[name] for name in own)}
-        for row in judged:
-            if self.forgotten.among([row.get(REFERRER)]):
-                row[REFERRER] = None
-        self._refuse_forgotten(sorted(lost))
-        return lost
-
-    def _gone(self, ids: pa.ChunkedArray) -> pa.Array:
-        """Which of the ids were forgotten: each different id is hashed once."""
-        found = self.forgotten.among(pc.unique(ids).to_pylist())
-        return pc.is_in(ids, pa.array(sorted(found), pa.string())).combine_chunks()
-
-    def _refuse_forgotten(self, lines: list[int]) -> None:
-        """Stages their places alone. They do not count against the app's limit: nothing is wrong with the file."""
-        if not lines:
-            return
-        self.unwanted += len(lines)
-        told = [asdict(Refused(line, "user_id", "", REASON, "")) for line in sorted(lines)]
-        path = self.stage / f"quarantine-forgotten-{self.unwanted}.parquet"
-        pq.write_table(pa.Table.from_pylist(told, schema=quarantine.STAGED), path)
 
     def _note_keys(self) -> None:
         """JSON has no header: what its objects hold beyond the contract is learnt as they come."""
@@ -249,32 +206,7 @@ class _Import:
         """The batch's rows as they are staged, and `_plain`: whether each is plainly good. What is not is judged."""
         described = self.con.execute(f"DESCRIBE {shape.rows}").fetchall()
         kinds = {name: kind for name, kind, *_ in described if not name.startswith("_")}
-        plains = {
-            name: checking_files.plain(self.table.column(name), f'"{name}"', kind) for name, kind in kinds.items()
-        }
-        needed = [c.name for c in self.table.columns if c.required and c.name != made_key(self.table)]
-        given = [f"({plains[name].value}) IS NOT NULL" if name in plains else "false" for name in needed]
-        conditions = ["_broken IS NULL", *(plain.good for plain in plains.values()), *given]
-        if self.table.name == "events" and "ts" in plains:
-            conditions.append(f"{plains['ts'].value} <= {self._received(plains)}")
-        if {"starts", "ends"} <= plains.keys():
-            conditions.append(f"coalesce({plains['starts'].value} < {plains['ends'].value}, true)")
-        if self.table is OFFERS and {"kind", "value"} <= plains.keys():
-            whole = f"{plains['kind'].value} NOT IN {BY_SHARE} OR {plains['value'].value} <= {BASIS_POINTS}"
-            conditions.append(f"coalesce({whole}, true)")
-        good = f"coalesce({' AND '.join(conditions)}, false)"
-        typed = ", ".join(
-            f'{plains[c.name].value if c.name in plains else "NULL"}::{storage.DUCKDB_TYPES[c.kind]} AS "{c.name}"'
-            for c in self.table.columns
-        )
-        query = f'SELECT {typed}, "{LINE}", _part, {good} AS _plain FROM ({shape.rows})'
-        present = [name for name in self.table.names if name in plains]
-        return self.con.execute(self._staged(query, present, clamps=False)).fetch_arrow_table()
-
-    def _received(self, plains: AbcMapping[str, checking_files.Plain]) -> str:
-        """SQL of when an event was received: what the file says, or now; never later than now."""
-        now = f"TIMESTAMPTZ '{self.at.isoformat()}'"
-        return f"least(coalesce({plains['received_at'].value}, {now}), {now})" if "received_at" in plains else now
+        return self.con.execute(self.staging.checked(shape.rows, kinds)).fetch_arrow_table()
 
     def _count_left_out(self, shape: Shape, rows: int, mapped: pa.Table) -> None:
         """Rows left out by the first condition that holds, and those that no rule makes anything of."""
@@ -307,7 +239,7 @@ class _Import:
 
     def _judge_row(self, row: dict[str, Any], shape: Shape) -> dict[str, Any] | Rejection:
         made = made_key(self.table) is not None
-        received_at = self.at if self.table.name == "events" else None
+        received_at = self.staging.at if self.staging.clamps else None
         if self.source.form == "jsonl" and self.mapping is None:
             record = _json_object(row[RAW])
             if isinstance(record, Rejection):
@@ -320,42 +252,12 @@ class _Import:
             return Rejection(row["_broken"], value[: quarantine.VALUE_LIMIT], reason)
         return checking_files.judge(self.table, row, made, received_at)
 
-    def _staged(self, typed: str, present: list[str], clamps: bool) -> str:
-        """SQL of rows as they are staged, with what landing needs (see `landing`), from SQL of their typed values."""
-        key = self.table.key
-        names = {name: f'"{name}"' for name in self.table.names}
-        if self.table.name in LOGS:
-            names = {name: text for name, text in names.items() if name in {*present, key, "received_at"}}
-        made = "false"
-        if made_key(self.table):
-            made = f"{key} IS NULL"
-            app = self.settings.app_id
-            names[key] = f"coalesce({key}, md5('{app}' || chr(31) || _text)) AS {key}"
-        extra = f"{made} AS made"
-        if self.table.name in LOGS:
-            day = f"CASE WHEN _plain THEN {'kept_ts' if clamps else 'ts'}::DATE END"
-            extra += f", CASE WHEN _plain THEN ts::DATE END AS sent_day, {day} AS day"
-        else:
-            extra += f", TIMESTAMPTZ '{self.at.isoformat()}' AS valid_from, false AS deleted"
-        if clamps:
-            names |= {name: f'kept_{name} AS "{name}"' for name in ("ts", "received_at", "properties")}
-        elif self.table.name == "events":
-            now = f"TIMESTAMPTZ '{self.at.isoformat()}'"
-            names["received_at"] = f"least(coalesce(received_at, {now}), {now}) AS received_at"
-        text = f"CASE WHEN _plain THEN {storage.content_text(self.table, present)} END"
-        return (
-            f'SELECT {", ".join(names.values())}, "{LINE}" AS line, _part AS part, {extra}, '
-            f"{storage.content_hash('_text')} AS content, _plain FROM (SELECT *, {text} AS _text FROM ({typed}))"
-        )
-
     def _write_judged(self, judged: list[dict[str, Any]]) -> None:
         """Stages the rows that were judged and taken."""
         if not judged:
             return
-        clamps = self.table.name == "events"
-        self.con.register("judged", checking_files.judged_table(self.table, judged, clamps))
-        query = self._staged("SELECT *, true AS _plain FROM judged", list(self.table.names), clamps)
-        self._write(self.con.execute(query).fetch_arrow_table())
+        self.con.register("judged", checking_files.judged_table(self.table, judged, self.staging.clamps))
+        self._write(self.con.execute(self.staging.judged("judged")).fetch_arrow_table())
         self.con.unregister("judged")
 
     def _write(self, rows: pa.Table) -> None:
@@ -379,32 +281,6 @@ class _Import:
             return 0
         landed = {line for (line,) in self.con.execute("SELECT DISTINCT line FROM outcomes").fetchall()}
         return len(self.known - landed)
-
-    def _refuse(self, refused: list[Refused]) -> None:
-        """Stages rows for the quarantine: one of a line, however many of its events were refused."""
-        first = {row.line: row for row in reversed(refused)}
-        if not first:
-            return
-        rows = [self._kept_of(first[line]) for line in sorted(first)]
-        self.first_reason = self.first_reason or f"line {rows[0].line}, {rows[0].column}: {rows[0].reason}"
-        self.refused += len(rows)
-        self.check_limit(0)
-        table = pa.Table.from_pylist([asdict(row) for row in rows], schema=quarantine.STAGED)
-        pq.write_table(table, self.stage / f"quarantine-read-{self.refused}.parquet")
-
-    def _kept_of(self, row: Refused) -> Refused:
-        """What is kept of a refused row: nothing of its content when it names someone who was forgotten."""
-        if not self.forgotten:
-            return row
-        named = self.forgotten.among(refused_ids(row.column, row.value, row.row))
-        return Refused(row.line, row.column, "", row.reason, "") if named else row
-
-    def check_limit(self, conflicts: int) -> None:
-        """Raises QuarantineFull when, with these conflicts, more rows are refused than the app allows."""
-        limit = self.settings.quarantine_limit
-        if self.refused + conflicts > limit:
-            reason = self.first_reason or quarantine.CONFLICT
-            raise QuarantineFull(str(self.source.path), self.refused + conflicts, limit, reason)
 
 
 def _refused(line: int, raw: str, why: Rejection) -> Refused:

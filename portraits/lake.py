@@ -32,13 +32,13 @@ from ibis.backends.duckdb import Backend
 
 from portraits import compaction, delta, landing, quarantine, storage
 from portraits.engine import connect
-from portraits.errors import AnotherRunning, InvalidValue, UnknownName
-from portraits.history import CATALOGUES, TABLES, Table
+from portraits.errors import AnotherRunning, UnknownName
+from portraits.history import CATALOGUES, LOGS, TABLES, Table
 from portraits.landing import Landed, Target
 from portraits.settings import check_app_id
+from portraits.staging import stage_handed
 from portraits.storage import TimeKind
 
-LOGS = ("events", "decisions")
 UNREAL_BEFORE = date(1971, 1, 1)
 KEEP_HOURS = 48
 ORDERS = {
@@ -178,7 +178,7 @@ class Lake:
         if table not in LOGS:
             raise UnknownName("table", table, LOGS)
         with self.staging(app_id) as stage, _engine(stage) as con:
-            _stage_rows(con, TABLES[table], rows, stage)
+            stage_handed(con, TABLES[table], rows, stage)
             landed = self.land(con, app_id, table, stage, source)
         return Appended(landed.accepted, landed.duplicates, landed.conflicts)
 
@@ -196,7 +196,7 @@ class Lake:
         """
         spec = _catalogue(table)
         with self.staging(app_id) as stage, _engine(stage) as con:
-            _stage_rows(con, spec, rows, stage, valid_from or datetime.now(UTC))
+            stage_handed(con, spec, rows, stage, valid_from or datetime.now(UTC))
             landed = self.land(con, app_id, table, stage, source)
         return Appended(landed.accepted, landed.duplicates, landed.conflicts)
 
@@ -308,48 +308,3 @@ def _engine(stage: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield backend.con
     finally:
         backend.disconnect()
-
-
-def _stage_rows(
-    con: duckdb.DuckDBPyConnection,
-    table: Table,
-    rows: pa.Table | pa.RecordBatchReader,
-    stage: Path,
-    valid_from: datetime | None = None,
-) -> None:
-    """Typed rows as the one staged file, numbered in their order."""
-    given = set(rows.schema.names)
-    for column in table.columns:
-        if column.required and column.name not in given:
-            raise InvalidValue(column.name, None, f"a column of {table.name}")
-    con.register("handed", rows)
-    con.execute("SET preserve_insertion_order = true")
-    sent = {"sent_ts": "ts", "sent_properties": "properties"} if "sent_ts" in given else {}
-    typed = [
-        f'"{c.name}"::{storage.DUCKDB_TYPES[c.kind]} AS "{c.name}"'
-        if c.name in given
-        else f'NULL::{storage.DUCKDB_TYPES[c.kind]} AS "{c.name}"'
-        for c in table.columns
-    ]
-    con.execute(
-        f"CREATE TEMP TABLE numbered AS SELECT {', '.join((*typed, *sent))}, {_extra(table, given)}, "
-        "row_number() OVER ()::BIGINT AS line FROM handed",
-        [valid_from] if "valid_from" not in given and table.name not in LOGS else [],
-    )
-    con.execute("SET preserve_insertion_order = false")
-    text = storage.content_text(table, table.names)
-    for name, kept_as in sent.items():
-        text = text.replace(f'"{kept_as}"', name)
-    kept = f"* EXCLUDE ({', '.join(sent)})" if sent else "*"
-    query = f"SELECT {kept}, {storage.content_hash(text)} AS content FROM numbered"
-    storage.write_parquet(con, query, stage / "rows-0.parquet", "snappy")
-    con.execute("DROP TABLE numbered")
-
-
-def _extra(table: Table, given: set[str]) -> str:
-    if table.name in LOGS:
-        sent = "sent_ts" if "sent_ts" in given else "ts"
-        return f"0 AS part, false AS made, ts::DATE AS day, {sent}::DATE AS sent_day"
-    since = "valid_from::TIMESTAMPTZ" if "valid_from" in given else "?::TIMESTAMPTZ"
-    deleted = "deleted::BOOLEAN" if "deleted" in given else "false"
-    return f"{since} AS valid_from, {deleted} AS deleted"

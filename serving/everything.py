@@ -23,8 +23,9 @@ import pyarrow.parquet as pq
 from portraits.engine import connect
 from portraits.errors import BrokenBundle
 from portraits.forgotten import NAMES_OTHERS, REFERRER, SOMEBODY, refused_ids
+from portraits.history import LOGS
 from portraits.identity import KINDS
-from portraits.lake import LOGS, ORDERS, Lake
+from portraits.lake import ORDERS, Lake
 from portraits.portrait_set import PortraitSet
 from portraits.segments import nights
 from portraits.storage import quoted_list

@@ -13,8 +13,8 @@ import pytest
 
 from portraits.engine import connect
 from portraits.errors import AnotherRunning, InvalidValue, UnknownName
-from portraits.history import CATALOGUES, EVENTS, TABLES
-from portraits.lake import LOGS, Appended, Lake, Snapshot
+from portraits.history import CATALOGUES, EVENTS, LOGS, TABLES
+from portraits.lake import Appended, Lake, Snapshot
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
