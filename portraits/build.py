@@ -26,13 +26,13 @@ from portraits.engine import connect, is_embedded
 from portraits.errors import InvalidValue
 from portraits.features import REGISTRY, Feature
 from portraits.features.registry import GRAINS
-from portraits.lake import Snapshot
 from portraits.past import Past
 from portraits.people import Persons
 from portraits.portrait_set import FORMAT, TABLE_FILE, PortraitSet, last_users, sha256, write_manifest
 from portraits.segments.tables import lay_out
 from portraits.settings import AppSettings
 from portraits.since import Deletions
+from portraits.snapshot import Snapshot
 from portraits.stages import STAGES, Draft
 
 ROW_LEVEL = ("portrait", "everyone")

@@ -15,9 +15,9 @@ from ibis.backends.duckdb import Backend
 
 from portraits.engine import connect
 from portraits.history import CATALOGUES
-from portraits.lake import Snapshot
 from portraits.people import Links, Persons
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from portraits.storage import TimeKind
 
 FEWEST_USERS = 30

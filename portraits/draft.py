@@ -10,10 +10,10 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
-from portraits.lake import Snapshot
 from portraits.past import Past
 from portraits.portrait_set import PortraitSet
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ import scipy.sparse as sp
 from ibis.backends.duckdb import Backend
 
 from portraits.identity import COUNTED, KINDS, LEVELS, MOST_IDS, MOST_USERS, UNBOUNDED
-from portraits.lake import Snapshot
 from portraits.local import to_us
+from portraits.snapshot import Snapshot
 
 NEVER = 2**63 - 1
 MAPPING = pa.schema([pa.field("id", pa.string()), pa.field("user_id", pa.string())])

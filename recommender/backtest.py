@@ -19,8 +19,8 @@ from typing import Any
 
 from portraits.engine import connect
 from portraits.errors import NothingThere
-from portraits.lake import Snapshot
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.bundles.bundle import Bundle, write_bundle
 from recommender.candidates import SOURCES
 from recommender.fusion.assemble import Fitted, bundle_arrays, manifest_of

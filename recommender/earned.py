@@ -25,12 +25,12 @@ from ibis.backends.duckdb import Backend
 from portraits.attribution import NAMING
 from portraits.build import past_of
 from portraits.errors import NothingThere
-from portraits.lake import Snapshot
 from portraits.local import EPOCH
 from portraits.past import Past
 from portraits.people import Persons
 from portraits.segments.nights import Night
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.contrast import Arm, Contrast, contrast, split_is_unlikely
 from recommender.experiment import ARMS, IGNORED, Experiment, decisions_of
 from recommender.outcomes import Outcomes

@@ -15,10 +15,10 @@ from ibis.backends.duckdb import Backend
 from portraits.attribution import NAMING, Attribution
 from portraits.decision_ids import Verdict, verify
 from portraits.history import NOBODY
-from portraits.lake import Snapshot
 from portraits.local import to_us
 from portraits.past import Past
 from portraits.people import Persons
+from portraits.snapshot import Snapshot
 from recommender import types
 from recommender.history.dataset import TARGETS
 

@@ -16,8 +16,8 @@ import numpy as np
 from ibis.backends import BaseBackend
 
 from portraits.engine import connect
-from portraits.lake import Snapshot
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.backtest import FEWEST_JUDGED, Backtest, refit, replay, splits
 from recommender.bundles.bundle import write_bundle
 from recommender.counting.counted import counted

@@ -21,8 +21,9 @@ import pyarrow as pa
 from portraits.build import build
 from portraits.engine import connect
 from portraits.errors import NothingThere, UnknownName
-from portraits.lake import Lake, Snapshot
+from portraits.lake import Lake
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.offers.export import SCHEMA, rows
 from recommender.offers.night import plan_offers
 from recommender.offers.plan_files import FOLDER, OfferPlan

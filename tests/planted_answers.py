@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from portraits.history import DECISIONS, EVENTS, TABLES
-from portraits.lake import Lake, Snapshot
+from portraits.lake import Lake
+from portraits.snapshot import Snapshot
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 Row = dict[str, Any]

@@ -20,12 +20,12 @@ from ibis.backends.duckdb import Backend
 from portraits import behaviour
 from portraits.field import Field
 from portraits.forgotten import NAMES_OTHERS
-from portraits.lake import Snapshot
 from portraits.portrait_set import TABLE_FILE, PortraitSet
 from portraits.rules.clock import DAY_US, to_us
 from portraits.rules.match import Moment
 from portraits.segments.asking import any_of
 from portraits.segments.evaluate import Tables
+from portraits.snapshot import Snapshot
 from portraits.tags import hidden, tags_of
 
 FILE = "laid_out.duckdb"

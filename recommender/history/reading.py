@@ -23,10 +23,10 @@ from ibis.backends import BaseBackend
 
 from portraits.build import fields, past_of
 from portraits.features import REGISTRY
-from portraits.lake import Snapshot
 from portraits.past import Past
 from portraits.portrait_set import TABLE_FILE
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.history.beside import read_earned, read_exposures, read_friends, read_looks
 from recommender.history.dataset import KINDS, NOTHING_BESIDE, Beside, Dataset, Ids
 from recommender.history.exposures import Looks

@@ -21,8 +21,8 @@ from ibis.backends.duckdb import Backend
 
 from portraits.errors import NothingThere
 from portraits.history import OFFERS
-from portraits.lake import Snapshot
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.offers.eligible import stated
 from recommender.offers.plan_files import OfferPlan
 from recommender.offers.wording import describe

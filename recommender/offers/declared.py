@@ -23,8 +23,8 @@ import pyarrow.compute as pc
 from ibis.backends import BaseBackend
 
 from portraits.engine import connect
-from portraits.lake import Snapshot
 from portraits.people import Persons
+from portraits.snapshot import Snapshot
 
 Float32 = npt.NDArray[np.float32]
 

@@ -25,9 +25,9 @@ import numpy as np
 from ibis.backends.duckdb import Backend
 
 from portraits.errors import NothingThere
-from portraits.lake import Snapshot
 from portraits.local import to_us
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.effects.policy_value import NEVER_TRIED, TOO_FEW, Estimate, Floats, Log, dr, ips, predict, snips
 from recommender.offers.export import first_chances
 from recommender.offers.features import features_at

@@ -27,11 +27,11 @@ from portraits.attribution import Attribution
 from portraits.build import past_of
 from portraits.errors import NothingThere
 from portraits.history import NOBODY
-from portraits.lake import Snapshot
 from portraits.local import DAY_US, microseconds, to_us
 from portraits.people import Persons
 from portraits.segments.nights import USER, Night, column
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.experiment import ARMS, decisions_of
 from recommender.offers.assigned import LIVE
 from recommender.offers.followed import SUMS, Followed

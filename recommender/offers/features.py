@@ -27,11 +27,11 @@ from ibis.backends import BaseBackend
 from portraits.build import fields, past_of
 from portraits.engine import connect
 from portraits.features import REGISTRY
-from portraits.lake import Snapshot
 from portraits.local import DAY_US, from_us, to_us
 from portraits.past import Past
 from portraits.portrait_set import TABLE_FILE, PortraitSet
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.offers.declared import NOBODY, Declared, Float32, declared
 from recommender.offers.match import Matches, matches
 

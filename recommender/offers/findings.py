@@ -13,9 +13,9 @@ from portraits.attribution import Attribution
 from portraits.build import past_of
 from portraits.doctor import Finding
 from portraits.engine import connect
-from portraits.lake import Snapshot
 from portraits.people import Persons
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.experiment import decisions_of
 from recommender.offers.assigned import Assigned
 from recommender.offers.eligible import plannable

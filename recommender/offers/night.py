@@ -18,9 +18,9 @@ import numpy as np
 from ibis.backends.duckdb import Backend
 
 from portraits.build import past_of
-from portraits.lake import Snapshot
 from portraits.people import Persons
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.bundles.vocabulary import Vocabulary
 from recommender.experiment import decisions_of
 from recommender.offers.allocate import Allocation, Budgets, allocate

@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 from ibis.backends.duckdb import Backend
 
-from portraits.lake import Snapshot
 from portraits.local import DAY_US
 from portraits.segments.nights import Night
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.contrast import split_is_unlikely
 from recommender.effects.propensities import LOWEST, with_propensities
 from recommender.effects.rows import NONE, rows_of

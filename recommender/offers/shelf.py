@@ -14,9 +14,9 @@ from datetime import timedelta
 import ibis
 from ibis.backends.duckdb import Backend
 
-from portraits.lake import Snapshot
 from portraits.past import Past
 from portraits.people import Persons
+from portraits.snapshot import Snapshot
 from recommender.experiment import Experiment, decisions_of
 
 DAYS = 28

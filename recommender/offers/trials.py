@@ -36,10 +36,10 @@ from portraits.attribution import Attribution
 from portraits.build import past_of
 from portraits.engine import EMBEDDED, is_embedded
 from portraits.errors import InvalidValue
-from portraits.lake import Snapshot
 from portraits.local import DAY_US, to_us
 from portraits.people import Persons
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.effects.pooling import pooled
 from recommender.experiment import decisions_of
 from recommender.offers.assigned import LIVE, Assigned

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from ibis.common.exceptions import IbisError
 
 from portraits.engine import connect
-from portraits.lake import Lake, Snapshot
+from portraits.lake import Lake
 from portraits.portrait_set import PortraitSet
 from portraits.rules import Moment, Rule
 from portraits.segments.asking import balanced
@@ -42,6 +42,7 @@ from portraits.segments.nights import (
 from portraits.segments.readymade import READY_MADE
 from portraits.segments.tables import moment_of, tables_of
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from serving.segments.definitions import Definitions
 from serving.segments.wording import line_words
 from serving.stores import Store

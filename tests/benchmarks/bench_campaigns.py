@@ -33,9 +33,10 @@ from portraits.build import fields, past_of
 from portraits.engine import connect
 from portraits.features import REGISTRY
 from portraits.importing import import_file
-from portraits.lake import Lake, Snapshot
+from portraits.lake import Lake
 from portraits.mapping import Mapping
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 
 MAPS = Path(__file__).parents[2] / "notebooks" / "mappings"
 FILES = {"events": "transactions_sample", "items": "products", "redemptions": "coupon_redemptions"}

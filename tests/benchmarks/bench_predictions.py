@@ -37,13 +37,14 @@ from portraits.draft import Draft
 from portraits.engine import connect
 from portraits.features import REGISTRY
 from portraits.importing import import_file
-from portraits.lake import Lake, Snapshot
+from portraits.lake import Lake
 from portraits.local import DAY_US, to_us
 from portraits.mapping import Mapping as Map
 from portraits.predictions.activity import FIELDS as SEEN
 from portraits.predictions.orders import Orders
 from portraits.predictions.stage import predict
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 MAPS = Path(__file__).parents[2] / "notebooks" / "mappings"

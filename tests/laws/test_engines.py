@@ -31,7 +31,7 @@ from portraits.build import build, fields, past_of
 from portraits.engine import connect
 from portraits.features import REGISTRY
 from portraits.history import CATALOGUES, CONTENTS, EVENTS, ITEMS, OFFERS, STORES, USERS
-from portraits.lake import Lake, Snapshot
+from portraits.lake import Lake
 from portraits.local import to_us
 from portraits.portrait_set import TABLE_FILE, PortraitSet
 from portraits.rules import Moment, parse
@@ -39,6 +39,7 @@ from portraits.sample.history import history
 from portraits.segments.evaluate import evaluate, lines
 from portraits.segments.tables import tables_of
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.answers.catalogue import Catalogue
 from recommender.answers.pipeline import recommend
 from recommender.bundles.bundle import Bundle

@@ -13,8 +13,9 @@ import pytest
 
 from portraits.engine import connect
 from portraits.errors import AnotherRunning, InvalidValue, UnknownName
-from portraits.history import CATALOGUES, EVENTS, LOGS, TABLES
-from portraits.lake import Appended, Lake, Snapshot
+from portraits.history import CATALOGUES
+from portraits.lake import Appended, Lake
+from portraits.snapshot import Snapshot
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -68,48 +69,12 @@ def test_the_same_id_with_other_content_is_a_conflict_kept_once_in_the_quarantin
     assert refused["reason"].startswith("conflict")
 
 
-def test_a_snapshot_stays_as_it_was(lake: Lake) -> None:
-    lake.append_events("shop", events(("a", "u", NOON, 1)))
-    before = lake.snapshot("shop")
-    lake.append_events("shop", events(("b", "u", NOON, 1)))
-    lake.append_events("shop", events(("a", "u", NOON, 7)))
-    lake.compact("shop")
-    con = connect()
-    assert before.events(con).count().execute() == 1
-    assert before.quarantine(con).count().execute() == 0
-    assert lake.snapshot("shop").events(con).count().execute() == 2
-    assert lake.snapshot("shop").versions["events"] > before.versions["events"]
-
-
-def test_bounds_come_from_statistics_exactly(lake: Lake) -> None:
-    assert lake.snapshot("shop").bounds() is None
-    late = NOON + timedelta(microseconds=123457)
-    lake.append_events("shop", events(("a", "u", late, 1), ("b", "u", NOON - DAY, 1)))
-    assert lake.snapshot("shop").bounds() == (NOON - DAY, late, 2)
-
-
 def test_files_are_sorted_by_visitor_and_time(lake: Lake) -> None:
     lake.append_events("shop", events(*((f"{i}", f"u{i % 3}", NOON - i * timedelta(seconds=1), i) for i in range(30))))
     (path,) = lake.snapshot("shop").files("events")
     table = connect().read_parquet(path).select("user_id", "ts").to_pyarrow()
     rows = list(zip(table["user_id"].to_pylist(), table["ts"].to_pylist(), strict=True))
     assert rows == sorted(rows)
-
-
-@pytest.mark.parametrize("name", sorted(TABLES))
-def test_a_missing_table_reads_as_empty_with_the_contracts_columns(lake: Lake, name: str) -> None:
-    snapshot, con = lake.snapshot("shop"), connect()
-    rows = getattr(snapshot, name)(con) if name in LOGS else snapshot.catalogue(con, name)
-    assert set(TABLES[name].names) <= set(rows.columns)
-    assert rows.count().execute() == 0
-
-
-@pytest.mark.parametrize("kind", ["real", "order", "none"])
-def test_time_kind_is_read_off_the_events(lake: Lake, kind: str) -> None:
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    moments = {"real": [NOON], "order": [epoch, epoch + timedelta(seconds=9), NOON], "none": [epoch, NOON]}[kind]
-    lake.append_events("shop", events(*((f"{i}", "u", moment, 1) for i, moment in enumerate(moments))))
-    assert lake.time_kind("shop") == kind
 
 
 def test_apps_do_not_see_each_other(lake: Lake) -> None:
@@ -231,9 +196,3 @@ def test_a_reader_beside_two_writers_sees_whole_commits_only(lake: Lake) -> None
     assert lake.snapshot("shop").events(con).count().execute() == 2 * 4 * 10
     assert all(rows % 10 == 0 for rows in seen)
     assert seen == sorted(seen)
-
-
-def test_events_have_the_contracts_types(lake: Lake) -> None:
-    lake.append_events("shop", events(("a", "u", NOON, 1)))
-    schema = lake.snapshot("shop").events(connect()).to_pyarrow().schema
-    assert [schema.field(name).type for name in EVENTS.names] == [field.type for field in EVENTS.arrow_schema()]

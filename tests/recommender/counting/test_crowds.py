@@ -15,9 +15,10 @@ import pytest
 from portraits.build import past_of
 from portraits.engine import connect
 from portraits.history import EVENTS
-from portraits.lake import Lake, Snapshot
+from portraits.lake import Lake
 from portraits.past import Past
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.answers.occasions import Listed
 from recommender.counting.crowds import FEWEST_VISITORS, LEAST_GAIN, Counts, best_pull, crowds, lists, takings
 from recommender.history.dataset import Dataset, as_ids

@@ -33,10 +33,11 @@ from planted_coupons import (
 from portraits.engine import connect
 from portraits.errors import NothingThere
 from portraits.importing import import_file
-from portraits.lake import Lake, Snapshot
+from portraits.lake import Lake
 from portraits.mapping import Mapping
 from portraits.segments.nights import Definition, nights, schema, write_night
 from portraits.settings import AppSettings
+from portraits.snapshot import Snapshot
 from recommender.offers.evidence import Evidence, evidence
 from recommender.offers.incremental import CHANCES, EARLY, EARNS, HOLDOUT, LOSES, NOT_RANDOMISED, Line, Side, line
 from recommender.offers.report import Report, report, report_of
