@@ -1,24 +1,20 @@
 """What an app's history can support and what it cannot, and why, in sentences.
 
-`diagnose` measures the history once (`Facts`) and asks each check of `CHECKS` for its findings. A check says what is
-missing and what that turns off; nothing here changes anything.
+`diagnose` has the history measured once (`portraits.measured`) and asks each check of `CHECKS` for its findings. A
+check says what is missing and what that turns off; nothing here changes anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from ibis.backends.duckdb import Backend
 
 from portraits.engine import connect
-from portraits.history import CATALOGUES
-from portraits.people import Links, Persons
+from portraits.measured import Facts, count_refused, measure
 from portraits.settings import AppSettings
 from portraits.snapshot import Snapshot
-from portraits.storage import TimeKind
 
 FEWEST_USERS = 30
 """Who came back, as far as events tell: with fewer no model can be judged (`recommender.backtest`)."""
@@ -30,7 +26,6 @@ RHYTHM_DAYS = 90
 GOOD_SHARE = 0.8
 SOME_SHARE = 0.01
 REPEAT_SHARE = 0.05
-VISITS = ("click", "item_view", "content_view")
 SHOWN = 3
 
 
@@ -43,122 +38,19 @@ class Finding:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What was measured. `events` and `catalogues` hold counts by name; `by_type` events by type."""
-
-    settings: AppSettings
-    time_kind: TimeKind
-    first: datetime
-    last: datetime
-    events: dict[str, int]
-    by_type: dict[str, int]
-    catalogues: dict[str, dict[str, int]]
-    refused: dict[tuple[str, str], int]
-    links: Links
-
-    @property
-    def rows(self) -> int:
-        return self.events["rows"]
-
-    @property
-    def days(self) -> int:
-        return (self.last - self.first).days + 1
-
-    def share(self, name: str, of: str = "rows") -> float:
-        """Count `name` as a share of count `of`; 0 where there is nothing."""
-        return self.events[name] / self.events[of] if self.events[of] else 0.0
-
-
 def diagnose(snapshot: Snapshot, settings: AppSettings, con: Backend | None = None) -> list[Finding]:
     """Findings on an app's history, in a fixed order of subjects."""
-    bounds = snapshot.bounds()
     own = con is None
     con = con or connect()
     try:
-        refused = _refused(con, snapshot)
-        if bounds is None:
+        facts = measure(snapshot, settings, con)
+        if facts is None:
             nothing = "There are no events. Import some: huaxiang import events --app APP --from FILE."
-            return [Finding("events", False, nothing), *_quarantine(refused)]
-        facts = Facts(
-            settings,
-            snapshot.time_kind(),
-            bounds[0],
-            bounds[1],
-            _event_counts(con, snapshot),
-            _type_counts(con, snapshot),
-            _catalogue_counts(con, snapshot),
-            refused,
-            Persons(snapshot, con).links,
-        )
+            return [Finding("events", False, nothing), *_quarantine(count_refused(snapshot, con))]
     finally:
         if own:
             con.disconnect()
     return [finding for check in CHECKS for finding in check(facts)]
-
-
-def _event_counts(con: Backend, snapshot: Snapshot) -> dict[str, int]:
-    events = snapshot.events(con)
-    bought = events.type == "purchase"
-    present = ("scene", "session_id", "platform", "duration_ms", "device", "city", "decision_id", "query")
-    counts: dict[str, Any] = {
-        "rows": events.count(),
-        "users": events.user_id.nunique(),
-        "items": events.item_id.nunique(),
-        "active_days": events.day.nunique(),
-        "buyers": events.user_id.nunique(where=bought),
-        "viewers": events.user_id.nunique(where=events.type.isin(VISITS) & events.item_id.notnull()),
-        "purchases": bought.sum(),
-        "priced": (bought & events.amount.notnull()).sum(),
-        "listed": (bought & (events.list_amount.notnull() | events.discount.notnull())).sum(),
-        "ordered": (bought & events.order_id.notnull()).sum(),
-        "with_revenue": events.revenue.notnull().sum(),
-        "with_item": events.item_id.notnull().sum(),
-        "stores": events.store_id.nunique(),
-        "contents": events.content_id.nunique(),
-        "offers": events.offer_id.nunique(),
-        "referred": events.referrer_user_id.notnull().sum(),
-        "groups": events.group_id.nunique(),
-        "clamped": (events.sent_day > events.day).sum(),
-        **{f"with_{name}": events[name].notnull().sum() for name in present},
-    }
-    users = events.group_by("user_id").agg(
-        rows=events.count(), items=events.item_id.nunique(), days=events.day.nunique(where=bought)
-    )
-    several = users.aggregate(
-        users_of_two_events=(users["rows"] >= 2).sum(),
-        users_of_two_items=(users["items"] >= 2).sum(),
-        buyers_of_two_days=(users["days"] >= 2).sum(),
-    )
-    rows = [*events.aggregate(**counts).to_pyarrow().to_pylist(), *several.to_pyarrow().to_pylist()]
-    return {name: int(value or 0) for row in rows for name, value in row.items()}
-
-
-def _type_counts(con: Backend, snapshot: Snapshot) -> dict[str, int]:
-    events = snapshot.events(con)
-    return {row["type"]: row["n"] for row in events.group_by("type").agg(n=events.count()).to_pyarrow().to_pylist()}
-
-
-def _catalogue_counts(con: Backend, snapshot: Snapshot) -> dict[str, dict[str, int]]:
-    """Rows of each catalogue and how many have each column; and how many of the events' items are in `items`."""
-    found = {}
-    for name in CATALOGUES:
-        rows = snapshot.catalogue(con, name)
-        counts = rows.aggregate(rows=rows.count(), **{f"with_{c}": rows[c].notnull().sum() for c in rows.columns})
-        found[name] = {key: int(value or 0) for key, value in counts.to_pyarrow().to_pylist()[0].items()}
-    events = snapshot.events(con)
-    for name, key in (("items", "item_id"), ("users", "user_id")):
-        seen = events.filter(events[key].notnull()).select(key).distinct()
-        found[name]["seen"] = int(seen.semi_join(snapshot.catalogue(con, name), key).count().execute())
-    users = snapshot.catalogue(con, "users")
-    found["users"]["refusing"] = int(users.filter(~users.consent).count().execute())
-    return found
-
-
-def _refused(con: Backend, snapshot: Snapshot) -> dict[tuple[str, str], int]:
-    rows = snapshot.quarantine(con)
-    grouped = rows.group_by(["table", "reason"]).agg(n=rows.count()).order_by(["table", "reason"])
-    return {(row["table"], row["reason"]): row["n"] for row in grouped.to_pyarrow().to_pylist()}
 
 
 def _time(facts: Facts) -> Iterator[Finding]:
