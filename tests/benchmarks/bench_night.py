@@ -85,7 +85,7 @@ class Clock:
     _now: tuple[str, float, float] | None = None
 
     def __call__(self, step: str, what: str) -> None:
-        """As `nightly.OnStep`."""
+        """As `night_steps.OnStep`."""
         self.stop()
         name = f"{step}: {what.rpartition(' (')[0]}" if step == "train" and " (" in what else step
         if not what.startswith("done in"):

@@ -34,7 +34,7 @@ from portraits.segments.nights import nights
 from portraits.settings import AppSettings
 from recommender.bundles.bundle import Bundle, write_bundle
 from recommender.train import Trained, train
-from serving import nightly
+from serving import night_steps
 from serving.app import v1
 from serving.cli import main
 from serving.context import Context
@@ -165,7 +165,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             write_bundle(folder, planted.arrays(), planted.manifest)
             return Trained(folder, verdict, {"gate": {"sentence": "as planted", "comparisons": []}})
 
-        monkeypatch.setattr(nightly, "train", train)
+        monkeypatch.setattr(night_steps, "train", train)
 
     return says
 
@@ -177,7 +177,7 @@ def publishing(monkeypatch: pytest.MonkeyPatch) -> None:
     def judged(*arguments: Any, **options: Any) -> Trained:
         return replace(train(*arguments, **options), verdict="publish")
 
-    monkeypatch.setattr(nightly, "train", judged)
+    monkeypatch.setattr(night_steps, "train", judged)
 
 
 def test_the_planted_zoe_is_everywhere(shop: Shop) -> None:

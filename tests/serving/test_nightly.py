@@ -28,7 +28,7 @@ from recommender.offers.plan_files import FOLDER, OfferPlan
 from recommender.train import Trained
 from recommender.tuning.tune import Tuned
 from recommender.types import Query
-from serving import nightly
+from serving import night_steps
 from serving.cli import main
 from serving.forget import forget
 from serving.nightly import run_night
@@ -70,7 +70,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             write_bundle(folder, planted.arrays(), planted.manifest)
             return Trained(folder, verdict, {"gate": {"sentence": "as planted", "comparisons": []}})
 
-        monkeypatch.setattr(nightly, "train", train)
+        monkeypatch.setattr(night_steps, "train", train)
 
     return says
 
@@ -141,7 +141,7 @@ def test_a_night_remembers_what_nights_of_earlier_moments_tried(
 
     def night(as_of: datetime, verdict: str, value: float) -> None:
         gate(verdict)
-        planted = nightly.train
+        planted = night_steps.train
 
         def train(*arguments: Any, **options: Any) -> Trained:
             heard.append(options["memory"])
@@ -152,7 +152,7 @@ def test_a_night_remembers_what_nights_of_earlier_moments_tried(
             made = planted(*arguments, **options)
             return replace(made, report=made.report | told)
 
-        monkeypatch.setattr(nightly, "train", train)
+        monkeypatch.setattr(night_steps, "train", train)
         with suppress(OSError):
             run_night(*shop, "shop", as_of=as_of)
 
@@ -239,7 +239,7 @@ def test_a_night_that_fails_is_on_record_and_the_next_begins_anew(
     def broken(*_: Any, **__: Any) -> Trained:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(nightly, "train", broken)
+    monkeypatch.setattr(night_steps, "train", broken)
     with pytest.raises(OSError, match="no space left"):
         run_night(*shop, "shop")
     gate("publish")
@@ -377,7 +377,7 @@ def test_portraits_publish_without_a_plan_that_cannot_be_made(
     def broken(*_: Any, **__: Any) -> None:
         raise FloatingPointError("overflow")
 
-    monkeypatch.setattr(nightly, "plan_offers", broken)
+    monkeypatch.setattr(night_steps, "plan_offers", broken)
     summary = run_night(*shop, "shop")
     assert (summary.status, summary.offers, plan_of(shop)) == ("published", {}, None)
     assert any("no plan of offers" in one and "overflow" in one for one in summary.warnings)
