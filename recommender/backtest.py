@@ -40,7 +40,8 @@ from recommender.fusion.pool import Pool, Pooler
 from recommender.fusion.ranker import Examples, feature_names
 from recommender.fusion.recipe import Recipe
 from recommender.fusion.response import Responding, Response, proven
-from recommender.history.dataset import FEWEST_LEARNERS, Dataset
+from recommender.history.dataset import Dataset
+from recommender.history.kinds import FEWEST_LEARNERS
 from recommender.history.reading import History
 from recommender.history.sample import some_visitors
 from recommender.history.split import Split, by_time, horizon_us, last_of_each, last_share, leave_out

@@ -20,7 +20,7 @@ from portraits.past import Past
 from portraits.people import Persons
 from portraits.snapshot import Snapshot
 from recommender import types
-from recommender.history.dataset import TARGETS
+from recommender.history.kinds import TARGETS
 
 ARMS = ("treated", "control")
 OF_OFFERS = types.OF_OFFERS

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from portraits.errors import UnreadableFile
 from recommender.backtest import Way, first_enough, replay
-from recommender.history.dataset import KINDS, Dataset, Int64
+from recommender.history.dataset import Dataset, Int64
+from recommender.history.kinds import KINDS
 from recommender.history.pair_files import Pairs, Vocabularies, read_pairs
 from recommender.history.pair_times import on_one_clock
 from recommender.history.split import (

@@ -28,8 +28,8 @@ from portraits.local import DAY_US, hour_of_day
 from portraits.past import Past
 from portraits.sessions import SILENCE_US
 from recommender.answers.occasions import DEFAULT_PLATFORM, Listed
-from recommender.history.dataset import KINDS as ACTS
 from recommender.history.dataset import Dataset, Ids, as_ids
+from recommender.history.kinds import KINDS as ACTS
 from recommender.history.taken_back import TAKEN_BACK, with_backs
 
 KINDS = ("store", "scene", "hour", "readers")

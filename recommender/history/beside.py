@@ -12,8 +12,8 @@ import scipy.sparse as sp
 
 from portraits.local import DAY_US
 from portraits.past import Past
-from recommender.history.dataset import TARGETS
 from recommender.history.exposures import MOST_PLACES, Exposures, Looks, Shown, exposures_of
+from recommender.history.kinds import TARGETS
 from recommender.history.worth import Earned
 
 MOST_LOOKS = 1_000_000

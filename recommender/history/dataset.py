@@ -10,7 +10,7 @@ Matrices are users x items (`scipy.sparse.csr_matrix`, float32), as in implicit 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -22,6 +22,8 @@ import scipy.sparse as sp
 from portraits.errors import InvalidValue
 from recommender.history.exposures import Exposures
 from recommender.history.facts import Facts
+from recommender.history.kinds import KINDS, STRENGTH, choose_target
+from recommender.history.ordering import in_order, lies_together, seen_before, turns
 from recommender.history.undone import NEVER, Undone
 
 Int32 = npt.NDArray[np.int32]
@@ -32,30 +34,6 @@ Ids = npt.NDArray[np.bytes_]
 
 DAY_US = 86_400_000_000
 TIME_KINDS = ("real", "order", "turns", "none")
-
-STRENGTH: Mapping[str, float] = {
-    "purchase": 1.0,
-    "cart": 0.6,
-    "favorite": 0.5,
-    "share": 0.5,
-    "group_open": 0.6,
-    "group_join": 0.6,
-    "click": 0.3,
-    "item_view": 0.3,
-    "content_view": 0.3,
-    "ad_click": 0.3,
-}
-"""Events that say something about taste, and how much one of them says beside a purchase."""
-
-KINDS = tuple(STRENGTH)
-TARGETS: Mapping[str, tuple[str, ...]] = {
-    "margin": ("purchase",),
-    "revenue": ("purchase",),
-    "clicks": ("click", "item_view", "content_view"),
-}
-"""What an app wants more of, by its objective."""
-FEWEST_LEARNERS = 30
-"""Visitors who must have what is to be learnt: as many as a backtest must judge."""
 
 
 class Beside(NamedTuple):
@@ -182,9 +160,9 @@ class Dataset:
             back = back[np.lexsort((back_us[back], kind[back], item[back], user[back], ts_us[back]))]
             undone = Undone(user, item, ts_us, kind, back_us).where(back)
         if time_kind == "none":
-            ts_us = end - 1 - _seen_before((user, item, kind), stands)
+            ts_us = end - 1 - seen_before((user, item, kind), stands)
         keep = np.flatnonzero(stands)
-        keep = keep[_in_order(ts_us[keep], user[keep], item[keep], kind[keep])]
+        keep = keep[in_order(ts_us[keep], user[keep], item[keep], kind[keep])]
         kind = kind[keep]
         found = cls(
             users,
@@ -200,7 +178,7 @@ class Dataset:
             *beside[1:],
             undone,
         )
-        sorted_by_user = time_kind == "order" and _lies_together(found.user)
+        sorted_by_user = time_kind == "order" and lies_together(found.user)
         return found.in_turns() if sorted_by_user or time_kind == "turns" else found
 
     def before(self, moment_us: int, beside: Beside = NOTHING_BESIDE) -> Dataset:
@@ -223,7 +201,7 @@ class Dataset:
             name: np.concatenate([getattr(self, name), getattr(more, name)])
             for name in ("ts_us", "user", "item", "kind")
         }
-        rows = _in_order(**both)
+        rows = in_order(**both)
         return replace(self, **{name: column[rows] for name, column in both.items()})
 
     def subset(self, keep: Mask, until_us: int, beside: Beside = NOTHING_BESIDE) -> Dataset:
@@ -235,15 +213,7 @@ class Dataset:
 
     def in_turns(self) -> Dataset:
         """The same with only the order within each user left, everybody's last moment at the end: see `time_kind`."""
-        rows = np.lexsort((self.ts_us, self.user))
-        user, ts_us = self.user[rows], self.ts_us[rows]
-        fresh = np.ones(len(rows), bool)
-        fresh[1:] = (np.diff(user) != 0) | (np.diff(ts_us) != 0)
-        moment = np.cumsum(fresh)
-        last = np.zeros(len(self.users), np.int64)
-        last[user] = moment  # rows of a user ascend, so that the last one stays
-        turn = np.empty(len(rows), np.int64)
-        turn[rows] = self.until_us - 1 - (last[user] - moment)
+        turn = turns(self.user, self.ts_us, self.until_us)
         order = np.lexsort((self.kind, self.item, self.user, turn))
         columns = {name: getattr(self, name)[order] for name in ("user", "item", "kind")}
         return replace(self, ts_us=turn[order], time_kind="turns", undone=None, **columns)
@@ -337,50 +307,6 @@ def as_ids(values: Sequence[Any] | npt.NDArray[Any]) -> Ids:
     if len(values) == 0:
         return np.empty(0, "S1")
     return np.char.encode(np.asarray(values).astype(str), "utf-8")
-
-
-def choose_target(user: Int32, kind: npt.NDArray[np.uint8], objective: str) -> tuple[str, ...]:
-    """What counts as success: what the objective says, purchases where nothing is said. Clicks and views where none of
-    that ever happened, since whoever sells nothing earns by visits; and where too few visitors have it for anything to
-    be learnt while enough have those: one test order makes no shop."""
-    wanted, visits = TARGETS["revenue" if objective == "auto" else objective], TARGETS["clicks"]
-    if _learners(user, kind, wanted) >= FEWEST_LEARNERS:
-        return wanted
-    happened = np.isin(kind, [KINDS.index(name) for name in wanted]).any()
-    return wanted if happened and _learners(user, kind, visits) < FEWEST_LEARNERS else visits
-
-
-def _learners(user: Int32, kind: npt.NDArray[np.uint8], target: tuple[str, ...]) -> int:
-    """Visitors with an event of these kinds and something else beside it to foretell it from."""
-    several = np.bincount(user) > 1
-    taking = np.unique(user[np.isin(kind, [KINDS.index(name) for name in target])])
-    return int(several[taking].sum())
-
-
-def _in_order(ts_us: Int64, user: Int32, item: Int32, kind: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
-    """The rows in the order of a dataset, of rows that say the same only one."""
-    rows: npt.NDArray[np.intp] = np.lexsort((kind, item, user, ts_us))
-    fresh = np.ones(len(rows), bool)
-    fresh[1:] = np.any([column[rows][1:] != column[rows][:-1] for column in (ts_us, user, item, kind)], axis=0)
-    return rows[fresh]
-
-
-def _lies_together(user: Int32) -> bool:
-    """Whether the rows of each user follow one another, and somebody has more than one."""
-    people = len(np.unique(user))
-    return 1 < people < len(user) and int(np.sum(np.diff(user) != 0)) == people - 1
-
-
-def _seen_before(columns: Sequence[npt.NDArray[np.integer[Any]]], chosen: Mask) -> Int64:
-    """int64[N]: how many rows before each, among the `chosen`, say the same; 0 where not chosen."""
-    rows = np.flatnonzero(chosen)
-    rows = rows[np.lexsort([column[rows] for column in columns])]  # stable: of equals the first stands first
-    fresh = np.ones(len(rows), bool)
-    fresh[1:] = np.any([column[rows][1:] != column[rows][:-1] for column in columns], axis=0)
-    place = np.arange(len(rows))
-    before = np.zeros(len(chosen), np.int64)
-    before[rows] = place - np.maximum.accumulate(np.where(fresh, place, 0)) if len(rows) else 0
-    return before
 
 
 def _count_moments(user: Int32, item: Int32, ts_us: Int64, shape: tuple[int, int]) -> sp.csr_matrix:

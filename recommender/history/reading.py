@@ -28,9 +28,10 @@ from portraits.portrait_set import TABLE_FILE
 from portraits.settings import AppSettings
 from portraits.snapshot import Snapshot
 from recommender.history.beside import read_earned, read_exposures, read_friends, read_looks
-from recommender.history.dataset import KINDS, NOTHING_BESIDE, Beside, Dataset, Ids
+from recommender.history.dataset import NOTHING_BESIDE, Beside, Dataset, Ids
 from recommender.history.exposures import Looks
 from recommender.history.facts import CATEGORY_DEPTH, Facts
+from recommender.history.kinds import KINDS
 from recommender.history.taken_back import with_backs
 from recommender.history.undone import NEVER
 from recommender.history.worth import worth_of

@@ -21,7 +21,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from recommender.bundles.today import SIGNALS
-from recommender.history.dataset import DAY_US, KINDS, Dataset, Int32, Mask
+from recommender.history.dataset import DAY_US, Dataset, Int32, Mask
+from recommender.history.kinds import KINDS
 from recommender.history.split import Split
 from recommender.types import Query, Recent, State
 

@@ -13,8 +13,9 @@ from recommender.fusion.encounters import Cases, Encounters, Pairs, encounters_o
 from recommender.fusion.learn import fit_sources
 from recommender.fusion.pool import Pool
 from recommender.fusion.response import Response
-from recommender.history.dataset import TARGETS, Float32, Int32
+from recommender.history.dataset import Float32, Int32
 from recommender.history.exposures import Exposures, Looks
+from recommender.history.kinds import TARGETS
 from recommender.history.split import Split
 
 

@@ -10,9 +10,10 @@ import scipy.sparse as sp
 from planted_blocks import TINY, tiny
 
 from recommender.fusion.signals import Signals
-from recommender.history.dataset import DAY_US, STRENGTH, Beside, Dataset
+from recommender.history.dataset import DAY_US, Beside, Dataset
 from recommender.history.exposures import Exposures
 from recommender.history.facts import Facts
+from recommender.history.kinds import STRENGTH
 
 NOW = 100 * DAY_US
 ITEMS = ("cup", "pot", "tea")

@@ -9,8 +9,9 @@ import pytest
 import scipy.sparse as sp
 
 from recommender.fusion.tastes import FEW, LOOK, NAMES, Tastes
-from recommender.history.dataset import DAY_US, STRENGTH, Dataset
+from recommender.history.dataset import DAY_US, Dataset
 from recommender.history.facts import Facts
+from recommender.history.kinds import STRENGTH
 
 ITEMS = ("cup", "pot", "tea")
 CUP, POT, TEA = range(3)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portraits.errors import InvalidValue
-from recommender.history.dataset import DAY_US, FEWEST_LEARNERS, STRENGTH, Dataset, as_ids
+from recommender.history.dataset import DAY_US, Dataset, as_ids
+from recommender.history.kinds import STRENGTH
 
 DAYS = np.array([1, 1, 2, 5]) * DAY_US
 
@@ -23,34 +24,6 @@ def small() -> Dataset:
 def test_the_same_line_twice_in_an_order_counts_once() -> None:
     assert small().orders.toarray().tolist() == [[2.0], [0.0]]
     assert small().bought.toarray().tolist() == [[1.0], [0.0]]
-
-
-def test_what_sells_has_purchases_for_a_target() -> None:
-    assert small().target == ("purchase",)
-    assert Dataset.from_arrays(["ann"], ["tea"], [1], ["item_view"]).target == ("click", "item_view", "content_view")
-    assert Dataset.from_arrays(["ann"], ["tea"], [1], ["purchase"], objective="clicks").target[0] == "click"
-    assert Dataset.from_arrays(["ann"], ["tea"], [1], ["purchase"], objective="margin").target == ("purchase",)
-    assert Dataset.from_arrays(["ann"], ["tea"], [1], ["item_view"], objective="revenue").target[0] == "click"
-
-
-@pytest.mark.parametrize("buyers", [0, 1, FEWEST_LEARNERS - 1, FEWEST_LEARNERS])
-def test_a_few_test_orders_do_not_make_a_shop(buyers: int) -> None:
-    """Everybody looks at two things, so that their orders can be foretold; some buy. A target takes enough of them."""
-    people = [f"u{number:02}" for number in range(FEWEST_LEARNERS + 5)]
-    lines = [(user, item, "item_view") for user in people for item in "ab"]
-    lines += [(user, "c", "purchase") for user in people[:buyers]]
-    users, items, kinds = zip(*lines, strict=True)
-    found = Dataset.from_arrays(users, items, kinds=kinds)
-    assert ("purchase" in found.target) is (buyers >= FEWEST_LEARNERS)
-
-
-def test_a_single_order_teaches_nothing() -> None:
-    """Many who bought one thing and are not known by anything else, beside many who look around."""
-    once = [(f"once{number}", "c", "purchase") for number in range(99)]
-    browsing = [(f"u{number}", item, "item_view") for number in range(FEWEST_LEARNERS) for item in "ab"]
-    users, items, kinds = zip(*once, *browsing, strict=True)
-    assert "item_view" in Dataset.from_arrays(users, items, kinds=kinds).target
-    assert Dataset.from_arrays(users[:99], items[:99], kinds=kinds[:99]).target == ("purchase",)
 
 
 def test_a_tie_is_as_strong_as_its_strongest_event_of_that_age() -> None:
@@ -115,28 +88,6 @@ def test_columns_of_different_length_are_refused() -> None:
 def test_an_unknown_kind_of_time_is_refused() -> None:
     with pytest.raises(InvalidValue, match="time_kind"):
         Dataset.from_arrays(["ann"], ["a"], [1], time_kind="dream")
-
-
-def test_a_file_sorted_by_user_is_an_order_within_each_user() -> None:
-    """ann's rows are 0 to 2, bob's 3 and 4: everybody's last stands at the end."""
-    dataset = Dataset.from_arrays(["ann"] * 3 + ["bob"] * 2, list("abcab"), range(5), time_kind="order")
-    assert dataset.time_kind == "turns"
-    assert dataset.until_us == 5
-    rows = zip(dataset.users[dataset.user], dataset.items[dataset.item], dataset.ts_us, strict=True)
-    assert list(rows) == [(b"ann", b"a", 2), (b"ann", b"b", 3), (b"bob", b"a", 3), (b"ann", b"c", 4), (b"bob", b"b", 4)]
-
-
-def test_rows_of_users_that_alternate_are_an_order_of_all() -> None:
-    dataset = Dataset.from_arrays(["ann", "bob", "ann"], list("abc"), range(3), time_kind="order")
-    assert dataset.time_kind == "order"
-    assert dataset.ts_us.tolist() == [0, 1, 2]
-
-
-def test_turns_keep_what_was_taken_at_once_together() -> None:
-    dataset = Dataset.from_arrays(["ann", "ann", "ann", "bob"], list("abca"), [10, 10, 70, 20]).in_turns()
-    assert dataset.ts_us.tolist() == [69, 69, 70, 70]
-    assert dataset.until_us == 71
-    assert dataset.in_turns().ts_us.tolist() == dataset.ts_us.tolist()
 
 
 def test_recently_is_half_of_a_usual_sequence() -> None:

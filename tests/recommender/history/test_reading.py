@@ -17,7 +17,7 @@ from portraits.history import EVENTS, ITEMS, USERS
 from portraits.lake import Lake
 from portraits.settings import AppSettings
 from recommender.bundles.bundle import Bundle
-from recommender.history.dataset import KINDS
+from recommender.history.kinds import KINDS
 from recommender.history.reading import EPOCH, FEWEST_SHARING, History, portrait_features
 from recommender.history.sample import of_visitors
 from recommender.train import train

@@ -8,7 +8,7 @@ from typing import Any
 import planted_history as planted
 import pytest
 
-from recommender.history.dataset import KINDS
+from recommender.history.kinds import KINDS
 from recommender.history.taken_back import with_backs
 
 Row = dict[str, Any]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender.history.dataset import KINDS, Dataset
+from recommender.history.dataset import Dataset
+from recommender.history.kinds import KINDS
 from recommender.history.sample import of_visitors
 from recommender.history.undone import NEVER
 
