@@ -18,7 +18,8 @@ from serving.observed import lap
 from serving.sent_events import ROW_TEXT_LIMIT, SOURCE, Batch, prepare
 from serving.stores.claim_facts import TOTAL, Beyond, count_facts
 from serving.stores.events import Outcome, RejectedRow, insert_events, insert_rejected
-from serving.stores.forgotten import REFERRED, forgotten_among, without_referrer
+from serving.stores.forgotten import forgotten_among
+from serving.stores.mentions import REFERRED, without_referrer
 from serving.visitors import only_own
 
 CONFLICT = "conflict: this event_id is known with other content"

@@ -41,8 +41,8 @@ from portraits.storage import quoted
 from serving.publish import bundle_folder, portraits_folder
 from serving.settings import ProcessSettings
 from serving.stores import Store
-from serving.stores.forgotten import NAMED as NAMED_IN
 from serving.stores.forgotten import Status
+from serving.stores.mentions import NAMED as NAMED_IN
 from serving.stores.rights import SWITCHES
 
 BATCH_ROWS = 65_536

@@ -15,7 +15,8 @@ from serving.stores import schema
 from serving.stores.books import reopen
 from serving.stores.database import Database, now_us
 from serving.stores.dialect import upsert
-from serving.stores.forgotten import forgotten_among, ids_in
+from serving.stores.forgotten import forgotten_among
+from serving.stores.mentions import ids_in
 from serving.stores.people import relink
 from serving.stores.rights import own_consent
 from serving.stores.rows import as_text
