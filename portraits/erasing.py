@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import UTC
 from pathlib import Path
 
@@ -34,8 +34,6 @@ from portraits.storage import quoted, quoted_list, write_parquet
 
 NAMED = {"events": ("user_id",), "decisions": ("user_id",), "users": ("user_id",), "identities": KINDS}
 """Columns by which a row of a table is a visitor's own."""
-
-Rewrite = Callable[[duckdb.DuckDBPyConnection, Path, delta.DataFile], delta.DataFile | None]
 
 
 def erase(lake: Lake, app_id: str, ids: Collection[str]) -> int:

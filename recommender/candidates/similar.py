@@ -174,14 +174,6 @@ def sizes(matrix: sp.csr_matrix, weighted: sp.csr_matrix, weighting: str) -> Flo
     return np.bincount(matrix.indices, of, minlength=matrix.shape[1]).astype(np.float64)
 
 
-def unit_columns(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    """`matrix` with columns of length 1, so that products of columns are cosines (float64)."""
-    scaled = matrix.astype(np.float64)
-    length = np.sqrt(np.bincount(scaled.indices, scaled.data**2, minlength=matrix.shape[1]))
-    scaled.data /= length[scaled.indices]
-    return scaled
-
-
 def _products(matrix: sp.csr_matrix, kept: int) -> sp.coo_matrix:
     with threadpool_limits(1, "blas"):
         return all_pairs_knn(matrix, kept, show_progress=False)

@@ -23,8 +23,6 @@ MOST_LEAVES = 8
 CHUNK_ROWS = 32_768
 """Rows whose columns fit into a processor's cache."""
 
-Bytes = npt.NDArray[np.uint8]
-
 
 @dataclass(frozen=True)
 class Node:

@@ -35,7 +35,6 @@ from recommender.offers.plan_files import OfferPlan
 from recommender.offers.trials import Trials, trials
 
 POLICIES = ("plan", "everybody", "nobody")
-ESTIMATORS = ("IPS", "SNIPS", "DR")
 FEWEST_TRIED = 30
 """Answers with an offer below which it counts as never tried."""
 MOST = 200_000

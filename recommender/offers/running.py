@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from recommender.offers.wording import moment
 
 Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
 SURE = 1 - 1e-9
 
 

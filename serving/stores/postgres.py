@@ -117,7 +117,6 @@ class Postgres(Dialect):
         super().__init__(engine)
         event.listen(engine, "do_connect", lambda _dialect, _record, args, named: _Patient.connect(*args, **named))
         event.listen(engine, "connect", _configure)
-        self._url = url
 
     def ask(self, statement: Select[Any], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         sql, _, constants = self._compiled.get(statement) or self._sql(statement)

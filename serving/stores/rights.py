@@ -24,7 +24,6 @@ from serving.stores.people import People, ids_of_person
 
 SWITCHES = "switches"
 """Name of the switches among the catalogues; requests, imports and the lake know no such one."""
-IDS_AT_ONCE = 500
 
 _DELETED = schema.deleted_tags.c
 _SWITCH = select(schema.catalogue.c.key, schema.catalogue.c.payload).where(
@@ -36,12 +35,9 @@ _SWITCHES_OF = _SWITCH.where(schema.catalogue.c.key.in_(bindparam("keys", expand
 class Rights(People, Database):
     """Reads."""
 
-    def switches(self, app_id: str, ids: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
-        """id -> {"on", "at_us"} of those (by default of all) who used the switch themselves."""
-        if ids is None:
-            return {row.key: json.loads(row.payload) for row in self.read(_SWITCH, {"app_id": app_id})}
-        rows = self.read(_SWITCHES_OF, {"app_id": app_id, "keys": sorted(ids)})
-        return {row.key: json.loads(row.payload) for row in rows}
+    def switches(self, app_id: str) -> dict[str, dict[str, Any]]:
+        """id -> {"on", "at_us"} of all who used the switch themselves."""
+        return {row.key: json.loads(row.payload) for row in self.read(_SWITCH, {"app_id": app_id})}
 
     def rows_of_switches(self, app_id: str) -> list[str]:
         """The users rows of everyone who used the switch, as JSON of the contract's rows."""

@@ -31,7 +31,6 @@ from recommender.bundles.bundle import Bundle, write_bundle
 from recommender.candidates import SOURCES
 from recommender.candidates.opinions import top
 from recommender.candidates.protocol import block_rows, blocks
-from recommender.candidates.similar import unit_columns
 from recommender.fusion.assemble import bundle_arrays, manifest_of
 from recommender.fusion.learn import fit_sources
 from recommender.history.dataset import Dataset, Float32, Int32
@@ -58,6 +57,14 @@ class Baseline:
 
     fit: Callable[[Dataset, Mapping[str, Any]], Score]
     space: Mapping[str, tuple[Any, ...]]
+
+
+def unit_columns(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """`matrix` with columns of length 1, so that products of columns are cosines (float64)."""
+    scaled = matrix.astype(np.float64)
+    length = np.sqrt(np.bincount(scaled.indices, scaled.data**2, minlength=matrix.shape[1]))
+    scaled.data /= length[scaled.indices]
+    return scaled
 
 
 def item_knn(dataset: Dataset, p: Mapping[str, Any]) -> Score:
