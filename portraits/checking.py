@@ -138,12 +138,13 @@ def _take_text(column: Column, value: Any) -> str | Rejection:
         return _reject(column.name, value, "not a string")
     if len(value) > limit:
         return _reject(column.name, value, f"longer than {limit} characters")
-    if "\x00" in value or not _encodes(value):
+    if "\x00" in value or not encodes(value):
         return _reject(column.name, value, "not valid text")
     return value
 
 
-def _encodes(value: str) -> bool:
+def encodes(value: str) -> bool:
+    """Whether a text is valid Unicode: no lone surrogate in it."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -226,7 +227,7 @@ def _take_json(column: Column, value: Any) -> str | Rejection:
         return _reject(column.name, value, "not JSON")
     if len(text) > JSON_LIMIT:
         return _reject(column.name, text, f"longer than {JSON_LIMIT} characters")
-    if not _encodes(text):
+    if not encodes(text):
         return _reject(column.name, text, "not valid text")
     return text
 

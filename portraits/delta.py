@@ -37,11 +37,11 @@ class DataFile:
     last_sent_day: date | None = None
 
 
-def open_table(folder: Path, version: int | None = None) -> DeltaTable | None:
-    """The Delta table in `folder`, at `version` if given; None when there is none."""
+def open_table(folder: Path) -> DeltaTable | None:
+    """The Delta table in `folder` as it is now; None when there is none."""
     if not (folder / "_delta_log").is_dir() or not DeltaTable.is_deltatable(str(folder)):
         return None
-    return DeltaTable(str(folder), version=version)
+    return DeltaTable(str(folder))
 
 
 def create_table(folder: Path, schema: pa.Schema, by_day: bool) -> DeltaTable:

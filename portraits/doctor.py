@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ibis.backends.duckdb import Backend
-
 from portraits.engine import connect
 from portraits.measured import Facts, count_refused, measure
 from portraits.settings import AppSettings
@@ -38,18 +36,16 @@ class Finding:
     sentence: str
 
 
-def diagnose(snapshot: Snapshot, settings: AppSettings, con: Backend | None = None) -> list[Finding]:
+def diagnose(snapshot: Snapshot, settings: AppSettings) -> list[Finding]:
     """Findings on an app's history, in a fixed order of subjects."""
-    own = con is None
-    con = con or connect()
+    con = connect()
     try:
         facts = measure(snapshot, settings, con)
         if facts is None:
             nothing = "There are no events. Import some: huaxiang import events --app APP --from FILE."
             return [Finding("events", False, nothing), *_quarantine(count_refused(snapshot, con))]
     finally:
-        if own:
-            con.disconnect()
+        con.disconnect()
     return [finding for check in CHECKS for finding in check(facts)]
 
 

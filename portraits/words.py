@@ -299,12 +299,12 @@ class _Teller:
         return told + self.say(".", "。")
 
 
-def _strongest(tastes: Sequence[Mapping[str, Any]] | None, most: int = 3) -> list[str]:
-    """The strongest tags with their shares; a category is left out where one below it is strong too."""
+def _strongest(tastes: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    """The three strongest tags with their shares; a category is left out where one below it is strong too."""
     strong = [taste for taste in tastes or () if taste["weight"] >= STRONG]
     paths = [taste["tag"] for taste in strong]
     named = [t for t in strong if not any(path.startswith(t["tag"] + CATEGORY_SEPARATOR) for path in paths)]
-    return [f"{taste['tag']} ({taste['weight']:.0%})" for taste in named[:most]]
+    return [f"{taste['tag']} ({taste['weight']:.0%})" for taste in named[:3]]
 
 
 def _date(moment: date | datetime) -> str:

@@ -21,18 +21,17 @@ MOST_WAITING = 4
 class OneByOne:
     """Used from one event loop; ends with `close`. `what`: what is done, for errors."""
 
-    def __init__(self, what: str, wait_s: float = WAIT_S) -> None:
+    def __init__(self, what: str) -> None:
         self._what = what
-        self._wait_s = wait_s
         self._thread = ThreadPoolExecutor(1, what)
         self._turns = Turns(what, MOST_WAITING)
 
     async def run(self, app_id: str, work: Callable[[], T]) -> T:
         """What `work` returns. Once begun it is finished, whoever waits. Raises Busy, and what `work` raises."""
         try:
-            await self._turns.take(app_id, self._wait_s)
+            await self._turns.take(app_id, WAIT_S)
         except TimeoutError:
-            raise Busy(self._what, f"{self._wait_s:g} s were not enough for those before it") from None
+            raise Busy(self._what, f"{WAIT_S:g} s were not enough for those before it") from None
         running = asyncio.get_running_loop().run_in_executor(self._thread, work)
         running.add_done_callback(lambda _: self._turns.give_back())
         return await asyncio.shield(running)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from portraits.grains.tags import HALF_SURE, KEPT, NANO, Tagged
+from portraits.grains.tags import NANO, Tagged, strongest
 from portraits.local import DAY_US, Now
 
 
@@ -54,7 +54,7 @@ def tastes(events: ir.Table, catalogue: ir.Table, tagged: Tagged, now: Now) -> i
     """One row a visitor and category shown by contents opened, the strongest KEPT: user_id, tag, rank (from 0),
     weight, events (views), last_ts, confidence.
 
-    As `tags.tastes`: each view counts 1, halved every half-life, shared out over the items that the content shows;
+    As `tags.likes`: each view counts 1, halved every half-life, shared out over the items that the content shows;
     sums are whole billionths.
     """
     opened = _opened(events)
@@ -71,22 +71,7 @@ def tastes(events: ir.Table, catalogue: ir.Table, tagged: Tagged, now: Now) -> i
         strength=felt.strength.sum(), events=felt.n.sum(), last_ts=felt.last_ts.max(), depth=felt.depth.max()
     )
     sums = sums.filter(sums.strength > 0)
-    of_user = ibis.window(group_by="user_id")
-    best_first = ibis.window(group_by="user_id", order_by=[sums.strength.desc(), sums.tag_id.asc()])
-    ranked = sums.mutate(
-        rank=ibis.row_number().over(best_first),
-        total=ibis.ifelse(sums.depth == 1, sums.strength, 0).sum().over(of_user),
-    )
-    kept = ranked.filter(ranked["rank"] < KEPT).inner_join(tagged.names.select("tag_id", "tag"), "tag_id")
-    return kept.select(
-        "user_id",
-        "tag",
-        "rank",
-        "events",
-        "last_ts",
-        weight=kept.strength / kept.total.nullif(0),
-        confidence=kept.strength / (kept.strength + HALF_SURE * NANO),
-    )
+    return strongest(sums, tagged, ["user_id"]).drop("depth")
 
 
 def _opened(events: ir.Table) -> ir.Table:

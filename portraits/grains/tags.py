@@ -116,16 +116,23 @@ def likes(events: ir.Table, tagged: Tagged, now: Now) -> ir.Table:
         strength=joined.strength.sum(), events=joined.n.sum(), last_ts=joined.last_ts.max()
     )
     named = sums.filter(sums.strength > 0).inner_join(tagged.names.drop("tag"), "tag_id")
-    of_kind = ibis.window(group_by=["user_id", "kind"])
-    best_first = ibis.window(group_by=["user_id", "kind"], order_by=[named.strength.desc(), named.tag_id.asc()])
-    ranked = named.mutate(
+    return strongest(named, tagged, ["user_id", "kind"])
+
+
+def strongest(sums: ir.Table, tagged: Tagged, by: list[str]) -> ir.Table:
+    """The KEPT strongest tags of each group: `by`, depth, tag, rank (from 0), events, last_ts, weight (share of the
+    strength of all tags of depth 1), confidence.
+
+    sums: `by`, tag_id, depth, strength (in NANO), events, last_ts.
+    """
+    best_first = ibis.window(group_by=by, order_by=[sums.strength.desc(), sums.tag_id.asc()])
+    ranked = sums.mutate(
         rank=ibis.row_number().over(best_first),
-        total=ibis.ifelse(named.depth == 1, named.strength, 0).sum().over(of_kind),
+        total=ibis.ifelse(sums.depth == 1, sums.strength, 0).sum().over(ibis.window(group_by=by)),
     )
     kept = ranked.filter(ranked["rank"] < KEPT).inner_join(tagged.names.select("tag_id", "tag"), "tag_id")
     return kept.select(
-        "user_id",
-        "kind",
+        *by,
         "depth",
         "tag",
         "rank",

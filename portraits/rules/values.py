@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
+from portraits.checking import encodes
 from portraits.errors import InvalidRule
 from portraits.field import Field
 from portraits.history import CATEGORY_SEPARATOR, INTEGER_LIMIT, TEXT_LIMIT
@@ -116,7 +117,7 @@ def text(value: Any, path: str, budget: Budget) -> str:
     """A text as the history may hold it."""
     if not isinstance(value, str) or not value:
         raise InvalidRule(path, value, "a text, not empty")
-    if len(value) > TEXT_LIMIT or "\x00" in value or not _encodes(value):
+    if len(value) > TEXT_LIMIT or "\x00" in value or not encodes(value):
         raise InvalidRule(path, value, f"valid text of at most {TEXT_LIMIT} characters")
     budget.take(len(value), path)
     return value
@@ -187,11 +188,3 @@ def _finite(value: float) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
-
-
-def _encodes(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -20,7 +20,7 @@ from portraits.errors import InvalidValue, UnknownName
 from portraits.field import Field
 from portraits.rules.values import evidence_of
 from portraits.segments.significance import false_discovery, two_proportions
-from portraits.segments.suppression import LEAST, Count, may_be_told, told
+from portraits.segments.suppression import Count, may_be_told, told
 
 MOST_VALUES = 50
 """Values told of one field: those that most members have."""
@@ -62,9 +62,7 @@ class Profile:
     too_small: bool = False
 
 
-def profile(
-    people: ir.Table, fields: Mapping[str, Field], wanted: Sequence[str] = (), *, least: int = LEAST
-) -> Profile:
+def profile(people: ir.Table, fields: Mapping[str, Field], wanted: Sequence[str] = ()) -> Profile:
     """The profile of a segment.
 
     `people`: portraits with two boolean columns more, INSIDE (is a member) and BASE (belongs to the base). `wanted`:
@@ -80,10 +78,10 @@ def profile(
     people = people.filter(people[INSIDE] | people[BASE]).select(INSIDE, BASE, *names)
     with people.cache() as kept:  # every field asks it anew
         total = _total(kept)
-        if not may_be_told(total, least):
+        if not may_be_told(total):
             return Profile(total.inside, total.base, (), {}, too_small=True)
         counted = _counts(kept, fields, names)
-    shown = {name: _told(fields[name], counted.get(name, []), least)[:MOST_VALUES] for name in names}
+    shown = {name: _told(fields[name], counted.get(name, []))[:MOST_VALUES] for name in names}
     cells = [_cell(name, count, total) for name in names for count in shown[name]]
     q_values = false_discovery([cell.p for cell in cells])
     judged = tuple(
@@ -152,11 +150,11 @@ def _band(value: ir.Value, edges: Sequence[float]) -> ir.Value:
     return ibis.cases(*steps, (number > edges[-1], f"> {edges[-1]:g}"))
 
 
-def _told(field: Field, counts: Iterable[Count], least: int) -> list[Count]:
+def _told(field: Field, counts: Iterable[Count]) -> list[Count]:
     """A visitor has one value of most fields, and any number of tags: only values can be subtracted from totals."""
     if not _has_tags(field):
-        return told(counts, least)
-    fit = [count for count in counts if may_be_told(count, least)]
+        return told(counts)
+    fit = [count for count in counts if may_be_told(count)]
     return sorted(fit, key=lambda count: (-count.inside, count.value or ""))
 
 

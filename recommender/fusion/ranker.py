@@ -28,6 +28,7 @@ from recommender.history.dataset import Float32, Mask
 FEWEST_POSITIVES = 50
 MOST_EXAMPLES = 200_000
 TREES = 150
+RATE = 0.05
 RISING_KINDS = ("score_", "z_", "blend_")
 BLEND_FEATURES = ("blend_part", "blend_all")
 RISING = ("times_taken", "share_of_orders", "interest", "log_recent_buyers", "taken_again")
@@ -115,21 +116,15 @@ class Ranker:
         names: Sequence[str],
         seed: int = 0,
         trees: int = TREES,
-        leaves: int = MOST_LEAVES,
-        learning_rate: float = 0.05,
     ) -> None:
         self.names = tuple(names)
         self.seed = seed
         self.trees = trees
-        self.leaves = leaves
-        self.learning_rate = learning_rate
 
     def fit(self, examples: Examples) -> Self:
         """Learn from `examples`, at most MOST_EXAMPLES of a part."""
         self.parts_ = {
-            repeat: PartRanker(self.names, self.seed, self.trees, self.leaves, self.learning_rate).fit(
-                *examples.part(repeat)
-            )
+            repeat: PartRanker(self.names, self.seed, self.trees, MOST_LEAVES, RATE).fit(*examples.part(repeat))
             for repeat in (True, False)
         }
         return self

@@ -47,18 +47,16 @@ class Counted:
     unseen: int
 
 
-def offer_findings(snapshot: Snapshot, settings: AppSettings, con: Backend | None = None) -> list[Finding]:
+def offer_findings(snapshot: Snapshot, settings: AppSettings) -> list[Finding]:
     """Findings on offers; none for an app without offers in its catalogue, its events or its answers."""
     bounds = snapshot.bounds()
     if bounds is None:
         return []
-    own = con is None
-    con = con or connect()
+    con = connect()
     try:
         counted = _counted(snapshot, settings, bounds[1] + timedelta(microseconds=1), con)
     finally:
-        if own:
-            con.disconnect()
+        con.disconnect()
     if not (counted.planned or counted.trials or counted.redemptions or counted.exposures):
         return []
     return [*_trials(counted), *_holdout(counted, settings), *_exposures(counted), *_redemptions(counted)]

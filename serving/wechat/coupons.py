@@ -31,9 +31,8 @@ class Told(NamedTuple):
     lost: dict[str, str]
 
 
-def coupon_events(coupon: Mapping[str, Any], offers: Mapping[str, str], openid: str | None = None) -> Told:
-    """What became of one coupon. `offers`: stock_id -> offer_id; a stock not in it is an offer of that id. `openid`:
-    its holder, where the coupon does not say.
+def coupon_events(coupon: Mapping[str, Any], offers: Mapping[str, str]) -> Told:
+    """What became of one coupon. `offers`: stock_id -> offer_id; a stock not in it is an offer of that id.
 
     Raises InvalidValue for a state the platform has not, and for a missing id, holder or time.
     """
@@ -42,7 +41,7 @@ def coupon_events(coupon: Mapping[str, Any], offers: Mapping[str, str], openid: 
     if state not in STATES:
         raise InvalidValue("coupon_state", state, f"one of {', '.join(STATES)}")
     code = given.text("coupon_code") or given.text("coupon_id")
-    stock, holder = _needed(given, "stock_id"), given.text("openid") or openid
+    stock, holder = _needed(given, "stock_id"), given.text("openid")
     if not code or not holder:
         name = "openid" if code else "coupon_id"
         raise InvalidValue(name, None, "the coupon's id" if name == "coupon_id" else "the holder of the coupon")
