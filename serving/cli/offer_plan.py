@@ -7,11 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import pyarrow as pa
 import typer
 from rich.table import Table
 
 from portraits.errors import InvalidValue
-from recommender.offers.frontier import Point, by_segment, frontier, reallocate
+from recommender.offers.frontier import Point, Reallocated, by_segment, frontier, reallocate
 from serving.cli.output import App, AsJson, in_a_folder, show, table
 from serving.planning import Planning
 from serving.segments.files import check_ending, write_rows
@@ -60,21 +61,9 @@ def plan(
     desk = Planning(ProcessSettings.from_env(), Store.open(ProcessSettings.from_env().store_url), app)
     budgets = desk.budgets(days, budget)
     left_out = [*desk.left_out, *desk.held_out]
-    share = desk.shares(days)
-    found = reallocate(desk.plan, budgets, days, share=share, left_out=left_out, seed=desk.app.seed)
+    found = reallocate(desk.plan, budgets, days, share=desk.shares(days), left_out=left_out, seed=desk.app.seed)
     rows = found.chosen_rows()
-    told: dict[str, Any] = {
-        "app_id": app,
-        "as_of": desk.plan.manifest.get("as_of"),
-        "currency": desk.app.currency,
-        "days": days,
-        "budget": budgets.total,
-        "total": asdict(found.point(budgets.total)),
-        "total_price": float(found.allocation.prices[-1]),
-        "offers": found.by_offer(),
-        "not_running": [one for one, part in zip(desk.plan.offers, share, strict=True) if part == 0],
-        "segments": by_segment(rows, *desk.segments()),
-    }
+    told = _told(desk, found, budgets.total, days, rows)
     if what_if:
         told["frontier"] = [asdict(point) for point in frontier(found, budgets, desk.app.seed)]
     if out is not None:
@@ -84,6 +73,23 @@ def plan(
         told["published"] = {"from": changed.offer_budget_from, "until": changed.offer_budget_until}
     told["in_force"] = desk.total_in_words()
     show(told, _words(told), as_json)
+
+
+def _told(desk: Planning, found: Reallocated, total: float | None, days: int, rows: pa.Table) -> dict[str, Any]:
+    """For machines. total: the budget; rows: `Reallocated.chosen_rows`."""
+    share = desk.shares(days)
+    return {
+        "app_id": desk.app.app_id,
+        "as_of": desk.plan.manifest.get("as_of"),
+        "currency": desk.app.currency,
+        "days": days,
+        "budget": total,
+        "total": asdict(found.point(total)),
+        "total_price": float(found.allocation.prices[-1]),
+        "offers": found.by_offer(),
+        "not_running": [one for one, part in zip(desk.plan.offers, share, strict=True) if part == 0],
+        "segments": by_segment(rows, *desk.segments()),
+    }
 
 
 def _words(told: dict[str, Any]) -> Iterator[str | Table]:
