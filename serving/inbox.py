@@ -28,8 +28,8 @@ _COLUMNS = ("user_id", "permissions_left", "messages_sent", "messages_opened", "
 
 
 def inbox_of(desk: Planning, lake: Lake, at: datetime) -> Inbox:
-    """The visitors of the plan with a permission at `at` (aware). Whom the holdout holds is told; who refused or was
-    forgotten is not there. Messages sent since the night count, and so does a permission given or taken back."""
+    """The visitors of the plan with a permission at `at` (aware). Those of the holdout are marked; those who refused or
+    were forgotten are left out. Messages sent since the night count, and so does a permission given or taken back."""
     plan = desk.plan
     file = pq.ParquetFile(desk.folder / TABLE_FILE)
     table = file.read([name for name in _COLUMNS if name in file.schema_arrow.names])

@@ -42,9 +42,12 @@ FLAT = (1 / WEEK,) * WEEK
 
 
 class Paced(NamedTuple):
-    """By number of the rulebook. prices: what a minor unit of an offer's cost is worth beyond itself now; admitted:
-    whether the budgets can carry one claim more; late: whether they are so far ahead of their course that only who is
-    weighed against the price may have it. any_late: of any."""
+    """What the pace allows now, by number of the rulebook.
+
+    prices: what a minor unit of an offer's cost is worth beyond itself. admitted: whether the budgets can carry one
+    claim more. late: whether so much is spent ahead of the course that only visitors for whom the offer's worth can be
+    weighed against its price may have it. any_late: whether that is so of any offer.
+    """
 
     prices: NDArray[np.float64]
     admitted: NDArray[np.bool_]

@@ -18,14 +18,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 LINES_A_SECOND = 50
-"""Of each level, so that refusals in great number leave room for what is wrong."""
+"""Records of one level that are written in a second: a flood of refusals must leave room for real errors."""
 TOLD = ("route", "status", "ms", "code", "left_out")
 """What a record may carry beside its message."""
 LOGGERS = ("", "bentoml", "uvicorn.error", "circus")
-"""Those that BentoML gives handlers."""
+"""Names of the loggers to which BentoML gives handlers."""
 
 EXCEPTION = re.compile(r"^([A-Za-z_][\w.]*)(?=:|$)", re.MULTILINE)
-"""Of a traceback's text, the line that names the exception: the only one that is not indented."""
+"""Finds the line of a traceback's text that names the exception: the only one that is not indented."""
 
 log = logging.getLogger(__name__)
 

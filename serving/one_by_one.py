@@ -13,13 +13,16 @@ from serving.segments.turns import Turns
 T = TypeVar("T")
 
 WAIT_S = 10.0
-"""For its turn."""
+"""Seconds that work waits for its turn."""
 MOST_WAITING = 4
-"""Of one app."""
+"""Pieces of work of one app that may wait at a time."""
 
 
 class OneByOne:
-    """Used from one event loop; ends with `close`. `what`: what is done, for errors."""
+    """A thread that does one piece of work at a time, asked from one event loop; ends with `close`.
+
+    `what` names the work in errors.
+    """
 
     def __init__(self, what: str) -> None:
         self._what = what

@@ -53,7 +53,7 @@ class Planning:
 
     @cached_property
     def folder(self) -> Path:
-        """Of the published portraits."""
+        """The folder of the published portraits."""
         return portraits_folder(self._process, self.app.app_id, self.version.version)
 
     @cached_property
@@ -96,7 +96,7 @@ class Planning:
         return Budgets(each, self.left_of_total(days) if total is None else total)
 
     def shares(self, days: float) -> NDArray[np.float64]:
-        """Of the next `days`, in which each of the plan's offers runs."""
+        """[O]: the share of the next `days` in which each of the plan's offers runs."""
         return shares([self.offers.get(one, {}) for one in self.plan.offers], self.now, days)
 
     def left_of_total(self, days: float) -> float | None:

@@ -10,23 +10,24 @@ offer:
 2. sends: `message_sent` events that name an offer. What is assigned is the send, whether it was looked at or not.
 3. exposures (`offer_exposure`), the visitor's first of each offer, where nothing tells who was meant to see it.
 
-Imported decisions of a policy that never gives none are sends, too. Sends and exposures tell nothing of who was left
-out, so it is looked for: on a day of a send everyone known by then who was given nothing that day could have been. The
-comparison is drawn from them by a fixed lot, `COMPARED` for each one who was given something: at the middle of the
-day's sends; for exposures, where visits are told, at the beginning of what else they did that day, and only those who
-came. By what chance who was sent something is not known: their propensity is null.
+Imported decisions of a policy that always gives something are sends, too. Sends and exposures say nothing of who was
+left out, so a comparison is made up: on a day of a send, everyone known by then who was given nothing that day could
+have been given something. From these visitors `COMPARED` are drawn, by a fixed lot, for each one who was given
+something. Their moment is the middle of the day's sends; for exposures, where visits are told, only visitors who came
+that day are drawn, and their moment is the beginning of what else they did. By what chance somebody was sent something
+is not known: the propensity of all these units is null.
 
 Chances: a live policy logs the chance p of its first offer, and p0 of none, given that the visitor is not held out.
 With the share h of visitors who are, an offer has (1 - h) p, none has h + (1 - h) p0. What an imported decision says is
 taken as it is; what is no probability is not known. An answer that could only be none is no unit: nothing was tried;
 nor is one of ours without an arm: both are answered alike.
 
-Limits a person: who is held out never claims, so never comes to the end of an offer's `per_user_limit`, and who is not
-leaves the trials of an offer by using it: buyers leave one arm only. So a unit is `even` as long as no offer had been
-chosen for the visitor as often before as a person may claim it (by the limit of today; once, of an offer that is in no
-catalogue): until then the arms are asked alike, whatever comes of the offers. Later units tell nothing by arm. Those of
-the treated are still drawn by known chances, given what they may have: theirs is p or p0, without the holdout; that of
-the others is not known.
+Limits a person: a visitor who is held out never claims, and so never reaches an offer's `per_user_limit`; one who is
+not uses the offer up and then leaves its trials. Buyers would thus leave one arm only. So a unit is `even` as long as
+no offer had been chosen for the visitor, before it, as often as a person may claim it (by the limit of today; once, for
+an offer that is in no catalogue): until then both arms are asked alike, whatever comes of the offers. Later units say
+nothing by arm. The chances of the treated among them are still known, given what these visitors may have: p or p0,
+without the holdout; those of the others are not.
 
 The moments are the server's. A purchase counts from then on and never because it names the answer: only who was shown
 an offer can name one, and the comparison would suffer.

@@ -1,8 +1,7 @@
-"""Who is planned for: who comes how likely and when, who may have which offer, who saw how many already.
+"""The visitors of tonight's plan: how likely each comes and when, which offers each may have, how many each saw.
 
-Rows are the visitors of `recommender.offers.features`, sorted by id, and behind them one for a stranger. Who refuses or
-was forgotten is not among them. The rules of offers are those of the day
-(`recommender.offers.eligible`).
+Rows are the visitors of `recommender.offers.features`, sorted by id; one more row, the last, stands for strangers.
+Whoever refuses or was forgotten is not among them. Offers' rules are those of the day (`recommender.offers.eligible`).
 """
 
 from __future__ import annotations
@@ -103,9 +102,13 @@ def claims_of(past: Past, offers: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def seen_of(past: Past, users: Vocabulary, decisions: ir.Table) -> NDArray[np.uint8]:
-    """uint8 [U+1, SEEN_DAYS]: offers shown by local day, the plan's own (as far as it went) first. Of who is held out
-    those that would have been, all of each answer in `decisions` (`recommender.experiment.decisions_of`), so that
-    either arm has seen enough as early as the other; none of an app that does not tell what is seen."""
+    """uint8 [U+1, SEEN_DAYS]: how many offers each visitor was shown on each local day; column 0 is the day of the
+    plan's moment, as far as it went.
+
+    For visitors of the holdout: how many they would have been shown, counting every offer of each answer in `decisions`
+    (`recommender.experiment.decisions_of`), so that both arms come to their limit equally soon. All 0 for an app that
+    does not tell what is seen.
+    """
     seen = np.zeros((len(users) + 1, SEEN_DAYS), np.uint8)
     if not past.real_time or not exposures_told(past):
         return seen
@@ -122,7 +125,7 @@ def seen_of(past: Past, users: Vocabulary, decisions: ir.Table) -> NDArray[np.ui
 
 
 def _ghosts(past: Past, decisions: ir.Table) -> ir.Table:
-    """user_id, ago (local days), shown: offers that answers of the last days would have shown to who is held out."""
+    """user_id, ago (local days), shown: how many offers recent answers would have shown to visitors held out."""
     us = microseconds(decisions.ts)
     rows = decisions.filter(
         decisions.policy.isin(LIVE),

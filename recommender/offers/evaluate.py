@@ -5,10 +5,10 @@ The policy asked about is the day's: who would be given which offer first, explo
 that the plan values most for them, whatever the budget. Values are profit (margin before coupons, less what coupons
 cost, within `offer_days`) for each answer, beside nothing given; so the holdout tells a part of it, too.
 
-What a policy would do that was hardly ever tried (`FEWEST_TRIED` answers) is not known, and what is left does not stand
-for it: where that is more than `policy_value.NEVER_TRIED` of what it would do, IPS (which leaves it out) and SNIPS
-(which takes it for as good as the rest) and DR (whose model guesses) say that there is too little to tell, and nothing
-is multiplied.
+Part of what a policy would do may hardly ever have been tried (in fewer than `FEWEST_TRIED` answers); what came of the
+rest does not stand for that part. Where it is more than `policy_value.NEVER_TRIED` of what the policy would do, every
+estimate says that there is too little to tell and gives no number: IPS would count that part as nothing, SNIPS would
+take it for as good as the rest, and DR's model would guess it.
 
 The log is older than the plan: visitors are as the plan knows them now, what came of offers is as it was then.
 """

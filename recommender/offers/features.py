@@ -55,10 +55,11 @@ KNOWN = tuple(
 def features_now(
     portraits: Path, snapshot: Snapshot | None = None, con: BaseBackend | None = None
 ) -> tuple[list[str], Float32, tuple[str, ...]]:
-    """Everybody of tonight: ids (sorted), float32 [ids, columns] and the columns' names.
+    """The visitors of tonight: ids (sorted), float32 [ids, columns], and the names of the columns.
 
-    Who has a portrait in the folder; with a `snapshot` also who is in the users catalogue without one, and what was
-    declared (as of the portraits' moment), so that the columns are those of `trials` as of the same moment.
+    These are the visitors who have a portrait in the folder. With a `snapshot`, those who are only in the users
+    catalogue come to them, and there are columns of what was declared as of the portraits' moment: then the columns are
+    the same as those of `trials` as of that moment.
     """
     found, con = PortraitSet(portraits), con or connect()
     told = Declared.read(NOBODY) if snapshot is None else declared(snapshot, found.as_of, con)
@@ -93,10 +94,12 @@ def features_at(  # noqa: PLR0917
     at_us: Int64,
     cuts: int = CUTS,
 ) -> tuple[Float32, tuple[str, ...]]:
-    """float32 [N, columns] of visitors each at a past moment (`at_us`, before `as_of`), from nothing later than it.
+    """What was known of N visitors, of each at a moment of its own: float32 [N, columns], and the names of the columns.
 
-    What was declared is taken as of `as_of`: the catalogue's first row is its best guess of the past, and its words are
-    learnt from it. Costs a build of portraits, without lists, for each cut.
+    user_ids: [N]. at_us: int64 [N], microseconds, before `as_of`; a row holds nothing that is later than its moment.
+    Only what visitors declared is taken as of `as_of`: a catalogue's first row is its best guess of the past, and how
+    words become numbers is learnt from all of them. cuts: past moments, at most, for which portraits are built; each
+    costs a build (without lists).
     """
     told = declared(snapshot, as_of, con)
     user_ids = user_ids if isinstance(user_ids, pa.Array) else pa.array(user_ids, pa.string())
@@ -114,8 +117,11 @@ def features_at(  # noqa: PLR0917
 
 
 def cut_up(at_us: Int64, cuts: int = CUTS) -> list[tuple[int, Int64]]:
-    """At most `cuts` moments, each with the places of what it is the last one before (or at): the first moment, then
-    one by one what makes the others least stale, until they are less than a day so on average."""
+    """At most `cuts` moments, each with the places of those `at_us` for which it is the latest that is not after them.
+
+    The first cut is the earliest moment. Each further one is where it makes what is known of the others least stale,
+    until that is less than a day old on average.
+    """
     if not len(at_us):
         return []
     tried = np.sort(at_us)[np.linspace(0, len(at_us) - 1, min(len(at_us), GRID)).round().astype(np.int64)]

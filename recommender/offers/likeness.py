@@ -1,7 +1,7 @@
-"""Which offer that was tried a new one is like: of one kind, for the same sort of goods, about as deep.
+"""For a new offer, the tried one that is most like it: of the same kind, for the same goods, about as deep.
 
-What few or no trials tell of an offer, those of one like it do. Nothing is carried between offers of different kinds or
-scopes: ten off a hundred and a tenth off everything are different questions to a visitor.
+Where an offer has few trials or none, those of the one like it speak for it. Nothing is carried between offers of
+different kinds or scopes: ten off a hundred and a tenth off everything are different questions to a visitor.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from math import inf, log
 from typing import Any
 
 FARTHEST = log(1.5)
-"""How far apart value, and minimum, of two alike offers may be, as a ratio."""
+"""Log of the largest ratio that the values, and the minimums, of two alike offers may have."""
 SCOPES = ("items", "categories", "stores", "tiers")
 
 

@@ -66,9 +66,11 @@ class Material:
 
 
 def material(trials: Trials, offers: Sequence[str], catalogue: Sequence[Offer], seed: int) -> Material:
-    """The complete trials of planned offers, of those that others are like, of others that teach, and of none. (Chances
-    are those of the trial: that few offers are left out changes all of an action's alike, and only their ratios count.
-    What no log told is estimated once for all that learns.)
+    """The complete trials of planned offers, of those that they are like, of others that teach, and of no offer.
+
+    offers: ids of the planned ones. catalogue: rules, also of offers that are not planned any more. Propensities stay
+    those of the whole trial: leaving offers out multiplies all of one action alike, and only ratios within an action
+    count. Those that no log tells are estimated once, for everything that learns from them.
     """
     rules = {str(one["offer_id"]): one for one in catalogue}
     done = trials.where(trials.complete)

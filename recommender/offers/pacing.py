@@ -28,11 +28,12 @@ from numpy.typing import NDArray
 AHEAD_HOURS = 6.0
 SHORT = 1 / 8
 DEARER, CHEAPER = 1.75, 8.0
-"""Ahead of the course less than behind it: who is ahead may have met a burst, who is behind loses what is not spent."""
+"""Powers by which the rate answers a budget that is ahead of its course, and one that is behind. Less ahead than
+behind: spending ahead may be a burst that ends, and what is left unspent at the end is lost."""
 MOST = 16.0
-"""As many times the night's rate at most; as many times below it."""
+"""The rate stays between the night's divided by this and the night's times this."""
 LEAST_LEFT = 0.02
-"""Added to what is left of a course and of its budget, which says little when all but nothing of them is."""
+"""Added to the shares that are left of a course and of its budget: near 0 their ratio says little."""
 LEAST_PACE = 0.05
 """Part of the spending that is spread evenly, so that an hour without any traffic so far has a course, too."""
 WEEK = 168

@@ -26,7 +26,10 @@ Rows = slice | NDArray[np.int64]
 
 
 class Longer:
-    """An array [U, O] whose last row stands `more` times more, without a copy; as far as a `Problem` reads it."""
+    """An array [U, O] read as if its last row were repeated `more` times; nothing is copied.
+
+    It can be asked only as `Problem` asks: by a slice, by row numbers, or by row and column numbers together.
+    """
 
     def __init__(self, array: NDArray[Any], more: int) -> None:
         self._array, self._rows = array, len(array)
@@ -44,8 +47,12 @@ class Longer:
 
 @dataclass(frozen=True)
 class Problem:
-    """gain, cost: money, float32 [U, O], may be mapped from a file. eligible: bool [U, O]. weight: answers expected of
-    each visitor, [U]. limits: [2 O + 1]. most: [2 O + 1], what one answer alone must not exceed."""
+    """What is to be allocated, U visitors and O offers.
+
+    gain, cost: minor units when the offer is shown once, float32 [U, O], may be mapped from a file. eligible: bool
+    [U, O]. weight: answers expected of each visitor, [U]. limits: [2 O + 1], see the module. most: [2 O + 1], what a
+    single answer must not exceed; the same as `limits`, but for a sample, whose limits are scaled down.
+    """
 
     gain: NDArray[Any] | Longer
     cost: NDArray[Any] | Longer
@@ -56,12 +63,12 @@ class Problem:
 
     @property
     def offers(self) -> int:
-        """O."""
+        """How many offers there are, O."""
         return int(self.gain.shape[1])
 
     @property
     def visitors(self) -> int:
-        """U."""
+        """How many visitors there are, U."""
         return int(self.gain.shape[0])
 
     def blocks(self, rows: NDArray[np.int64] | None = None) -> Iterator[Rows]:
@@ -147,7 +154,7 @@ class Problem:
                 raise InvalidValue("cost", "not a number or below 0", "an amount for every eligible offer of a visitor")
 
     def _too_much(self, rows: Rows) -> NDArray[np.bool_]:
-        """What exceeds a budget if it is shown once: no part of an offer can be given."""
+        """bool [rows, O]: cells whose cost alone exceeds a budget; half an offer cannot be given."""
         found: NDArray[np.bool_] = self.cost[rows] > self._dearest
         return found
 

@@ -1,9 +1,10 @@
-"""From prices to a plan that keeps every limit: who is at the margin moves, at the least loss for what it saves.
+"""From prices to a plan that keeps every limit: visitors at the margin change their offer, where that loses least.
 
-At the best prices everyone's best offer nearly keeps the limits; where visitors are alike it does not at all: all want
-the same, and only some can have it. So what is over its limit first gives visitors away, to their next best offer or
-to none, in the order of loss for each unit saved; then what is left over goes to whom it earns most for. If that leaves
-too much unearned, it is done once more from a mixture of choices that together keep the limits.
+At the best prices, giving everyone their best offer nearly keeps the limits. Where visitors are alike it does not: all
+of them want the same offer, and only some can have it. So visitors are first moved away from whatever is over its
+limit, to their next best offer or to none, beginning with those who lose least for each unit saved. What is then left
+of the limits goes to the visitors with whom it earns most. If too much is still unearned, the same is done once more
+from another start: a mixture of choices that together keep the limits.
 """
 
 from __future__ import annotations

@@ -12,8 +12,7 @@ What an offer does when it is given again is in the whole and in the nights, in 
 A visitor who was held out was held out before, too: what differs is a shop with offers and one without, at the moments
 when this offer was due, and not one offer more or less. Plans learn of what visitors bought; where offers change that
 much, later offers are due to others in either arm, which first times of an offer that came late cannot tell apart.
-Segments are as of the night before; who is in one may be there
-because of earlier offers.
+Segments are as of the night before; a visitor may be in one because of earlier offers.
 
 Without a holdout, offers that were given by known chances are compared by them (`incremental.CHANCES`); where neither
 is known (campaigns of a shop's history), with others who look like those who got them, and no cause is claimed.

@@ -1,8 +1,8 @@
 """The rules of an app's offers, read once when the catalogue changes, so that a request costs a few array operations.
 
 All offers are asked at once, from the conditions of `recommender.offers.eligible`; a test asks them one after another
-and holds the two against each other. What does not depend on who asks (time, days,
-hours, budgets) is kept until the next moment at which it may change; nothing is remembered of a visitor.
+and holds the two against each other. What does not depend on who asks (time, days, hours, budgets) is kept until the
+next moment at which it may change; nothing is remembered of a visitor.
 """
 
 from __future__ import annotations

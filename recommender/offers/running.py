@@ -28,16 +28,21 @@ def shares(offers: Sequence[Mapping[str, Any]], as_of: datetime, days: float) ->
 
 
 def chances(weight: Floats, share: Floats | float) -> Floats:
-    """Answers to expect in a share of the days (may be above 1), of who comes in all of them with the chance `weight`
-    [U + 1]; of strangers, the last, it is a number."""
+    """[U + 1]: answers to expect of each visitor in `share` of the days that the plan looks ahead (it may be above 1).
+
+    weight: [U + 1], the chance that the visitor comes at all in those days; the last, for strangers, is how many come.
+    """
     come = 1.0 - (1.0 - np.minimum(weight, SURE)) ** share
     last = np.arange(len(weight)) == len(weight) - 1
     return np.asarray(np.where(last, weight * share, come))
 
 
 def while_running(tables: Sequence[NDArray[Any]], weight: Floats, share: Floats | None) -> list[NDArray[Any]]:
-    """Tables [U + 1, O] of what an answer brings, so that times `weight` they are of the days on which each offer runs:
-    the same tables where all run for all of them. share: see `shares`; None: 1."""
+    """The tables [U + 1, O] of what an answer brings, scaled so that `weight` times a cell counts only the days on
+    which the offer runs.
+
+    share: [O], see `shares`; None: all run all the time. The very same tables come back where nothing changes.
+    """
     short = [] if share is None else np.flatnonzero(share < 1).tolist()
     if share is None or not short:
         return list(tables)

@@ -97,7 +97,7 @@ class VisitorOffers:
 
 
 class Books(Database):
-    """Reads."""
+    """The part of the store that reads the books."""
 
     def offer_books(self, app_id: str, day: int | None = None) -> dict[str, Book]:
         """offer_id -> its sums, of every offer that was ever claimed. `day`: the local day that is today (days since

@@ -21,7 +21,7 @@ class Spoken(NamedTuple):
 
 
 class Messages(Database):
-    """Reads."""
+    """The part of the store that reads what was said about messages."""
 
     def spoken(self, app_id: str, since_us: int) -> list[Spoken]:
         """Events about messages of `since_us` or later, in the order of their times. Raises StoreUnavailable."""

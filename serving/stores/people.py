@@ -70,7 +70,7 @@ def ids_of_person() -> Any:
 
 
 class People(Database):
-    """Reads."""
+    """The part of the store that reads which ids belong to one person."""
 
     def people(self, app_id: str) -> dict[str, str]:
         """id -> user_id of its person, for every id of a person with several."""

@@ -19,7 +19,7 @@ MOST_RULES = 500
 
 
 class Promoting(Database):
-    """Save, list, delete."""
+    """The part of the store that saves, lists and deletes pins and boosts."""
 
     def save_rules(self, app_id: str, texts: Mapping[str, str]) -> int:
         """See `put_rules`."""

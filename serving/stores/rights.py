@@ -33,7 +33,7 @@ _SWITCHES_OF = _SWITCH.where(schema.catalogue.c.key.in_(bindparam("keys", expand
 
 
 class Rights(People, Database):
-    """Reads."""
+    """The part of the store that reads what visitors chose and everything that is kept of them."""
 
     def switches(self, app_id: str) -> dict[str, dict[str, Any]]:
         """id -> {"on", "at_us"} of all who used the switch themselves."""

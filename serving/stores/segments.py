@@ -50,7 +50,7 @@ class Segment:
 
 
 class Segments(Database):
-    """Save, list, delete."""
+    """The part of the store that saves, lists and deletes segments."""
 
     def save_segment(self, app_id: str, wanted: Wanted, check: Check = lambda _: None) -> Segment:
         """See `put_segment`."""

@@ -29,7 +29,7 @@ class Spending(NamedTuple):
 
 
 class Totals(Database):
-    """Reads."""
+    """The part of the store that reads the budget over all offers."""
 
     def offer_total(self, app_id: str) -> Spending | None:
         """The app's budget for all offers; None where there is none. Raises UnknownApp, StoreUnavailable."""
