@@ -21,18 +21,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from portraits.history import BASIS_POINTS
 from recommender.effects.means import ENOUGH_FOR_TREES, Mean, fit_mean
 from recommender.effects.rows import Ints
-from recommender.offers.wording import BASIS_POINTS
 
 PULL = 5.0
-"""Redemptions by which an offer is drawn to the others, and all of them to the rule."""
+"""Pseudo-redemptions of the priors: of one offer at the ratio of all, and of all of them at the rule."""
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """The expected costs of O offers. ratio: [O], to the rule; beside: what is added to that, or None."""
+    """The expected costs of O offers. ratio: [O], by which the cost by rule is multiplied; beside: [O], a learnt
+    correction that is added to it, None where trials are too few."""
 
     ratio: Floats
     beside: tuple[Mean | None, ...]

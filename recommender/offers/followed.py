@@ -6,14 +6,18 @@ counted twice. A purchase says what was paid after it (`amount`), so what is add
 names the same order (spread over the lines that name the offer, else over all); a redemption of no order is a cost
 alone, e.g. a reward that is paid elsewhere.
 
-What a redemption costs: its `discount`; else, by the rule of the offer and the order's `amount` (of the redemption, as
-in `recommender.offers.terms`), cash its value and no more than that; discount and member their share of it, or of what
-the lines would have cost; exchange what it is above the value, or what the lines say was taken off; all at most
-max_cost, and where nothing tells, that. An amount alone is no cost. Of an order that came back in part it costs as much
-less as its lines (those that name the offer, or all): a coupon of what came back was not used. A purchase
-that names an offer that no redemption of its order tells of is one. A redemption of a void order, or that was given
-back, cost nothing: an `offer_return` is of the redemption that names the same claim, where one does, else of one of the
-same offer and order. Who pays is not asked.
+What a redemption costs is the first of these that can be told (who pays for it is not asked):
+
+1. its own `discount`
+2. what the rule of the offer makes of the order's `amount` (of the redemption, as in `recommender.offers.terms`), at
+   most max_cost. Cash: its value, and no more than the amount. Discount and member: their share of the amount, or of
+   what the lines would have cost. Exchange: what the amount is above the value, or what the lines say was taken off
+3. max_cost; an amount alone is no cost
+
+Of an order that came back in part it costs as much less as the lines that came back (those that name the offer, or
+all): a coupon on them was not used. A purchase that names an offer counts as a redemption where no redemption of its
+order tells of that offer. A redemption of a void order, or one that was given back, cost nothing: an `offer_return` is
+of the redemption that names the same claim, where one does, else of one of the same offer and order.
 """
 
 from __future__ import annotations
@@ -26,9 +30,9 @@ import ibis.expr.types as ir
 import numpy as np
 
 from portraits.attribution import BEHIND_US, Attribution
+from portraits.history import BASIS_POINTS
 from portraits.past import Past
 
-BASIS_POINTS = 10_000
 SUMS = ("lines", "margin", "revenue", "cost", "own_cost", "redeemed", "unseen")
 """What is summed over a window: order lines; money; of redemptions the cost, the cost of the intended offer's, how
 many, and how many by visitors who had not been shown the offer."""

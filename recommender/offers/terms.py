@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from portraits.errors import InvalidValue, OfferRefused
-from portraits.history import MOST_HOURS, MOST_MONEY
+from portraits.history import BASIS_POINTS, MOST_HOURS, MOST_MONEY
 from recommender.offers.eligible import for_tier, is_open, stated, within_limit
-from recommender.offers.wording import BASIS_POINTS, moment
+from recommender.offers.wording import moment
 
 ALONE = "alone"
 _LISTS = ("stores", "items", "categories")

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from portraits.history import BASIS_POINTS
+
 KINDS = ("cash", "discount", "exchange", "member")
-BASIS_POINTS = 10_000
 NAMED_CATEGORIES = 3
 
 _DECIMALS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
