@@ -34,7 +34,8 @@ Source = Literal["learned", "rule", "explored"]
 NOTHING: Numbers = np.zeros(0, np.intp)
 HALF = 2**32
 NOT_A_NUMBER = -1e12
-"""What an offer is worth of which the night could not say: it is never chosen, and keeps no other from it."""
+"""Stands for a worth that is not a number: so low that the offer is never chosen, and finite, so that the others can
+still be compared."""
 
 
 class Placing(NamedTuple):
@@ -74,12 +75,13 @@ def decide(
     alone: NDArray[np.bool_] | None = None,
     placing: Placing | None = None,
 ) -> Choice:
-    """At most `n` of the offers that hold, of which `columns` are the columns of the plan (-1: it has none), in the
-    order of the rule.
+    """Chooses at most `n` of k offers that hold, given in the order in which their rules alone would put them.
 
-    `row`: of the visitor in the plan. `prices`: of each of the offers (or of all of them), what a minor unit of its
-    cost is worth beyond itself now. `seed`: 64 random bits of the decision. `alone`: offers of which one answer holds
-    but one. `placing`: where each may stand, each somewhere.
+    `plan`: the night's; None: there was none. `row`: the visitor's row in the plan. `columns`: [k], the column of each
+    offer in the plan, -1 where the plan does not have it. `prices`: [k], or one for all: what a minor unit of an
+    offer's cost is worth beyond itself now. `seed`: 64 random bits of the decision. `exploration`: chance, 0 to 1, that
+    the first choice is drawn evenly. `alone`: bool [k], offers of which one answer may hold only one. `placing`: where
+    on a slate each may stand (each at one position at least); None: positions do not matter.
     """
     count = len(columns)
     knows = np.zeros(count, bool)
@@ -113,7 +115,8 @@ def decide(
 
 
 def by_rule(count: int, n: int, alone: NDArray[np.bool_] | None = None) -> Choice:
-    """The same without anything personal and without a draw: all by the order of the rule."""
+    """The same without anything personal and without a draw: the first `n` of `count` offers in the order of their
+    rules."""
     worth = np.full(count, np.nan)
     chances = np.zeros(count)
     chances[:1] = 1.0
@@ -152,7 +155,7 @@ def _placed(draws: NDArray[np.float32], placing: Placing, known: Numbers) -> NDA
 
 
 def _paying(worth: Floats, known: Numbers) -> list[int]:
-    """What is worth something, the best first."""
+    """Places of those of the `known` offers that are worth more than 0, the best first."""
     worths = worth[known].tolist()
     paying = [(-one, place) for one, place in zip(worths, known.tolist(), strict=True) if one > 0]
     return [place for _, place in sorted(paying)]
