@@ -1,10 +1,14 @@
 """What a report of offers is made of: trials of a span, what visitors did from their first answer on, the funnel.
 
-Readings of the same history. By trial (`recommender.offers.trials`): what follows within `offer_days`, for an offer. By
-visitor: all that follows the first answer about offers until the end of the span, for all offers together and for
-segments. By visitor and night: what follows the first answer of that night's plan within `offer_days`. The last two
-take any answer, also one that could only be none: who has used up an offer or seen enough is answered so, and of who is
-held out nobody has used up anything.
+The same history is read in three ways:
+
+- by trial (`recommender.offers.trials`): what follows within `offer_days`; for single offers
+- by visitor: all that follows the first answer about offers until the end of the span; for all offers together and for
+  segments
+- by visitor and night: what follows the first answer of that night's plan within `offer_days`
+
+The last two take any answer, also one that could only be none. Such answers go to visitors who have used up an offer or
+seen enough, and nobody who is held out has used up anything: leaving them out would compare unlike visitors.
 """
 
 from __future__ import annotations
@@ -62,12 +66,12 @@ class Nightly(NamedTuple):
 class Evidence:
     """N trials of a span, V visitors.
 
-    visitor: int[N], whose trial it is, a number. live: bool[N], an answer of this system with an arm. firsts: int, live
-    trials that are the visitor's first ever of the offer that was chosen and tell by arm (`Trials.even`). held:
-    bool[V], visitors in control by their first answer of the span, in order of `totals.visitor`. totals: what the
-    visitor did from then on. nights: first answers of each visitor by night. segments: name -> places among V.
-    redeemed, unseen: of all redemptions in the span, how many, and by visitors who had not been shown the offer.
-    funnel: offer -> name -> count.
+    visitor: int[N], the number of the visitor whose trial it is. live: bool[N], whether it is an answer of this system
+    with an arm. firsts: places among N of live trials that are the visitor's first ever of the chosen offer and can be
+    compared by arm (`Trials.even`). totals: what each visitor did from the first answer of the span on. held: bool[V],
+    whether that answer had the arm control, in order of `totals.visitor`. nights: first answers of each visitor by
+    night. segments: name -> places among V. redeemed: redemptions in the span; unseen: those by visitors who had not
+    been shown the offer. funnel: offer -> name (see `FUNNEL`) -> count.
     """
 
     since: datetime

@@ -40,7 +40,7 @@ ARRAYS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """name -> type, shape. See `OfferPlan`."""
 NEEDED = ("offers", "prices", "pace")
 EXPOSURES_TOLD = "exposures_told"
-"""Of the manifest, may be missing (then: yes): whether the app tells which offers are seen."""
+"""Key of the manifest: whether the app tells which offers are seen. Where it is missing, it does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,9 +139,11 @@ def reach(
 def _of_so_many(
     gain: Floats, cost: NDArray[np.float32], eligible: NDArray[np.bool_], budgets: Budgets, most: int | None
 ) -> Allocation:
-    """The allocation, and if it has more than `most` messages one whose budgets go to hardly more than that: each
-    message is given the price at which `most` are still worth it, so that money is spent where a message brings most
-    and not where a yuan does."""
+    """The allocation; where it has more than `most` messages, another one of hardly more than that.
+
+    There each message is charged the price at which only `most` are still worth sending, so that the budgets go where a
+    message brings most, and not where each yuan does.
+    """
     found = allocate(gain.astype(np.float32), cost, eligible, None, budgets)
     if not most or np.count_nonzero(found.chosen >= 0) <= most:
         return found

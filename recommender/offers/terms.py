@@ -50,13 +50,13 @@ class Terms:
 
     @classmethod
     def from_text(cls, text: str) -> Terms:
-        """From `text`."""
+        """The terms that `text` wrote."""
         told = json.loads(text)
         return cls(**told | {name: tuple(told.get(name, ())) for name in _LISTS})
 
     @property
     def text(self) -> str:
-        """As JSON, without what is not said."""
+        """The terms as JSON; what is None, false or empty is left out."""
         told = ((name, getattr(self, name)) for name in self.__slots__)
         said = {name: value for name, value in told if value is not None and value is not False and value != ()}
         return _ENCODER.encode(said)

@@ -1,5 +1,6 @@
-"""What an offer probably does to whom, by rules of thumb from the portrait: all that there is before any was tried, and
-where learning begins (`recommender.effects.odds`).
+"""What an offer probably changes for each visitor, by rules of thumb from the portrait.
+
+Nothing else is known before an offer was tried, and learning begins here (`recommender.effects.odds`).
 
 The log odds to buy rise by ELASTICITY times the part of an order that the offer says to take off (the mean price
 elasticity of 1,851 studied, -2.62: Bijmolt, van Heerde & Pieters 2005, "New empirical generalizations on the
@@ -23,9 +24,9 @@ ELASTICITY = 2.62
 DEEPEST = 0.5
 """No offer counts as more than this part of an order."""
 TASTE = (0.25, 3.0)
-"""Between which a visitor's sensitivity to discounts counts."""
+"""Least and most that a visitor's sensitivity to discounts counts, beside everybody's 1."""
 FEW_ORDERS, FEW_LINES = 3.0, 3.0
-"""The shop's usual order counts as so many of a visitor's; what a visitor looks at, as so many lines bought."""
+"""How many orders of a visitor the shop's usual order weighs as much as; how many lines bought all looks weigh as."""
 USED = 0.5
 """Share of the purchases after an offer was shown in which it is used."""
 SPAN_DAYS = 90.0

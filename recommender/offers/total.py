@@ -53,7 +53,7 @@ class Total:
         return max(self.budget - spent, 0.0) * min(days / left, 1.0)
 
     def purse(self, spent: float) -> Purse:
-        """For `pacing`."""
+        """The budget and what was spent of it, as `recommender.offers.pacing` takes it."""
         ends = (None if at is None else at.timestamp() * 1e6 for at in (self.starts, self.ends))
         return Purse(self.budget, None, spent, 0.0, *ends)
 
