@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claiming import Wish, claim_all
+from claiming import PATIENT_S, Wish, claim_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +33,6 @@ pytestmark = pytest.mark.law
 PROCESSES = 64
 COUPONS, A_DAY, PEOPLE = 100, 30, 8
 VALUE = 500
-PATIENT_S = 60.0
 _apps = itertools.count()
 
 
