@@ -11,7 +11,6 @@ from portraits.errors import OfferRefused, StoreUnavailable
 from serving.stores import Store
 from serving.stores.claim_steps import claim
 
-
 PATIENT_S = 180.0
 """As long as so many processes may take to begin on a busy machine."""
 OPENED_AFTER = 20
