@@ -270,8 +270,7 @@ IDS = (
     "ON other.app_id = mine.app_id AND other.user_id = mine.user_id WHERE mine.app_id = :app_id AND mine.id = :user_id"
 )
 """All ids of the person that has the id `user_id`, for use in an IN."""
-DUE_NOW = "AND state = 'claimed' AND expires_us <= :at_us"
-_DUE = text(f"{SELECT} {DUE_NOW} ORDER BY expires_us LIMIT :most")
+_DUE = text(f"{SELECT} AND state = 'claimed' AND expires_us <= :at_us ORDER BY expires_us LIMIT :most")
 _BY_ID = text(f"{SELECT} AND claim_id = :claim_id")
 _OF_PERSON = text(f"{SELECT} AND offer_id = :offer_id AND user_id IN ({IDS})")
 _IS_OF = text(f"SELECT 1 WHERE CAST(:owner AS VARCHAR) IN ({IDS})")

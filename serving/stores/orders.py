@@ -14,7 +14,7 @@ from serving.stores.claims import DAY_US, IDS
 from serving.stores.dialect import ask_within
 
 MOST_LINES = 500
-"""Lines of the person's latest purchases that are looked through."""
+"""Lines of the latest purchases under each id of the person that are looked through."""
 LOOKED_BACK_US = 30 * DAY_US
 
 
@@ -28,8 +28,11 @@ class Order(NamedTuple):
 def order_of(connection: Connection, app_id: str, user_id: str, order_id: str, at_us: int) -> Order:
     """An order of a person (under any id) by its purchase events, as far as the store has them: those of the last
     `LOOKED_BACK_US` that no published portrait holds yet."""
-    which = {"app_id": app_id, "user_id": user_id, "since_us": at_us - LOOKED_BACK_US, "most": MOST_LINES}
-    told = (json.loads(payload) for (payload,) in ask_within(connection, _PURCHASES, which))
+    found: list[tuple[str]] = []
+    for (one,) in ask_within(connection, _IDS, {"app_id": app_id, "user_id": user_id}):
+        which = {"app_id": app_id, "user_id": one, "since_us": at_us - LOOKED_BACK_US, "most": MOST_LINES}
+        found += ask_within(connection, PURCHASES, which)
+    told = (json.loads(payload) for (payload,) in found)
     lines = [one for one in told if one.get("order_id") == order_id]
     stores = (one["store_id"] for one in lines if one.get("store_id"))
     return Order(tuple(dict.fromkeys(one["item_id"] for one in lines)), next(stores, None))
@@ -43,10 +46,12 @@ def categories_of(connection: Connection, app_id: str, items: Iterable[str]) -> 
     return found
 
 
-_PURCHASES = text(
-    f"SELECT payload FROM events WHERE app_id = :app_id AND user_id IN ({IDS}) AND ts_us >= :since_us "  # noqa: S608
-    f"AND {schema.SHAPING.text} AND item_id IS NOT NULL AND type = 'purchase' ORDER BY ts_us DESC LIMIT :most"
+_IDS = text(f"SELECT DISTINCT * FROM ({IDS}) AS ids")  # noqa: S608 - constants
+PURCHASES = text(
+    "SELECT payload FROM events WHERE app_id = :app_id AND user_id = :user_id AND ts_us >= :since_us "  # noqa: S608
+    f"AND {schema.PURCHASE.text} ORDER BY ts_us DESC LIMIT :most"
 )
+"""Of one id: for several at once a database reads all of them and sorts."""
 _ITEMS = text(
     "SELECT key, payload FROM catalogue WHERE app_id = :app_id AND name = 'items' AND key IN :items"
 ).bindparams(bindparam("items", expanding=True))

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0012"
+REVISION = "0013"
 """The migration that these tables correspond to."""
 
 metadata = MetaData()
@@ -83,6 +83,9 @@ events holds no others, so that a visitor who saw a million shelves costs no mor
 OTHER = text("((item_id IS NULL AND type NOT IN ('order_cancel', 'refund')) OR type = 'exposure')")
 """All other events, in an index of their own: a segment may ask for any of them, an answer never walks past them."""
 
+PURCHASE = text("type = 'purchase' AND item_id IS NOT NULL")
+"""Lines of orders, in an index of their own: a redemption looks for its order's, whatever else its visitor did."""
+
 events = Table(
     "events",
     metadata,
@@ -98,6 +101,7 @@ events = Table(
     Column("content", String, nullable=False),
     Index("events_once", "app_id", "event_id", "day", unique=True),
     Index("events_of_visitor", "app_id", "user_id", "ts_us", sqlite_where=SHAPING, postgresql_where=SHAPING),
+    Index("purchases_of_visitor", "app_id", "user_id", "ts_us", sqlite_where=PURCHASE, postgresql_where=PURCHASE),
     Index("other_events_of_visitor", "app_id", "user_id", "ts_us", sqlite_where=OTHER, postgresql_where=OTHER),
     sqlite_autoincrement=True,
 )
@@ -284,7 +288,10 @@ so that the night knows what to look for; it goes when nothing holds it any more
 not; what was built before may."""
 
 OPEN = text("state = 'claimed'")
-"""Claims that hold a reservation."""
+"""Claims that may still be used."""
+
+HOLDING = text("state = 'claimed' AND reserved > 0")
+"""Those of them that hold a part of a budget."""
 
 claims = Table(
     "claims",
@@ -308,6 +315,12 @@ claims = Table(
     Index("claims_of_visitor", "app_id", "user_id"),
     Index("claims_of_order", "app_id", "order_id"),
     Index("claims_due", "app_id", "expires_us", sqlite_where=OPEN, postgresql_where=OPEN),
+    Index(
+        "claims_due_of_day",
+        *("app_id", "offer_id", "day", "expires_us"),
+        sqlite_where=HOLDING,
+        postgresql_where=HOLDING,
+    ),
 )
 """One row a claim of an offer. `state`: claimed, redeemed, expired or returned. `reserved`: the most it may cost, which
 is held while it is open; null: nothing bounds it, and nothing is held. `cost`: what it did cost, while it is redeemed.

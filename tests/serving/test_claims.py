@@ -28,7 +28,7 @@ from serving.context import Context
 from serving.events import store_batch
 from serving.sent_events import prepare
 from serving.settings import ProcessSettings
-from serving.stores import Store, claim_facts, claim_steps, room
+from serving.stores import Store, claim_facts, claim_steps, orders, room
 from serving.stores.books import Book, Change, charge, close, local_day, zone_of
 from serving.stores.claim_facts import MOST_COST, Beyond
 from serving.stores.claims import KEPT_DAYS, expire_due, named_by
@@ -626,6 +626,49 @@ def test_rows_of_before_there_were_bounds_are_kept_within_them(shop: Shop) -> No
     for n in range(3):
         shop.tell(f"e{n}", "redeem", "bob", "unheard of", discount=2**62)
     assert shop.book("unheard of").settled == 3 * MOST_COST
+
+
+LOOK_UPS: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "days of an offer": (room.DAYS_OF_OFFER, {"first": 1, "last": 9, "at_us": 1, "offer_id": "o"}, "claims_due_of_day"),
+    "days of all": (room.DAYS_OF_ALL, {"first": 1, "last": 9, "at_us": 1}, "claims_due_of_day"),
+    "due of a day": (room.DUE_OF_DAY, {"offer_id": "o", "day": 1, "at_us": 1, "most": 1}, "claims_due_of_day"),
+    "an order": (orders.PURCHASES, {"user_id": "ann", "since_us": 1, "most": 1}, "purchases_of_visitor"),
+}
+
+
+@pytest.mark.parametrize("what", LOOK_UPS)
+def test_a_claim_and_its_use_walk_nothing_that_grows(shop: Shop, what: str) -> None:
+    """Neither all claims that are due, for a refusal, nor all events of the visitor, for an order."""
+    statement, values, index = LOOK_UPS[what]
+    with shop.store.write() as connection:
+        bound = statement.bindparams(app_id=shop.app_id, **values)
+        query = bound.compile(connection, compile_kwargs={"literal_binds": True})
+        if connection.dialect.name == "sqlite":
+            plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").fetchall())
+            assert "SCAN" not in plan
+            assert "TEMP B-TREE" not in plan
+        else:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # as it would for a table of many rows
+            plan = str(connection.exec_driver_sql(f"EXPLAIN {query}").fetchall())
+            assert "Sort" not in plan
+        assert index in plan
+
+
+def test_what_expired_makes_room_day_by_day(shop: Shop) -> None:
+    """A budget takes it of any day, a day's budget of this one alone, and a claim that holds nothing frees nothing."""
+    shop.offer("free", value=0, valid_hours=1, budget=1)
+    shop.offer(valid_hours=12, budget=1000, daily_budget=500)
+    for user in ("ann", "bob"):
+        shop.claim(user)
+        shop.claim(user, "free")
+        shop.now += 13 * HOUR  # the next day in Shanghai, and what the first one held is due
+    shop.now -= 13 * HOUR
+    assert shop.refused(shop.claim, "cat") == "daily_budget_spent", "what is due frees the budget, not the day"
+    shop.offer(valid_hours=12, budget=1000, daily_budget=1000)
+    shop.claim("cat")
+    assert shop.book() == Book(claims=2, reserved=1000, today=1000)
+    shop.offer("free", value=1, valid_hours=1, budget=1)
+    assert shop.claim("dan", "free")["reserved"] == 1
 
 
 def test_making_room_is_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
