@@ -10,7 +10,7 @@ No Ibis and no pandas here: serving imports this module on its request path.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
@@ -65,19 +65,19 @@ def check(table: Table, record: Mapping[str, Any]) -> dict[str, Any] | Rejection
     for name in table.required:
         if row[name] is None:
             return _first_reason(table, record)
-    contradiction = _contradiction(row, record) if table is OFFERS else None
-    return row if contradiction is None else contradiction
+    for name, reason in contradictions(row) if table is OFFERS else ():
+        return _reject(name, record[name], reason)
+    return row
 
 
-def _contradiction(row: Mapping[str, Any], record: Mapping[str, Any]) -> Rejection | None:
+def contradictions(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What columns of an offer, each of them good, say against each other: more off than all, an end before it
-    begins."""
-    if row["kind"] in BY_SHARE and (row["value"] or 0) > BASIS_POINTS:
-        return _reject("value", record["value"], f"more than {BASIS_POINTS} basis points, all of an order")
-    starts, ends = row["starts"], row["ends"]
+    begins. (column, reason). row: its times are datetimes; what holds nothing may be left out."""
+    value, starts, ends = row.get("value"), row.get("starts"), row.get("ends")
+    if row.get("kind") in BY_SHARE and (value or 0) > BASIS_POINTS:
+        yield "value", f"more than {BASIS_POINTS} basis points, all of an order"
     if starts is not None and ends is not None and starts >= ends:
-        return _reject("ends", record["ends"], "not after starts")
-    return None
+        yield "ends", "not after starts"
 
 
 def _first_reason(table: Table, record: Mapping[str, Any]) -> Rejection:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
-from portraits.checking import Rejection, check
+from portraits.checking import Rejection, check, contradictions
 from portraits.errors import InvalidValue
 from portraits.forgotten import REASON
-from portraits.history import CATALOGUES, Table
+from portraits.history import CATALOGUES, OFFERS, Table
 from serving.call import Call, Handler
-from serving.stores.catalogues import forgotten_rows, upsert_rows
+from serving.stores.catalogues import forgotten_rows, rows_now, upsert_rows
 
 
 def upsert_route(name: str) -> Handler:
@@ -37,9 +38,30 @@ def upsert_route(name: str) -> Handler:
 
 
 def _store(connection: Connection, app_id: str, name: str, rows: Sequence[dict[str, Any]]) -> tuple[int, set[int]]:
-    """How many rows changed something, and the places of those that were left out."""
+    """How many rows changed something, and the places of those that were left out. Raises InvalidValue."""
+    if name == OFFERS.name:
+        _need_one_meaning(rows, rows_now(connection, app_id, name, {row[OFFERS.key] for row in rows}))
     lost = forgotten_rows(connection, app_id, name, rows)
     return upsert_rows(connection, app_id, name, rows), lost
+
+
+def _need_one_meaning(rows: Sequence[Mapping[str, Any]], stored: dict[str, dict[str, Any]]) -> None:
+    """Raises InvalidValue where a row, with what it leaves as it is, would be refused if it were sent whole. What is
+    wrong with a stored row already (it is older than the check) is none of a row's that leaves that column alone."""
+    for place, row in enumerate(rows):
+        before = stored.get(row[OFFERS.key], {})
+        stored[row[OFFERS.key]] = after = before | dict(row)
+        wrong = dict(contradictions(before | _moments(before)))
+        for column, reason in contradictions(after | _moments(after)):
+            if column not in wrong or column in row:
+                kept = "" if column in row else ", which stays where the row does not name it"
+                raise InvalidValue(f"offers[{place}].{column}", after[column], f"another value{kept}: {reason}")
+
+
+def _moments(row: Mapping[str, Any]) -> dict[str, datetime]:
+    """The times of a row; the store keeps them as text."""
+    told = ((name, row.get(name)) for name in ("starts", "ends"))
+    return {name: datetime.fromisoformat(str(at)) for name, at in told if at is not None}
 
 
 def _checked(table: Table, sent: Sequence[Any]) -> list[dict[str, Any]]:

@@ -189,6 +189,12 @@ def upsert_rows(connection: Connection, app_id: str, name: str, rows: Sequence[M
     return len(changed)
 
 
+def rows_now(connection: Connection, app_id: str, name: str, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Rows by key as they are now, inside a transaction."""
+    found = connection.execute(_CURRENT, {"app_id": app_id, "name": name, "keys": [*keys]})
+    return {row.key: json.loads(row.payload) for row in found}
+
+
 def forgotten_rows(connection: Connection, app_id: str, name: str, rows: Sequence[Mapping[str, Any]]) -> set[int]:
     """Places of the rows that name a visitor who was forgotten: they are never stored again."""
     named = [ids_in(name, row) for row in rows]

@@ -834,6 +834,29 @@ def test_a_share_of_an_order_is_no_more_than_all_of_it(client: Client, shop: Sho
         backend("/offers/catalogue", status, offers=[{"offer_id": kind, "kind": kind, "value": value}])
 
 
+def test_a_row_is_good_with_what_it_leaves_as_it_is(client: Client, shop: Shop) -> None:
+    """Else a coupon of 200 yuan becomes 200 per cent off, and an offer ends before it begins."""
+    backend = Caller(client, shop.store.add_key(shop.app_id, "admin"))
+    starts, ends = ((NOON + n * HOUR).isoformat() for n in (1, 2))
+
+    def send(status: int, *rows: dict[str, Any]) -> Any:
+        return backend("/offers/catalogue", status, offers=[{"offer_id": "o"} | row for row in rows])
+
+    send(200, {"kind": "cash", "value": 20_000, "starts": starts, "ends": ends, "title": "before"})
+    refused = send(422, {"kind": "cash", "title": "new"}, {"kind": "discount"})
+    assert refused["field"] == "offers[1].value"
+    assert "20000" in refused["message"]
+    assert "where the row does not name it" in refused["message"]
+    assert send(422, {"kind": "cash", "starts": ends})["field"] == "offers[0].ends"
+    assert send(422, {"kind": "cash", "ends": starts})["field"] == "offers[0].ends"
+    assert shop.store.row(shop.app_id, "offers", "o")["title"] == "before", "all of them or none"
+    send(200, {"kind": "discount", "value": 2000, "starts": ends, "ends": None})
+    send(200, {"kind": "cash", "value": 20_000}, {"kind": "discount", "value": 5000})
+    shop.row({"offer_id": "o", "kind": "discount", "value": 20_000}, kind="", value=0)  # of before the check
+    send(200, {"kind": "discount", "title": "new"})
+    send(422, {"kind": "discount", "value": 20_001})
+
+
 def test_alarms_of_facts_are_counted_and_logged(
     client: Client, context: Context, shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
