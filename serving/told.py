@@ -4,7 +4,7 @@ A claim, its redemption, its return and its expiry are events of ours as soon as
 were told by a platform (`stores.claim_facts`). A file of the same shop's coupons tells of them again, under ids of its
 own. A row is known by the claim that it names (`claim_id` among its properties; the same person's, of this offer); a
 redemption or a return that names none by order, offer and person: as many rows of the file as there are such claims,
-those that rows of it name among them.
+those that rows of it name (before it, or in the same batch) among them.
 What names neither (a claim that a platform recorded, a redemption without an order) cannot be told from another one,
 and counts.
 """
@@ -51,26 +51,28 @@ class Told:
         found = np.zeros(len(rows), bool)
         if not {"type", "user_id", "offer_id"} <= set(rows.column_names):
             return found
-        places = np.flatnonzero(pc.is_in(rows["type"], pa.array(STEPS)).to_numpy())
-        named = rows.select([name for name in _COLUMNS if name in rows.column_names])
-        for first in range(0, len(places), AT_ONCE):
-            some = places[first : first + AT_ONCE]
-            told = [dict.fromkeys(_COLUMNS) | row for row in named.take(pa.array(some)).to_pylist()]
-            found[some] = [*self._known(told)]
+        asked = rows.select([name for name in _COLUMNS if name in rows.column_names])
+        steps = np.flatnonzero(pc.is_in(rows["type"], pa.array(STEPS)).to_numpy())
+        ours = np.zeros(len(rows), bool)
+        for some, told in _parts(asked, steps):  # first what names its claim: the rest of its order is other coupons
+            for place, row, one in zip(some, told, self._named(told), strict=True):
+                if one is not None:
+                    ours[place], found[place] = True, self._is_of(row, one)
+                    self._seen[self._key(row, one.order_id)] += int(found[place])
+        for some, told in _parts(asked, steps[~ours[steps]]):
+            orders = {row["order_id"] for row in told if row["order_id"] is not None and row["type"] in BY_ORDER}
+            claims = self._store.claims_by(self._app_id, [], [*orders]) if orders else []
+            for place, row in zip(some, told, strict=True):
+                found[place] = self._by_order(row, claims)
+                self._seen[self._key(row, row["order_id"])] += int(found[place])
         return found
 
-    def _known(self, told: Sequence[dict[str, Any]]) -> Iterator[bool]:
+    def _named(self, told: Sequence[dict[str, Any]]) -> list[Claim | None]:
+        """The claim of ours that each row names."""
         claim_ids = [_claim_id(row) for row in told]
-        orders = {row["order_id"] for row in told if row["order_id"] is not None and row["type"] in BY_ORDER}
-        claims = self._store.claims_by(self._app_id, [one for one in claim_ids if one is not None], [*orders])
-        by_id = {one.claim_id: one for one in claims}
-        for row, claim_id in zip(told, claim_ids, strict=True):
-            named = by_id.get(claim_id) if claim_id is not None else None
-            known = self._by_order(row, claims) if named is None else self._is_of(row, named)
-            if known:
-                order_id = row["order_id"] if named is None else named.order_id
-                self._seen[self._key(row, order_id)] += 1
-            yield known
+        asked = {one for one in claim_ids if one is not None}
+        by_id = {one.claim_id: one for one in self._store.claims_by(self._app_id, [*asked], [])} if asked else {}
+        return [by_id.get(claim_id or "") for claim_id in claim_ids]
 
     def _is_of(self, row: dict[str, Any], one: Claim) -> bool:
         if row["order_id"] is not None and one.order_id not in (None, row["order_id"]):
@@ -95,6 +97,13 @@ class Told:
         if self._people is None:
             self._people = self._store.people(self._app_id)
         return self._people.get(row["user_id"], row["user_id"]), row["offer_id"]
+
+
+def _parts(rows: pa.Table, places: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], list[dict[str, Any]]]]:
+    """The rows at these places, some at a time, with the columns that are asked for."""
+    for first in range(0, len(places), AT_ONCE):
+        some = places[first : first + AT_ONCE]
+        yield some, [dict.fromkeys(_COLUMNS) | row for row in rows.take(pa.array(some)).to_pylist()]
 
 
 def _claim_id(row: dict[str, Any]) -> str | None:

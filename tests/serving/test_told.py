@@ -68,8 +68,9 @@ def row(kind: str, user_id: str = "ann", **more: Any) -> dict[str, Any]:
 
 
 def test_what_the_claims_say_already_is_a_duplicate(shop: Shop) -> None:
-    used, back = shop.claim("ann"), shop.claim("bob")
+    used, plain, back = shop.claim("ann"), shop.claim("ann"), shop.claim("bob")
     shop.do(claim_steps.redeem, claim_id=used, order_id="x")
+    shop.do(claim_steps.redeem, claim_id=plain)
     shop.do(claim_steps.redeem, claim_id=back, order_id="y")
     shop.do(claim_steps.give_back, claim_id=back)
     known = [
@@ -77,7 +78,7 @@ def test_what_the_claims_say_already_is_a_duplicate(shop: Shop) -> None:
         row("redeem", "bob", order_id="y"),
         row("return", "bob", order_id="y"),
         row("claim", properties=json.dumps({"claim_id": used})),
-        row("redeem", "openid-ann", properties=json.dumps({"claim_id": used})),
+        row("redeem", "openid-ann", properties=json.dumps({"claim_id": plain})),
     ]
     new = [
         row("redeem", order_id="x", discount=400),  # the second coupon of that order
@@ -92,8 +93,8 @@ def test_what_the_claims_say_already_is_a_duplicate(shop: Shop) -> None:
     report = shop.take([known[0], *new, *known[1:]])
     assert (report.rows, report.accepted, report.duplicates, report.events) == (13, 8, 5, 8)
     assert shop.lake_has() == {
-        "offer_claim": 2 + 2,
-        "offer_redeem": 2 + 4,
+        "offer_claim": 3 + 2,
+        "offer_redeem": 3 + 4,
         "offer_return": 1 + 1,
         "launch": 1,
     }
@@ -101,16 +102,18 @@ def test_what_the_claims_say_already_is_a_duplicate(shop: Shop) -> None:
     assert (again.accepted, again.duplicates) == (0, 13)
 
 
-def test_a_row_that_names_its_claim_leaves_the_order_to_another_coupon(shop: Shop) -> None:
+@pytest.mark.parametrize("others", [{}, {"properties": json.dumps({"claim_id": "a platform's"})}])
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_a_row_that_names_its_claim_leaves_the_order_to_another_coupon(
+    shop: Shop, others: dict[str, str], *, ours_first: bool
+) -> None:
     used = shop.claim("ann")
     shop.do(claim_steps.redeem, claim_id=used, order_id="x")
-    report = shop.take(
-        [
-            row("redeem", properties=json.dumps({"claim_id": used})),
-            row("redeem", order_id="x", discount=400, properties=json.dumps({"claim_id": "a platform's"})),
-        ]
-    )
+    ours = row("redeem", properties=json.dumps({"claim_id": used}))
+    other = row("redeem", order_id="x", discount=400, **others)
+    report = shop.take([ours, other] if ours_first else [other, ours])
     assert (report.accepted, report.duplicates) == (1, 1)
+    assert shop.lake_has() == {"offer_claim": 1, "offer_redeem": 2}
 
 
 def test_a_line_of_which_something_is_new_is_no_duplicate(shop: Shop) -> None:
