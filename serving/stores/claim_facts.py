@@ -10,8 +10,13 @@ of what is not there changes nothing.
 What names a claim of ours and tells of a step that is known already tells nothing: our own event of that step is
 stored, so it is a duplicate, and not stored beside it. An event that names no claim, but an order, is known by order,
 offer and person: where a call of ours booked that redemption, or it was given back, whoever told of it, it is not
-booked again. What names neither cannot be told from another redemption, and counts; two coupons of one offer that are
-used for one order are told apart by claim_id alone, once a call has booked one of them.
+booked again. What names neither cannot be told from another redemption, and counts: its event_id alone says that it is
+the same. (Not its moment: a pack of coupons is claimed, and two coupons of one payment are used, at the same one; and
+what is taken for a repetition, but is none, costs money that no budget knows of.)
+
+A claim_id that is none of ours is the platform's name of the coupon, kept with the claim that its first event was
+about: what tells of that coupon again is about the same claim, under whatever event_id, and what tells of another
+coupon is not, though person, offer and order are the same.
 
 Nobody asked whether there was room. What goes beyond the budget closes the offer, until its row gets a higher one;
 what goes beyond a day's budget or the app's for all offers needs no closing, as nothing more is given anyway.
@@ -60,7 +65,8 @@ from serving.stores.totals import total_within
 BUDGET, DAILY_BUDGET, TOTAL = "budget", "daily_budget", "total"
 MOST_COST = 10**12
 """What one event may cost, minor units: sums stay far from what 64 bits hold."""
-TOLD_BACK = "told back"
+TOLD_BACK, NAMED = "told back", "named"
+"""Contents of what is kept of facts: an event that told nothing new, and a platform's name of a claim."""
 OUR_CALL, FACT = "our call", "a fact"
 NOTHING_KNOWN = {"kind": "cash", "value": 0}
 """The rule of an offer that the catalogue does not know: it holds nothing, and costs what is told."""
@@ -102,6 +108,19 @@ class _Fact(NamedTuple):
     def offer_id(self) -> str:
         return str(self.offer["offer_id"])
 
+    @property
+    def claim_id(self) -> str | None:
+        """The claim that it names: one of ours, or a coupon of the platform's."""
+        properties = json.loads(self.said.get("properties") or "null")
+        named = properties.get("claim_id") if isinstance(properties, dict) else None
+        return named if isinstance(named, str) and named else None
+
+    @property
+    def name_id(self) -> str | None:
+        """Under what the claim is kept that is the platform's coupon."""
+        named = f"{self.offer_id} {self.claim_id}".encode()
+        return None if self.claim_id is None else f"n-{hashlib.blake2b(named, digest_size=12).hexdigest()}"
+
 
 def count_facts(connection: Connection, app_id: str, rows: Sequence[EventRow], at_us: int | None = None) -> Counted:
     """Counts events that were just stored, inside the same write transaction."""
@@ -141,6 +160,7 @@ def _counted(
     answer = "" if claim is None or not new else encode({"state": claim.state}).decode()
     kept = fact.fact_id, "" if new else TOLD_BACK, "" if claim is None else claim.claim_id, answer, fact.at_us
     keep_request(connection, app_id, kept)
+    _keep_name(connection, app_id, fact, claim)
     after = book_of(connection, app_id, fact.offer_id, fact.day)
     if after.spent > max(before.spent, bound(fact.offer, BUDGET)) and close(connection, app_id, fact.offer_id, BUDGET):
         beyond.append(Beyond(fact.offer_id, BUDGET))
@@ -212,6 +232,12 @@ _PERHAPS_KNOWN = text(
 )
 """Claims of a person for an order that were given back, or redeemed by a call of ours, though perhaps not last: one
 statement, however many claims name the order."""
+_BY_NAME = text("SELECT claim_id FROM claim_requests WHERE app_id = :app_id AND request_id = :name_id")
+_OTHERS = text(
+    "SELECT r.claim_id FROM claims AS c JOIN claim_requests AS r ON r.app_id = c.app_id AND r.claim_id = c.claim_id "  # noqa: S608 - constants
+    f"WHERE c.app_id = :app_id AND c.offer_id = :offer_id AND c.user_id IN ({IDS}) AND r.content = '{NAMED}' "
+    "AND r.request_id <> :name_id"
+)
 _UNSTORED = text("DELETE FROM events WHERE app_id = :app_id AND event_id = :event_id AND day = :day")
 _STEPS: Mapping[str, Callable[..., _Step]] = {
     "offer_claim": _claimed,
@@ -228,12 +254,32 @@ def _new(fact: _Fact) -> Claim:
 
 def _named(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
     """The claim that the event names, where it is the person's own and of the event's offer."""
-    properties = json.loads(fact.said.get("properties") or "null")
-    named = properties.get("claim_id") if isinstance(properties, dict) else None
-    found = by_id(connection, app_id, named) if isinstance(named, str) else None
+    named, name_id = fact.claim_id, fact.name_id
+    if named is None or name_id is None:
+        return None
+    found = by_id(connection, app_id, named)
+    for (claim_id,) in () if found else ask_within(connection, _BY_NAME, {"app_id": app_id, "name_id": name_id}):
+        found = by_id(connection, app_id, claim_id)
     if found is None or found.offer_id != fact.offer_id or not is_of(connection, app_id, found, fact.user_id):
         return None
     return found
+
+
+def _keep_name(connection: Connection, app_id: str, fact: _Fact, one: Claim | None) -> None:
+    """Keeps what the platform calls the claim that its event was about."""
+    name_id = fact.name_id
+    if one is None or name_id is None or fact.claim_id == one.claim_id:
+        return
+    if not ask_within(connection, _BY_NAME, {"app_id": app_id, "name_id": name_id}):
+        keep_request(connection, app_id, (name_id, NAMED, one.claim_id, "", fact.at_us))
+
+
+def _others(connection: Connection, app_id: str, fact: _Fact) -> set[str]:
+    """The person's claims of the offer that are other coupons than the one that the event names."""
+    if fact.name_id is None:
+        return set()
+    which = {"app_id": app_id, "user_id": fact.user_id, "offer_id": fact.offer_id, "name_id": fact.name_id}
+    return {claim_id for (claim_id,) in ask_within(connection, _OTHERS, which)}
 
 
 def _is_known(connection: Connection, app_id: str, named: Claim, fact: _Fact) -> bool:
@@ -252,7 +298,9 @@ def _of_order(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
     if order_id is None:
         return None
     which = {"app_id": app_id, "user_id": fact.user_id, "offer_id": fact.offer_id, "order_id": order_id}
+    others = _others(connection, app_id, fact)
     found = [Claim._make(row) for row in ask_within(connection, _PERHAPS_KNOWN, which)]
+    found = [one for one in found if one.claim_id not in others]
     return next((one for one in found if one.state == RETURNED or _is_by_call(connection, app_id, one)), None)
 
 
@@ -272,6 +320,9 @@ def _redeemed_by(connection: Connection, app_id: str, one: Claim) -> str | None:
 def _mine(connection: Connection, app_id: str, fact: _Fact, *states: str) -> Claim | None:
     """The person's claim in one of these states; a redeemed one by its order, where the event names one."""
     order_id = fact.said.get("order_id") if REDEEMED in states else None
-    every = claims_of(connection, app_id, fact.user_id, fact.offer_id, fact.at_us)
-    found = [one for one in every if one.state in states]
+    every, others = (
+        claims_of(connection, app_id, fact.user_id, fact.offer_id, fact.at_us),
+        _others(connection, app_id, fact),
+    )
+    found = [one for one in every if one.state in states and one.claim_id not in others]
     return next((one for one in found if order_id is None or one.order_id == order_id), None)

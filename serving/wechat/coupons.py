@@ -6,7 +6,8 @@ what became of it so far: claimed at `receive_time`, redeemed at `use_time`, ret
 `promotion_detail` which coupons it used and what each took off.
 
 Event ids come from the coupon's id alone, so that the same coupon told twice, in whatever form, is one claim and one
-redemption a day; a second telling with other content is quarantined as a conflict. The visitor is the openid.
+redemption a day; a second telling with other content is quarantined as a conflict. Each names its coupon (`claim_id`
+among its properties), which tells two of one order apart. The visitor is the openid.
 """
 
 from __future__ import annotations
@@ -103,20 +104,14 @@ def _redeemed(
     saved = {"discount": given.whole("amount", 0)}
     names = ("scope", "type", "wechatpay_contribute", "merchant_contribute", "other_contribute")
     kept = {name: used[name] for name in names if used.get(name) is not None}
-    yield _event(
-        "offer_redeem",
-        code,
-        when,
-        {**about, "offer_id": offers.get(stock, stock), **one, **saved},
-        json.dumps(kept, sort_keys=True) if kept else None,
-    )
+    yield _event("offer_redeem", code, when, {**about, "offer_id": offers.get(stock, stock), **one, **saved}, kept)
 
 
 def _event(
-    kind: str, code: str, when: datetime, about: Mapping[str, Any], properties: str | None = None
+    kind: str, code: str, when: datetime, about: Mapping[str, Any], kept: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    what = {"event_id": f"wechat-{code}-{kind}", "type": kind, "ts": when, **about}
-    return what if properties is None else {**what, "properties": properties}
+    properties = json.dumps({"claim_id": code, **(kept or {})}, sort_keys=True)
+    return {"event_id": f"wechat-{code}-{kind}", "type": kind, "ts": when, **about, "properties": properties}
 
 
 def _needed(given: Body, path: str) -> str:

@@ -511,6 +511,43 @@ def test_an_echo_of_a_redemption_that_was_given_back_is_not_booked_again(shop: S
     assert shop.book().settled == 370, "nothing tells the two apart"
 
 
+def test_a_platform_names_its_coupons(shop: Shop) -> None:
+    """Told again under another event_id it is the same coupon; another coupon of the same order and moment is not."""
+    shop.offer(budget=10_000)
+
+    def tell(event_id: str, kind: str, coupon: str, user_id: str = "ann", **more: Any) -> None:
+        shop.tell(event_id, kind, user_id, properties={"claim_id": coupon}, **more)
+
+    tell("e1", "claim", "A")
+    tell("e2", "claim", "B")
+    tell("retry", "claim", "A")
+    assert shop.book() == Book(claims=2, reserved=1000, today=1000)
+    tell("e3", "redeem", "A", order_id="x", discount=300)
+    tell("e4", "redeem", "B", order_id="x", discount=200)
+    for event_id, order in (("again", {"order_id": "x"}), ("once more", {})):
+        tell(event_id, "redeem", "A", discount=300, **order)
+    assert shop.book() == Book(claims=2, settled=500, today=500)
+    tell("e5", "return", "B", order_id="x")
+    tell("echo", "redeem", "B", order_id="x", discount=200)
+    assert shop.book() == Book(claims=1, settled=300, today=300)
+    assert [one["event_id"] for one in shop.events()] == ["e1", "e2", "e3", "e4", "e5"]
+    tell("e6", "redeem", "A", "mal", discount=40)
+    assert shop.book() == Book(claims=2, settled=340, today=340), "another person's coupon of that name"
+
+
+def test_a_platforms_coupon_is_the_claim_that_we_were_asked_for(shop: Shop) -> None:
+    """The first that is told for its order; the second of that order is another."""
+    shop.offer(budget=10_000)
+    first, open_ = (shop.claim()["claim_id"] for _ in range(2))
+    shop.redeem(first, order_id="x", discount=300)
+    for coupon in ("A", "A", "B", "B", "C"):
+        shop.tell(f"e{next(_apps)}", "redeem", order_id="x", discount=100, properties={"claim_id": coupon})
+    assert shop.book() == Book(claims=3, settled=500, today=500), "A is our call's, B uses the open claim, C is new"
+    assert shop.refused(shop.redeem, open_) == "claim_redeemed"
+    shop.tell("unnamed", "redeem", order_id="x", discount=100)
+    assert shop.book().settled == 500, "what names no coupon is the call's, as ever"
+
+
 def test_an_event_names_a_claim_of_its_own_person_and_offer(shop: Shop) -> None:
     for name in ("o", "other"):
         shop.offer(name, budget=10_000)

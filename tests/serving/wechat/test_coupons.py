@@ -43,7 +43,8 @@ def kinds(coupon: dict[str, Any]) -> list[tuple[str, datetime]]:
 
 def test_a_used_coupon_was_claimed_and_redeemed() -> None:
     claim, redeem = coupon_events(COUPON, OFFERS).events
-    about = {"user_id": "oV1", "offer_id": "summer-20", "platform": "wechat"}
+    named = json.dumps({"claim_id": "c1"})
+    about = {"user_id": "oV1", "offer_id": "summer-20", "platform": "wechat", "properties": named}
     begun, used = datetime(2026, 6, 1, 2, tzinfo=UTC), datetime(2026, 6, 2, 2, tzinfo=UTC)
     assert claim == {"event_id": "wechat-c1-offer_claim", "type": "offer_claim", "ts": begun, **about}
     assert redeem == {
@@ -85,7 +86,7 @@ def test_a_payment_says_which_coupons_it_used_and_what_they_took_off() -> None:
         "order-1",
         "s1",
     )
-    assert json.loads(first["properties"]) == {"type": "CASH", "merchant_contribute": 2_000}
+    assert json.loads(first["properties"]) == {"claim_id": "c1", "type": "CASH", "merchant_contribute": 2_000}
     assert (second["offer_id"], second["item_id"], second["discount"]) == ("7", "i1", 100)
 
 
