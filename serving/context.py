@@ -37,13 +37,14 @@ class Context:
 
     @classmethod
     def open(cls, settings: ProcessSettings) -> Context:
-        """Opens the store (making its tables on the first day) and starts the writing thread.
+        """Opens the store (making its tables on the first day) and starts the writing thread. A store that all replicas
+        share and none reaches is waited for (`ready.keep_preparing`): nothing but 503 is answered until it is there.
 
         Raises:
             StoreUnavailable, InvalidValue: see `Store.open`.
         """
         settings.make_home()
-        store = Store.open(settings.store_url)
+        store = Store.open(settings.store_url, away=True)
         writer = Writer(store)
         writer.start()
         analyst = Analyst(settings)

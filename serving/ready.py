@@ -5,7 +5,8 @@ room, and a transaction goes through the thread that writes. After one has faile
 begin: a full disk lets a transaction begin. An app whose bundle is broken does not make a worker unready: it answers
 from its catalogue, and another worker could not do better. Nor does a database that all replicas share and none
 reaches, once this worker holds models: it can still answer without anything personal, and were every replica taken out,
-nobody would.
+nobody would. A worker that starts while that database is away waits for it: it knows no key yet, so it can answer
+nobody.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ WITHIN_S = 1.0
 """How long the store may take."""
 AGAIN_S = 0.5
 """How long a finding holds: however often it is asked, two checks a second are made."""
+PREPARE_EVERY_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,23 @@ class Readiness:
                 log.warning("%s", error.message)
             return StoreUnavailable.OUTWARD
         return wrong
+
+
+async def keep_preparing(context: Context) -> None:
+    """Looks for a store that was away when the worker started, until it is there and its tables are."""
+    told = False
+    while not context.store.prepared:
+        try:
+            await asyncio.to_thread(context.store.prepare)
+            log.warning("the online store is there")
+        except StoreUnavailable as error:
+            if not told:
+                log.warning("waiting for the online store: %s", error.message)
+            told = True
+            await asyncio.sleep(PREPARE_EVERY_S)
+        except Exception:  # its tables may be mended from outside
+            log.exception("the store's tables cannot be made or migrated")
+            await asyncio.sleep(PREPARE_EVERY_S)
 
 
 def _begin(_: Connection) -> None:

@@ -27,7 +27,7 @@ from serving.context import Context
 from serving.leaving import leaving
 from serving.logs import configure
 from serving.observed import Observed, of_request
-from serving.ready import Readiness
+from serving.ready import Readiness, keep_preparing
 from serving.scraping import Scrape, keep_publishing, metrics_route
 from serving.settings import QUIET, ProcessSettings, metrics_folder
 
@@ -53,7 +53,7 @@ async def _lifespan(application: Starlette) -> AsyncIterator[None]:
     ours = [v1(context), metrics_route(context, scrape), Route("/", _to_console), *console_routes(context)]
     application.router.routes.extend(ours)
     application.add_middleware(Observed, metrics=context.metrics, leaving=readiness.leaving)
-    background = [asyncio.create_task(one(context)) for one in (keep_publishing, keep_expiring)]
+    background = [asyncio.create_task(one(context)) for one in (keep_preparing, keep_publishing, keep_expiring)]
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -36,11 +36,14 @@ class Service:
         what: str = SERVICE,
         folder: Path | None = None,
         prefix: Sequence[str] = (),
+        *,
+        waits: bool = True,
         **environment: str,
     ) -> None:
-        """`prefix`: words before the command, such as those that run it elsewhere; `environment`: added to it."""
+        """`prefix`: words before the command, such as those that run it elsewhere; `environment`: added to it; `waits`:
+        to start it is to wait until it is ready."""
         self.settings = settings
-        self._prefix = prefix
+        self._prefix, self._waits = prefix, waits
         self._environment = environment
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -62,7 +65,7 @@ class Service:
         self._log.close()
 
     def start(self) -> None:
-        """Starts the service in a process group of its own and waits until it is ready."""
+        """Starts the service in a process group of its own and, if it `waits`, waits until it is ready."""
         command = [
             *self._prefix,
             sys.executable,
@@ -85,7 +88,7 @@ class Service:
             start_new_session=True,
         )
         deadline = time.monotonic() + READY_S
-        while not self._is_ready():
+        while self._waits and not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"the service did not start:\n{self.log()}")

@@ -33,14 +33,16 @@ def now_us() -> int:
 
 
 class Database:
-    """An open database whose tables are those of `schema`."""
+    """An open database whose tables are those of `schema`. `prepared`: they are, or were once."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
+        self.prepared = True
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Opens the database at `url`, creating or migrating its tables first when they are behind.
+    def open(cls, url: str, *, away: bool = False) -> Self:
+        """Opens the database at `url`, creating or migrating its tables first when they are behind. `away`: one that is
+        behind a network and cannot be reached is opened all the same; until `prepare` was heard, nothing else is.
 
         Raises:
             InvalidValue: not a URL, or of a database that is not supported.
@@ -51,9 +53,19 @@ class Database:
         except (ArgumentError, ValueError):
             raise InvalidValue("HUAXIANG_STORE", url.rpartition("@")[2], URLS) from None  # before it: a password
         store = cls(dialect)
-        with our_errors():
-            upgrade(dialect)
+        store.prepared = False
+        try:
+            store.prepare()
+        except StoreUnavailable:
+            if not away or not store.remote:
+                raise
         return store
+
+    def prepare(self) -> None:
+        """Creates or migrates the tables when they are behind. Raises StoreUnavailable."""
+        with our_errors():
+            upgrade(self._dialect)
+        self.prepared = True
 
     @property
     def remote(self) -> bool:
@@ -91,6 +103,7 @@ class Database:
         Raises:
             StoreUnavailable: the database is locked, full or gone; nothing was written.
         """
+        self._need_tables()
         with our_errors(), self._dialect.writing() as connection:
             yield connection
 
@@ -100,6 +113,7 @@ class Database:
         Raises:
             StoreUnavailable: the database cannot be read now.
         """
+        self._need_tables()
         try:
             return self._dialect.ask(statement, values)
         except self._dialect.errors as error:
@@ -107,13 +121,19 @@ class Database:
 
     def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Row[Any]]:
         """The rows of one statement. Raises StoreUnavailable when the database cannot be read."""
+        self._need_tables()
         with our_errors():
             return self._dialect.read(statement, values or {})
 
     def stream(self, statement: Executable) -> Iterator[Row[Any]]:
         """The rows of one statement, some at a time. Raises as `read`."""
+        self._need_tables()
         with our_errors():
             yield from self._dialect.stream(statement, STREAMED)
+
+    def _need_tables(self) -> None:
+        if not self.prepared:
+            raise StoreUnavailable("nobody has reached it since the start")
 
 
 def touch_disk(connection: Connection) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,43 @@ def test_a_worker_that_never_answered_an_app_still_has_a_shelf_for_it(
     assert {(answer["degraded"], answer["version"], len(answer["items"])) for answer in answers} == {
         (True, active.version, 3)
     }
+
+
+@pytest.mark.parametrize("first_day", [False, True])
+def test_a_worker_that_starts_while_the_server_is_away_waits_for_it(
+    server: Server, shop: tuple[ProcessSettings, Store], *, first_day: bool
+) -> None:
+    process, store = shop
+    key = store.add_key("shop", "admin")
+    with server.database() as bare:
+        process = replace(process, store_url=bare) if first_day else process
+        server.stop()
+        _starts_without(server, process, key, first_day=first_day)
+
+
+def _starts_without(server: Server, process: ProcessSettings, key: str, *, first_day: bool) -> None:
+    with Service(process, waits=False) as service:
+        eventually(lambda: _status(f"{service.url}/healthz") == 200)
+        assert _status(f"{service.url}/readyz") == 503
+        assert httpx.get(f"{service.url}/metrics", timeout=WAIT_S).status_code == 200
+        client = Client(service.url, key)
+        refused = client.post("/recommend", user_id="ann", n=3)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["error"]["code"] == "store_unavailable"
+        server.start()
+        eventually(lambda: _status(f"{service.url}/readyz") == 200)
+        if first_day:
+            assert client.post("/recommend", user_id="ann", n=3).status_code == 401, "it has tables, and no key"
+        else:
+            assert not client.recommend()["degraded"]
+            assert client.send(purchase("after", "zoe", "cup")).json()["accepted"] == 1
+
+
+def _status(url: str) -> int:
+    try:
+        return httpx.get(url, timeout=WAIT_S).status_code
+    except httpx.TransportError:  # it does not listen yet
+        return 0
 
 
 def stored(store: Store) -> list[str]:
