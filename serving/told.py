@@ -11,7 +11,6 @@ and counts.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 
 from serving.stores import Store
 from serving.stores.books import CLAIMED, EXPIRED, REDEEMED, RETURNED
-from serving.stores.claims import Claim
+from serving.stores.claims import Claim, claim_named
 
 STEPS = {
     "offer_claim": (CLAIMED, REDEEMED, RETURNED, EXPIRED),
@@ -69,7 +68,7 @@ class Told:
 
     def _named(self, told: Sequence[dict[str, Any]]) -> list[Claim | None]:
         """The claim of ours that each row names."""
-        claim_ids = [_claim_id(row) for row in told]
+        claim_ids = [claim_named(row["properties"]) for row in told]
         asked = {one for one in claim_ids if one is not None}
         by_id = {one.claim_id: one for one in self._store.claims_by(self._app_id, [*asked], [])} if asked else {}
         return [by_id.get(claim_id or "") for claim_id in claim_ids]
@@ -104,9 +103,3 @@ def _parts(rows: pa.Table, places: NDArray[np.intp]) -> Iterator[tuple[NDArray[n
     for first in range(0, len(places), AT_ONCE):
         some = places[first : first + AT_ONCE]
         yield some, [dict.fromkeys(_COLUMNS) | row for row in rows.take(pa.array(some)).to_pylist()]
-
-
-def _claim_id(row: dict[str, Any]) -> str | None:
-    properties = json.loads(row["properties"] or "null")
-    named = properties.get("claim_id") if isinstance(properties, dict) else None
-    return named if isinstance(named, str) else None

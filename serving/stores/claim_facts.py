@@ -49,6 +49,7 @@ from serving.stores.claims import (
     answered,
     app_zone,
     by_id,
+    claim_named,
     claims_of,
     is_of,
     keep_request,
@@ -111,9 +112,7 @@ class _Fact(NamedTuple):
     @property
     def claim_id(self) -> str | None:
         """The claim that it names: one of ours, or a coupon of the platform's."""
-        properties = json.loads(self.said.get("properties") or "null")
-        named = properties.get("claim_id") if isinstance(properties, dict) else None
-        return named if isinstance(named, str) and named else None
+        return claim_named(self.said.get("properties"))
 
     @property
     def name_id(self) -> str | None:

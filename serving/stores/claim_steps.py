@@ -142,7 +142,10 @@ def _redeem(connection: Connection, app_id: str, body: Body, at_us: int) -> Clai
     amount = body.get("amount")
     if amount is not None and amount < (terms.minimum or 0):
         raise OfferRefused("below_minimum", before.claim_id, f"the order's amount {amount} is below {terms.minimum}")
-    cost = terms.cost(amount, body.get("discount"))
+    discount = body.get("discount")
+    if amount is not None and discount is not None and discount > amount:
+        raise InvalidValue("discount", discount, f"no more than the order's amount, {amount}")
+    cost = terms.cost(amount, discount)
     if before.reserved is not None and cost > before.reserved:
         why = f"discount {cost} is more than the {before.reserved} that were reserved for it"
         raise OfferRefused("over_reserved", before.claim_id, why)

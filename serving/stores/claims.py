@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import CompoundSelect, Connection, bindparam, select, text
 
 from portraits.errors import UnknownApp
+from portraits.history import ID_LIMIT
 from recommender.offers.terms import Terms, expires_at
 from serving.codec import encode
 from serving.stores import schema
@@ -225,6 +226,13 @@ def new_claim(offer: Mapping[str, Any], user_id: str, claim_id: str, at_us: int,
         expires_us=None if until is None else (until - EPOCH) // timedelta(microseconds=1),
         changed_us=at_us,
     )
+
+
+def claim_named(properties: str | None) -> str | None:
+    """The claim_id that an event's properties (JSON) name; None: none, or what cannot be an id."""
+    told = json.loads(properties or "null")
+    named = told.get("claim_id") if isinstance(told, dict) else None
+    return named if isinstance(named, str) and 0 < len(named) <= ID_LIMIT and "\x00" not in named else None
 
 
 def by_id(connection: Connection, app_id: str, claim_id: str) -> Claim | None:

@@ -230,6 +230,8 @@ def test_what_cannot_be_redeemed(shop: Shop) -> None:
     assert shop.refused(shop.redeem, one, store_id="s2") == "wrong_store"
     assert shop.refused(shop.redeem, one, store_id="s1", amount=1999) == "below_minimum"
     assert shop.refused(shop.redeem, one, store_id="s1", discount=501) == "over_reserved"
+    with pytest.raises(InvalidValue, match="discount = 2001: expected no more than the order's amount, 2000"):
+        shop.redeem(one, store_id="s1", amount=2000, discount=2001)
     shop.now += HOUR
     assert shop.refused(shop.redeem, one, store_id="s1") == "claim_expired", "whether or not anybody wrote that down"
     assert shop.expire() == 1
@@ -533,6 +535,14 @@ def test_a_platform_names_its_coupons(shop: Shop) -> None:
     assert [one["event_id"] for one in shop.events()] == ["e1", "e2", "e3", "e4", "e5"]
     tell("e6", "redeem", "A", "mal", discount=40)
     assert shop.book() == Book(claims=2, settled=340, today=340), "another person's coupon of that name"
+
+
+@pytest.mark.parametrize("name", ["\x00", "a\x00b", "", "x" * 1000, 5, None, ["c"]])
+def test_what_cannot_be_an_id_names_no_claim(shop: Shop, name: object) -> None:
+    """Not every database takes any text: the events of a whole request would be refused for it, again and again."""
+    shop.offer()
+    shop.tell("e", "redeem", order_id="x", discount=100, properties=json.dumps({"claim_id": name}))
+    assert shop.book().settled == 100
 
 
 def test_a_platforms_coupon_is_the_claim_that_we_were_asked_for(shop: Shop) -> None:

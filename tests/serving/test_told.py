@@ -88,18 +88,19 @@ def test_what_the_claims_say_already_is_a_duplicate(shop: Shop) -> None:
         row("redeem"),  # nothing tells
         row("claim"),
         row("claim", "bob", properties=json.dumps({"claim_id": used})),
+        row("claim", "bob", properties=json.dumps({"claim_id": "\x00"})),
         {"type": "launch", "user_id": "ann", "ts": NOON.isoformat()},
     ]
     report = shop.take([known[0], *new, *known[1:]])
-    assert (report.rows, report.accepted, report.duplicates, report.events) == (13, 8, 5, 8)
+    assert (report.rows, report.accepted, report.duplicates, report.events) == (14, 9, 5, 9)
     assert shop.lake_has() == {
-        "offer_claim": 3 + 2,
+        "offer_claim": 3 + 3,
         "offer_redeem": 3 + 4,
         "offer_return": 1 + 1,
         "launch": 1,
     }
     again = shop.take([known[0], *new, *known[1:]])
-    assert (again.accepted, again.duplicates) == (0, 13)
+    assert (again.accepted, again.duplicates) == (0, 14)
 
 
 @pytest.mark.parametrize("others", [{}, {"properties": json.dumps({"claim_id": "a platform's"})}])
