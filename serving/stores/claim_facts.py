@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -51,6 +51,7 @@ from serving.stores.claims import (
     by_id,
     claim_named,
     claims_of,
+    claims_of_order,
     is_of,
     keep_request,
     new_claim,
@@ -232,10 +233,9 @@ _PERHAPS_KNOWN = text(
 """Claims of a person for an order that were given back, or redeemed by a call of ours, though perhaps not last: one
 statement, however many claims name the order."""
 _BY_NAME = text("SELECT claim_id FROM claim_requests WHERE app_id = :app_id AND request_id = :name_id")
-_OTHERS = text(
-    "SELECT r.claim_id FROM claims AS c JOIN claim_requests AS r ON r.app_id = c.app_id AND r.claim_id = c.claim_id "  # noqa: S608 - constants
-    f"WHERE c.app_id = :app_id AND c.offer_id = :offer_id AND c.user_id IN ({IDS}) AND r.content = '{NAMED}' "
-    "AND r.request_id <> :name_id"
+_OTHERWISE = text(
+    "SELECT 1 FROM claim_requests WHERE app_id = :app_id AND claim_id = :claim_id "  # noqa: S608 - constants
+    f"AND content = '{NAMED}' AND request_id <> :name_id LIMIT 1"
 )
 _UNSTORED = text("DELETE FROM events WHERE app_id = :app_id AND event_id = :event_id AND day = :day")
 _STEPS: Mapping[str, Callable[..., _Step]] = {
@@ -273,12 +273,10 @@ def _keep_name(connection: Connection, app_id: str, fact: _Fact, one: Claim | No
         keep_request(connection, app_id, (name_id, NAMED, one.claim_id, "", fact.at_us))
 
 
-def _others(connection: Connection, app_id: str, fact: _Fact) -> set[str]:
-    """The person's claims of the offer that are other coupons than the one that the event names."""
-    if fact.name_id is None:
-        return set()
-    which = {"app_id": app_id, "user_id": fact.user_id, "offer_id": fact.offer_id, "name_id": fact.name_id}
-    return {claim_id for (claim_id,) in ask_within(connection, _OTHERS, which)}
+def _may_be(connection: Connection, app_id: str, fact: _Fact, one: Claim) -> bool:
+    """Whether a claim may be the one that an event is about: not where both are named, and apart."""
+    which = {"app_id": app_id, "claim_id": one.claim_id, "name_id": fact.name_id}
+    return fact.name_id is None or not ask_within(connection, _OTHERWISE, which)
 
 
 def _is_known(connection: Connection, app_id: str, named: Claim, fact: _Fact) -> bool:
@@ -297,10 +295,9 @@ def _of_order(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
     if order_id is None:
         return None
     which = {"app_id": app_id, "user_id": fact.user_id, "offer_id": fact.offer_id, "order_id": order_id}
-    others = _others(connection, app_id, fact)
     found = [Claim._make(row) for row in ask_within(connection, _PERHAPS_KNOWN, which)]
-    found = [one for one in found if one.claim_id not in others]
-    return next((one for one in found if one.state == RETURNED or _is_by_call(connection, app_id, one)), None)
+    known = (one for one in found if one.state == RETURNED or _is_by_call(connection, app_id, one))
+    return next((one for one in known if _may_be(connection, app_id, fact, one)), None)
 
 
 def _is_by_call(connection: Connection, app_id: str, one: Claim) -> bool:
@@ -319,9 +316,10 @@ def _redeemed_by(connection: Connection, app_id: str, one: Claim) -> str | None:
 def _mine(connection: Connection, app_id: str, fact: _Fact, *states: str) -> Claim | None:
     """The person's claim in one of these states; a redeemed one by its order, where the event names one."""
     order_id = fact.said.get("order_id") if REDEEMED in states else None
-    every, others = (
-        claims_of(connection, app_id, fact.user_id, fact.offer_id, fact.at_us),
-        _others(connection, app_id, fact),
-    )
-    found = [one for one in every if one.state in states and one.claim_id not in others]
-    return next((one for one in found if order_id is None or one.order_id == order_id), None)
+    whose = connection, app_id, fact.user_id, fact.offer_id
+    if order_id is None:
+        every: Iterable[Claim] = claims_of(*whose, fact.at_us, states=states)
+    else:
+        every = claims_of_order(*whose, order_id)
+    mine = (one for one in every if one.state in states)
+    return next((one for one in mine if _may_be(connection, app_id, fact, one)), None)

@@ -37,6 +37,7 @@ from serving.stores.claims import (
     app_zone,
     by_id,
     claims_of,
+    claims_of_order,
     is_of,
     keep_request,
     move,
@@ -120,7 +121,8 @@ def _claim(connection: Connection, app_id: str, body: Body, at_us: int) -> Claim
 
 def _asker(connection: Connection, app_id: str, user_id: str, offer: Mapping[str, Any]) -> Asker:
     which = {"app_id": app_id, "user_id": user_id, "offer_id": offer["offer_id"]}
-    return Asker(_tier(connection, app_id, user_id, offer), int(ask_within(connection, COUNTED, which)[0][0]))
+    claims = 0 if offer.get("per_user_limit") is None else int(ask_within(connection, COUNTED, which)[0][0])
+    return Asker(_tier(connection, app_id, user_id, offer), claims)
 
 
 def _tier(connection: Connection, app_id: str, user_id: str, offer: Mapping[str, Any]) -> str | None:
@@ -227,12 +229,14 @@ def _found(connection: Connection, app_id: str, body: Body, at_us: int, order_id
         return one
     if user_id is None or offer_id is None:
         raise InvalidValue("claim_id", None, "a claim, or the user_id and the offer_id of one")
-    found = claims_of(connection, app_id, user_id, offer_id, at_us)
-    found = [one for one in found if order_id in (None, one.order_id)]
-    if not found:
+    if order_id is None:
+        found = next(claims_of(connection, app_id, user_id, offer_id, at_us), None)
+    else:
+        found = next(iter(claims_of_order(connection, app_id, user_id, offer_id, order_id)), None)
+    if found is None:
         which = f"{offer_id} of {user_id}" + ("" if order_id is None else f" for order {order_id}")
         raise NothingThere("claim", which, "make one with POST /v1/offers/claim")
-    return found[0]
+    return found
 
 
 def _need_usable(one: Claim, at_us: int) -> None:

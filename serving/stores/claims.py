@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CompoundSelect, Connection, bindparam, select, text
+from sqlalchemy import CompoundSelect, Connection, TextClause, bindparam, select, text
 
 from portraits.errors import UnknownApp
 from portraits.history import ID_LIMIT
 from recommender.offers.terms import Terms, expires_at
 from serving.codec import encode
 from serving.stores import schema
-from serving.stores.books import CLAIMED, EXPIRED, REDEEMED, Books, Change, change, local_day, zone_of
+from serving.stores.books import CLAIMED, EXPIRED, REDEEMED, RETURNED, Books, Change, change, local_day, zone_of
 from serving.stores.database import now_us
 from serving.stores.dialect import ask_within, do_within, insert_tuples
 from serving.stores.events import EventRow, insert_events
@@ -31,6 +31,9 @@ DAY_US = 86_400_000_000
 FORGOTTEN_AT_ONCE = 2_000
 EXPIRED_AT_ONCE = 200
 """Claims that one transaction lets expire: events wait less than 50 ms for it."""
+MOST_OF_STATE = 100
+"""Claims of one offer in one state under one id that are looked at."""
+STATES = (CLAIMED, REDEEMED, EXPIRED, RETURNED)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -153,12 +156,40 @@ def tell(connection: Connection, app_id: str, what: str, claims: Iterable[Claim]
     insert_events(connection, app_id, [_event(one, what, at_us, ts) for one in claims])
 
 
-def claims_of(connection: Connection, app_id: str, user_id: str, offer_id: str, at_us: int) -> list[Claim]:
-    """All claims of an offer that the person with this id ever made and are kept: those that can be used first, of
-    those the one that expires first; then redeemed ones and the rest (those, too, whose time is over, whether or not
-    anybody wrote that down), of each the latest."""
-    found = ask_within(connection, _OF_PERSON, {"app_id": app_id, "user_id": user_id, "offer_id": offer_id})
-    return sorted(map(Claim._make, found), key=lambda one: _best(one, at_us))
+def claims_of(
+    connection: Connection, app_id: str, user_id: str, offer_id: str, at_us: int, *, states: Sequence[str] = STATES
+) -> Iterator[Claim]:
+    """Claims of an offer that the person with this id made, in these states: those that can be used first, of those the
+    one that expires first; then redeemed ones and the rest (those, too, whose time is over, whether or not anybody
+    wrote that down), of each the latest. Whoever needs no more reads no more; of each state `MOST_OF_STATE` under each
+    id, the oldest of those that can be used and the latest of others: all visitors of a till may be one."""
+    which = {"app_id": app_id, "offer_id": offer_id, "at_us": at_us, "most": MOST_OF_STATE}
+    ids = ids_of(connection, app_id, user_id)
+
+    def some(statement: TextClause, state: str) -> list[Claim]:
+        rows = (ask_within(connection, statement, which | {"user_id": one, "state": state}) for one in ids)
+        return sorted(map(Claim._make, chain.from_iterable(rows)), key=lambda one: _best(one, at_us))
+
+    if CLAIMED in states:
+        yield from some(USABLE, CLAIMED)
+    if REDEEMED in states:
+        yield from some(LATEST, REDEEMED)
+    rest = [one for state in states if state != REDEEMED for one in some(LATEST, state)]
+    yield from sorted(
+        (one for one in rest if one.state != CLAIMED or one.is_due(at_us)), key=lambda one: -one.changed_us
+    )
+
+
+def claims_of_order(connection: Connection, app_id: str, user_id: str, offer_id: str, order_id: str) -> list[Claim]:
+    """Those that were used for an order, the latest `MOST_OF_STATE`: redeemed ones before others, the latest first."""
+    which = {"app_id": app_id, "user_id": user_id, "offer_id": offer_id, "order_id": order_id, "most": MOST_OF_STATE}
+    found = map(Claim._make, ask_within(connection, _FOR_ORDER, which))
+    return sorted(found, key=lambda one: one.state != REDEEMED)
+
+
+def ids_of(connection: Connection, app_id: str, user_id: str) -> list[str]:
+    """All ids of the person that has this one."""
+    return sorted(one for (one,) in ask_within(connection, _IDS, {"app_id": app_id, "user_id": user_id}))
 
 
 def is_of(connection: Connection, app_id: str, one: Claim, user_id: str) -> bool:
@@ -280,7 +311,14 @@ IDS = (
 """All ids of the person that has the id `user_id`, for use in an IN."""
 _DUE = text(f"{SELECT} AND state = 'claimed' AND expires_us <= :at_us ORDER BY expires_us LIMIT :most")
 _BY_ID = text(f"{SELECT} AND claim_id = :claim_id")
-_OF_PERSON = text(f"{SELECT} AND offer_id = :offer_id AND user_id IN ({IDS})")
+_IDS = text(f"SELECT DISTINCT * FROM ({IDS}) AS ids")  # noqa: S608 - constants
+_OF_STATE = f"{SELECT} AND user_id = :user_id AND offer_id = :offer_id AND state = :state"
+USABLE = text(f"{_OF_STATE} AND (expires_us IS NULL OR expires_us > :at_us) ORDER BY changed_us LIMIT :most")
+LATEST = text(f"{_OF_STATE} ORDER BY changed_us DESC LIMIT :most")
+_FOR_ORDER = text(
+    f"{SELECT} AND order_id = :order_id AND offer_id = :offer_id AND user_id IN ({IDS}) "
+    "ORDER BY changed_us DESC LIMIT :most"
+)
 _IS_OF = text(f"SELECT 1 WHERE CAST(:owner AS VARCHAR) IN ({IDS})")
 COUNTED = text(
     f"SELECT count(*) FROM claims WHERE app_id = :app_id AND offer_id = :offer_id AND user_id IN ({IDS}) "  # noqa: S608

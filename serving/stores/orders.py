@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, text
 
 from serving.stores import schema
-from serving.stores.claims import DAY_US, IDS
+from serving.stores.claims import DAY_US, ids_of
 from serving.stores.dialect import ask_within
 
 MOST_LINES = 500
@@ -29,7 +29,7 @@ def order_of(connection: Connection, app_id: str, user_id: str, order_id: str, a
     """An order of a person (under any id) by its purchase events, as far as the store has them: those of the last
     `LOOKED_BACK_US` that no published portrait holds yet."""
     found: list[tuple[str]] = []
-    for (one,) in ask_within(connection, _IDS, {"app_id": app_id, "user_id": user_id}):
+    for one in ids_of(connection, app_id, user_id):
         which = {"app_id": app_id, "user_id": one, "since_us": at_us - LOOKED_BACK_US, "most": MOST_LINES}
         found += ask_within(connection, PURCHASES, which)
     told = (json.loads(payload) for (payload,) in found)
@@ -46,7 +46,6 @@ def categories_of(connection: Connection, app_id: str, items: Iterable[str]) -> 
     return found
 
 
-_IDS = text(f"SELECT DISTINCT * FROM ({IDS}) AS ids")  # noqa: S608 - constants
 PURCHASES = text(
     "SELECT payload FROM events WHERE app_id = :app_id AND user_id = :user_id AND ts_us >= :since_us "  # noqa: S608
     f"AND {schema.PURCHASE.text} ORDER BY ts_us DESC LIMIT :most"

@@ -312,7 +312,7 @@ claims = Table(
     Column("expires_us", BigInteger),
     Column("changed_us", BigInteger, nullable=False),
     PrimaryKeyConstraint("app_id", "claim_id"),
-    Index("claims_of_visitor", "app_id", "user_id"),
+    Index("claims_of_visitor", "app_id", "user_id", "offer_id", "state", "changed_us"),
     Index("claims_of_order", "app_id", "order_id"),
     Index("claims_due", "app_id", "expires_us", sqlite_where=OPEN, postgresql_where=OPEN),
     Index(

@@ -28,10 +28,10 @@ from serving.context import Context
 from serving.events import store_batch
 from serving.sent_events import prepare
 from serving.settings import ProcessSettings
-from serving.stores import Store, claim_facts, claim_steps, orders, room
+from serving.stores import Store, claim_facts, claim_steps, claims, orders, room
 from serving.stores.books import Book, Change, charge, close, local_day, zone_of
 from serving.stores.claim_facts import MOST_COST, Beyond
-from serving.stores.claims import KEPT_DAYS, expire_due, named_by
+from serving.stores.claims import KEPT_DAYS, LATEST, USABLE, expire_due, named_by
 
 NOON = datetime(2026, 3, 4, 4, tzinfo=UTC)
 """A Wednesday, noon in Shanghai."""
@@ -675,10 +675,13 @@ def test_rows_of_before_there_were_bounds_are_kept_within_them(shop: Shop) -> No
     assert shop.book("unheard of").settled == 3 * MOST_COST
 
 
+WHOSE = {"user_id": "ann", "offer_id": "o", "state": "claimed", "most": 1}
 LOOK_UPS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "days of an offer": (room.DAYS_OF_OFFER, {"first": 1, "last": 9, "at_us": 1, "offer_id": "o"}, "claims_due_of_day"),
     "days of all": (room.DAYS_OF_ALL, {"first": 1, "last": 9, "at_us": 1}, "claims_due_of_day"),
     "due of a day": (room.DUE_OF_DAY, {"offer_id": "o", "day": 1, "at_us": 1, "most": 1}, "claims_due_of_day"),
+    "claims that can be used": (USABLE, WHOSE | {"at_us": 1}, "claims_of_visitor"),
+    "the latest claims": (LATEST, WHOSE, "claims_of_visitor"),
     "an order": (orders.PURCHASES, {"user_id": "ann", "since_us": 1, "most": 1}, "purchases_of_visitor"),
 }
 
@@ -699,6 +702,29 @@ def test_a_claim_and_its_use_walk_nothing_that_grows(shop: Shop, what: str) -> N
             plan = str(connection.exec_driver_sql(f"EXPLAIN {query}").fetchall())
             assert "Sort" not in plan
         assert index in plan
+
+
+def test_of_very_many_claims_of_one_person_the_first_are_looked_at(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A till may say one user_id for everybody, and each of its redemptions would hold the writer up."""
+    monkeypatch.setattr(claims, "MOST_OF_STATE", 1)
+    shop.store.upsert(shop.app_id, "identities", [{"link_id": "l", "user_id": "ann", "anonymous_id": "phone"}])
+    shop.offer(valid_hours=10)
+    due = [shop.claim("phone")["claim_id"] for _ in range(2)]
+    shop.now += 9 * HOUR
+    first = shop.claim("ann")["claim_id"]
+    shop.now += HOUR
+    shop.claim("phone")
+    shop.claim("ann")
+    assert shop.redeem(user_id="ann", offer_id="o", order_id="x")["claim_id"] == first, "no claim that is due hides it"
+    shop.tell("e1", "redeem", order_id="y", discount=1)
+    shop.tell("e2", "redeem", order_id="z", discount=2)
+    assert shop.book() == Book(claims=5, reserved=1000, settled=503, today=1503), "each the oldest that was left"
+    for order in "xyz":
+        assert shop.give_back(user_id="phone", offer_id="o", order_id=order)["order_id"] == order
+    shop.expire()
+    for claim_id in due:
+        assert shop.refused(shop.redeem, claim_id) == "claim_expired"
+    assert shop.refused(shop.redeem, None, user_id="ann", offer_id="o") in {"claim_returned", "claim_expired"}
 
 
 def test_what_expired_makes_room_day_by_day(shop: Shop) -> None:
