@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from recommender.effects.access import levelled
 from recommender.effects.lines import fit_lines
-from recommender.effects.means import Mean, Table, fit_mean
+from recommender.effects.means import Mean, Table, all_told, fit_mean
 from recommender.effects.money import tamed
 from recommender.effects.odds import Rule, fit_odds
 from recommender.effects.pooling import Pooled, pooled
@@ -190,7 +190,8 @@ def _two(lesson: Lesson) -> Callable[[Table], Floats]:
     arms = [_arm(rows.of(action), lesson.seed) for action in (*range(rows.offers), NONE)]
 
     def effects(X: Table) -> Floats:
-        return np.stack([arm(X) for arm in arms[:-1]], axis=1) - arms[-1](X)[:, None]
+        said = all_told(arms, X)
+        return said[:, :-1] - said[:, -1:]
 
     return effects
 
@@ -215,8 +216,12 @@ def _crossed(lesson: Lesson) -> Callable[[Table], Floats]:
         told = fit_mean(rows.X[own], treated, rows.weight[own], lesson.seed)
         sides.append((share, told, fit_mean(rows.X[beside], others, rows.weight[beside], lesson.seed)))
 
+    shares, own_side, other_side = zip(*sides, strict=True)
+    part = np.array(shares)
+
     def effects(X: Table) -> Floats:
-        return np.stack([(1 - share) * own(X) + share * other(X) for share, own, other in sides], axis=1)
+        said = all_told((*own_side, *other_side), X)
+        return (1 - part) * said[:, : len(part)] + part * said[:, len(part) :]
 
     return effects
 
@@ -225,10 +230,7 @@ def _robust(lesson: Lesson) -> Callable[[Table], Floats]:
     thin = lesson.thin()
     found = [Mean(0.0) if thin[offer] else _of_scores(lesson, offer) for offer in range(lesson.rows.offers)]
 
-    def effects(X: Table) -> Floats:
-        return np.stack([one(X) for one in found], axis=1)
-
-    return effects
+    return partial(all_told, found)
 
 
 def _of_scores(lesson: Lesson, offer: int) -> Mean:

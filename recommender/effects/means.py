@@ -9,7 +9,9 @@ explains yields a constant.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,10 @@ TREES = {"learning_rate": 0.08, "max_leaf_nodes": 8, "l2_regularization": 5.0}
 MOST_TREES, PATIENCE = 150, 8
 BINS, BINNED_BY = 64, 10_000
 """Bins of a feature, and about how many rows tell their edges."""
+MOST_ROWS = 120_000
+"""Rows that are learnt from, by lot; more hardly change what is learnt."""
+BLOCK = 1 << 12
+"""Rows looked at together: what is made of them stays in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,48 +65,70 @@ class Scale:
 
     def __call__(self, X: Table) -> Floats:
         """[n, F + gappy features]."""
-        shifted = np.clip((X - self.mean) / self.scale, -FARTHEST, FARTHEST)
-        return np.hstack([np.nan_to_num(shifted, nan=0.0), np.isnan(X[:, self.gappy]).astype(np.float64)])
+        found = np.empty((len(X), len(self.varying)))
+        for start in range(0, len(X), BLOCK):
+            rows, some = X[start : start + BLOCK], found[start : start + BLOCK, : X.shape[1]]
+            np.divide(np.subtract(rows, self.mean, out=some), self.scale, out=some)
+            np.copyto(np.clip(some, -FARTHEST, FARTHEST, out=some), 0.0, where=np.isnan(some))
+            found[start : start + BLOCK, X.shape[1] :] = np.isnan(rows[:, self.gappy])
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Bins:
     """Features as the trees take them: the number of the bin, nan stays. scikit-learn's own bins are those of weighted
-    rows, one percentile at a time: on a hundred thousand rows that takes longer than all trees. A feature that fewer
-    than `FEW` rows know is 0 for all: what is never known, or known only where it validates, it cannot bin."""
+    rows, one percentile at a time: on a hundred thousand rows that takes longer than all trees. columns: features that
+    `FEW` rows know and that are not the same for all: the others say nothing, and scikit-learn cannot bin what is never
+    known. edges: float64 [BINS - 1, columns]."""
 
-    edges: tuple[Floats, ...]
-    known: NDArray[np.bool_]
+    columns: NDArray[np.int64]
+    edges: Floats
 
     @classmethod
     def of(cls, X: Table) -> Bins:
         """About equally many rows a bin."""
-        some = X[:: max(len(X) // BINNED_BY, 1)]
-        places = np.arange(1, BINS) / BINS
-        columns = (column[~np.isnan(column)] for column in some.T)
-        edges = tuple(np.unique(np.quantile(one, places)) if len(one) else np.zeros(0) for one in columns)
-        return cls(edges, np.count_nonzero(~np.isnan(X), axis=0) >= FEW)
+        known = np.count_nonzero(~np.isnan(X), axis=0)
+        varies = (known < len(X)) | (np.fmin.reduce(X) < np.fmax.reduce(X))
+        columns = np.flatnonzero((known >= FEW) & varies)
+        some = np.sort(X[:: max(len(X) // BINNED_BY, 1), columns], axis=0)  # what is not known comes last
+        last = np.maximum(np.count_nonzero(~np.isnan(some), axis=0) - 1, 0)
+        at = np.arange(1, BINS)[:, None] / BINS * last
+        low = at.astype(np.int64)
+        below, above = (np.take_along_axis(some, one, axis=0) for one in (low, np.minimum(low + 1, last)))
+        return cls(columns, below + (above - below) * (at - low))
 
     def __call__(self, X: Table) -> Table:
-        """[n, F]"""
-        found = np.empty_like(X)
-        for at, edges in enumerate(self.edges):
-            found[:, at] = np.searchsorted(edges, X[:, at], "right")
-        found[np.isnan(X)] = np.nan
-        found[:, ~self.known] = 0.0
+        """[n, columns]"""
+        found = np.ascontiguousarray(X[:, self.columns])
+        missing = np.isnan(found)
+        for at, edges in enumerate(self.edges.T):
+            found[:, at] = np.searchsorted(edges, found[:, at], "right")
+        found[missing] = np.nan
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """Boosted trees over bins."""
+    """Boosted trees that were learnt over bins and ask for features as they come: visitors are not binned anew for each
+    of a hundred models."""
 
-    bins: Bins
+    columns: NDArray[np.int64]
     model: HistGradientBoostingRegressor
 
-    def __call__(self, X: Table) -> Floats:
+    @classmethod
+    def of(cls, model: HistGradientBoostingRegressor, bins: Bins) -> Trees:
+        """The thresholds become those of features: a bin is k or less where the value is below edge k. (scikit-learn
+        has no door to what its trees ask.)"""
+        most = np.vstack([np.nextafter(bins.edges, -np.inf), np.full(len(bins.columns), np.inf)])
+        for (tree,) in model._predictors:
+            asks = tree.nodes["is_leaf"] == 0
+            k = np.minimum(tree.nodes["num_threshold"][asks], BINS - 1).astype(np.int64)
+            tree.nodes["num_threshold"][asks] = most[k, tree.nodes["feature_idx"][asks]]
+        return cls(bins.columns, model)
+
+    def __call__(self, X: Floats) -> Floats:
         """[n]"""
-        return np.asarray(self.model.predict(self.bins(X)))
+        return np.asarray(self.model.predict(X[:, self.columns]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +142,76 @@ class Mean:
 
     def __call__(self, X: Table) -> Floats:
         """[n]: expected values of rows."""
-        found = np.full(len(X), self.constant)
-        if self.scale is not None and len(X):
-            found += self.scale(X) @ self.slope
-        if self.trees is not None and len(X):
-            found += self.trees(X)
-        return found
+        return all_told((self,), X)[:, 0]
+
+
+def all_told(means: Sequence[Mean], X: Table) -> Floats:
+    """[n, K]: what each of K means expects of rows, in one pass over these."""
+    found = np.tile(np.array([one.constant for one in means]), (len(X), 1))
+    trees = [(place, one.trees) for place, one in enumerate(means) if one.trees is not None]
+    lines = {place: (one.scale, one.slope) for place, one in enumerate(means) if one.scale is not None}
+    slopes = _Slopes.of(list(lines.values()), X.shape[1]) if lines else None
+    for start in range(0, len(X) if lines or trees else 0, BLOCK):
+        part = slice(start, start + BLOCK)
+        some = X[part].astype(np.float64)
+        if slopes is not None:
+            found[part, list(lines)] += slopes(some)
+        for place, model in trees:
+            found[part, place] += model(some)
+    return found
+
+
+class _Slopes(NamedTuple):
+    """K lines that take features as `Scale` does, for any rows at once: features times slopes, less what is beyond the
+    end of a line. columns: features that any line goes by; centre: what they are taken from; low, high: where lines
+    end, and slope, all [columns, K]; unknown: what a line gets, beside its value at `centre`, where a feature is not
+    known; constant: [K], values at `centre`."""
+
+    columns: NDArray[np.int64]
+    centre: Floats
+    low: Floats
+    high: Floats
+    slope: Floats
+    unknown: Floats
+    constant: Floats
+
+    @classmethod
+    def of(cls, lines: Sequence[tuple[Scale, Floats]], features: int) -> _Slopes:
+        mean, slope, gap = (np.zeros((features, len(lines))) for _ in range(3))
+        reach = np.full_like(mean, np.inf)
+        for k, (scale, own) in enumerate(lines):
+            mean[:, k], slope[:, k], gap[scale.gappy, k] = scale.mean, own[:features] / scale.scale, own[features:]
+            reach[slope[:, k] != 0, k] = FARTHEST * scale.scale[slope[:, k] != 0]
+        columns = np.flatnonzero(slope.any(axis=1) | gap.any(axis=1))
+        mean, slope, gap, reach = (one[columns] for one in (mean, slope, gap, reach))
+        centre = mean.mean(axis=1)
+        off = slope * (centre[:, None] - mean)
+        return cls(columns, centre, mean - reach, mean + reach, slope, gap - off, off.sum(axis=0))
+
+    def __call__(self, X: Floats) -> Floats:
+        """[n, K]"""
+        lowest, highest = (np.where(np.isfinite(end), end, self.centre[:, None]) for end in (self.low, self.high))
+        x = np.clip(X[:, self.columns], lowest.min(axis=1), highest.max(axis=1))
+        row, column = np.nonzero((x < self.low.max(axis=1)) | (x > self.high.min(axis=1)))
+        far = x[row, column][:, None]
+        beyond = (far - np.clip(far, self.low[column], self.high[column])) * self.slope[column]
+        missing = np.isnan(x)
+        x -= self.centre
+        x[missing] = 0.0
+        found = x @ self.slope + missing @ self.unknown + self.constant
+        first = np.flatnonzero(np.diff(row, prepend=-1))
+        if len(first):
+            found[row[first]] -= np.add.reduceat(beyond, first, axis=0)
+        return np.asarray(found)
 
 
 def fit_mean(X: Table, y: Floats, weight: Floats, seed: int) -> Mean:
     """E[y | X] from rows of some weight; 0 from no rows."""
     if not len(y):
         return Mean(0.0)
+    if len(y) > MOST_ROWS:
+        some = np.sort(np.random.default_rng([seed, len(y)]).choice(len(y), MOST_ROWS, replace=False))
+        X, y, weight = X[some], y[some], weight[some]
     constant = float(np.average(y, weights=weight))
     if len(y) < FEW or not X.shape[1] or float(np.ptp(y)) == 0.0:
         return Mean(constant)
@@ -134,7 +220,7 @@ def fit_mean(X: Table, y: Floats, weight: Floats, seed: int) -> Mean:
     if len(y) < ENOUGH_FOR_TREES:
         return line
     trees = _trees(X, y - line(X), weight, seed)
-    return line if trees is None else Mean(line.constant, line.scale, line.slope, trees)
+    return line if trees is None else replace(line, trees=trees)
 
 
 def fit_line(X: Table, y: Floats, weight: Floats, seed: int) -> Mean:
@@ -174,6 +260,8 @@ def _path(gram: Floats, moment: Floats, penalties: Floats) -> Floats:
 def _trees(X: Table, y: Floats, weight: Floats, seed: int) -> Trees | None:
     """As many trees as lower the error on held-out rows, learnt again from all rows; None where none does."""
     bins = Bins.of(X)
+    if not len(bins.columns):
+        return None
     binned = bins(X)
     chosen = dict(TREES, min_samples_leaf=max(20, len(y) // 200), random_state=seed % 2**32, max_bins=BINS + 1)
     trial = HistGradientBoostingRegressor(
@@ -183,4 +271,4 @@ def _trees(X: Table, y: Floats, weight: Floats, seed: int) -> Trees | None:
     if best == 0:
         return None
     model = HistGradientBoostingRegressor(**chosen, max_iter=best, early_stopping=False)
-    return Trees(bins, model.fit(binned, y, weight))
+    return Trees.of(model.fit(binned, y, weight), bins)

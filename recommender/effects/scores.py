@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.effects.means import Mean, Table, fit_mean
+from recommender.effects.means import Mean, Table, all_told, fit_mean
 from recommender.effects.rows import NONE, Floats, Rows, folds
 
 FOLDS = 3
@@ -46,8 +46,8 @@ class Outcomes:
 
     def __call__(self, X: Table) -> Floats:
         """[n, O + 1]; the last column is none."""
-        pooled = self.pooled(X)
-        return np.stack([pooled + arm(X) for arm in self.arms], axis=1)
+        found = all_told((self.pooled, *self.arms), X)
+        return found[:, :1] + found[:, 1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ class Crossfitted:
 
     def without(self, X: Table) -> Floats:
         """[n]: the same of none alone."""
-        return np.asarray(np.mean([model.pooled(X) + model.arms[-1](X) for model in self.models], axis=0))
+        parts = [part for model in self.models for part in (model.pooled, model.arms[-1])]
+        return np.asarray(all_told(parts, X).sum(axis=1) / len(self.models))
 
 
 def scores(rows: Rows, mu: Floats) -> Floats:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from portraits.history import BASIS_POINTS
-from recommender.effects.means import ENOUGH_FOR_TREES, Mean, fit_mean
+from recommender.effects.means import ENOUGH_FOR_TREES, Mean, all_told, fit_mean
 from recommender.effects.rows import Ints
 
 PULL = 5.0
@@ -42,11 +42,11 @@ class Costs:
     def fit(  # noqa: PLR0917
         cls, X: NDArray[np.float32], action: Ints, cost: Floats, rule: Floats, offers: Sequence[Any], seed: int
     ) -> Costs:
-        """From trials: features [n, F], actions [n] (-1: none), what redemptions of the offer given cost [n], the rule
-        [n, O]; minor units."""
+        """From trials: features [n, F], actions [n] (-1: none), what redemptions of the offer given cost [n], what its
+        rule says [n]; minor units."""
         given = [np.flatnonzero(action == place) for place in range(len(offers))]
         spent = np.array([cost[own].sum() for own in given])
-        by_rule = np.array([rule[own, place].sum() for place, own in enumerate(given)])
+        by_rule = np.array([rule[own].sum() for own in given])
         each = np.array([_each(cost[own], offer) for own, offer in zip(given, offers, strict=True)])
         ruled = (by_rule > 0) & (each > 0)
         counted, expected = (np.where(ruled, one / np.where(ruled, each, 1.0), 0.0) for one in (spent, by_rule))
@@ -56,18 +56,15 @@ class Costs:
         ratio = np.where(ruled, (counted + PULL) / (expected + PULL / usual), usual)
         beside: list[Mean | None] = []
         for place, own in enumerate(given):
-            left = cost[own] - ratio[place] * rule[own, place]
+            left = cost[own] - ratio[place] * rule[own]
             learns = len(own) >= ENOUGH_FOR_TREES or (len(own) > 0 and not ruled[place])
             beside.append(fit_mean(X[own], left, np.ones(len(own)), seed) if learns else None)
         return cls(ratio, tuple(beside))
 
     def __call__(self, X: NDArray[np.float32], rule: Floats) -> Floats:
         """[n, O]: expected costs when shown. rule: the same by rule."""
-        found = rule * self.ratio
-        for place, mean in enumerate(self.beside):
-            if mean is not None:
-                found[:, place] += mean(X)
-        return np.maximum(found, 0.0)
+        left = all_told([mean or Mean(0.0) for mean in self.beside], X)
+        return np.maximum(rule * self.ratio + left, 0.0)
 
 
 def _each(cost: Floats, offer: Mapping[str, Any] | None) -> float:

@@ -160,7 +160,9 @@ def _learnt(lesson: Material, thumb: Thumb, base: Mean, group: NDArray[np.int64]
 
 def _by_rule(lesson: Material, thumb: Thumb) -> Floats:
     """[columns]: what rules say that each offer changes on average, nan where they say nothing of it."""
-    found = thumb.lift(lesson.trials.X).mean(axis=0) if len(lesson.trials) else np.zeros(len(lesson.columns))
+    X, found = lesson.trials.X, np.zeros(len(lesson.columns))
+    for start in range(0, len(X), BLOCK):
+        found += thumb.lift(X[start : start + BLOCK]).sum(axis=0) / len(X)
     return np.where(found > 0, found, np.nan)
 
 
@@ -168,8 +170,12 @@ def _costs(lesson: Material, learnt: Learnt, thumb: Thumb, seed: int) -> Costs:
     """From the offers' own redemptions, where these are told apart."""
     own = lesson.trials
     cost = own.own_cost if len(own.own_cost) else own.cost
-    bought = np.clip(learnt.base(own.X)[:, None] + learnt.lift.effects(own.X), 0.0, 1.0) if learnt.base else None
-    return Costs.fit(own.X, lesson.action, cost, thumb.cost(own.X, bought), lesson.rules, seed)
+    rule = np.zeros(len(own))
+    for start in range(0, len(own), BLOCK):
+        X, given = own.X[start : start + BLOCK], lesson.action[start : start + BLOCK]
+        bought = np.clip(learnt.base(X)[:, None] + learnt.lift.effects(X), 0.0, 1.0) if learnt.base else None
+        rule[start : start + BLOCK] = thumb.cost(X, bought)[np.arange(len(X)), given]
+    return Costs.fit(own.X, lesson.action, cost, rule, lesson.rules, seed)
 
 
 def _tables(teller: Teller, X: Table, offers: int, newcomer: NDArray[np.bool_]) -> dict[str, Table]:
@@ -199,7 +205,7 @@ def _shift(
     columns = [column for _, column in sources]
     spread = learnt.worth.spread(learnt.lift.spread) if learnt.money is None else learnt.money.spread
     spread = spread[:, columns]
-    believed = _by_group(np.abs(gain).astype(np.float64), group, len(spread))
+    believed = _by_group(gain, group, len(spread))
     for place, (source, _) in enumerate(sources):
         if source == "alike":
             spread[:, place] *= DOUBT
@@ -209,11 +215,14 @@ def _shift(
     return (noise * spread).astype(np.float32)
 
 
-def _by_group(size: Floats, group: NDArray[np.int64], groups: int) -> Floats:
-    """[G, O]: the mean of sizes [U, O] in each group; no less than that of everybody."""
-    everybody = size.mean(axis=0) if len(size) else np.zeros(size.shape[1])
-    found = [size[group == one].mean(axis=0) if np.any(group == one) else everybody for one in range(groups)]
-    return np.asarray(np.maximum(np.stack(found), everybody))
+def _by_group(gain: Table, group: NDArray[np.int64], groups: int) -> Floats:
+    """[G, O]: the mean size of gains [U, O] in each group; no less than that of everybody."""
+    sums, many = np.zeros((groups, gain.shape[1])), np.bincount(group, minlength=groups)[:, None]
+    for start in range(0, len(gain), BLOCK):
+        size, of = np.abs(gain[start : start + BLOCK]).astype(np.float64), group[start : start + BLOCK]
+        sums += [size[of == one].sum(axis=0) for one in range(groups)]
+    everybody = sums.sum(axis=0) / max(len(gain), 1)
+    return np.asarray(np.where(many, np.maximum(sums / np.maximum(many, 1), everybody), everybody))
 
 
 def _account(

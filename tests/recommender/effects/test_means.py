@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor
 
-from recommender.effects.means import fit_mean
+from recommender.effects.means import Bins, Mean, Trees, all_told, fit_mean
 
 
 def _of(n: int, seed: int = 0) -> tuple[np.ndarray, np.random.Generator]:
@@ -51,3 +52,35 @@ def test_weights_are_rows() -> None:
         fit_mean(X.repeat(times, 0), y.repeat(times), np.ones(times.sum()), 0),
     )
     assert weighed(X) == pytest.approx(repeated(X), abs=0.2)
+
+
+def test_many_at_once_are_told_as_each_alone() -> None:
+    """Each has ends, a scale and unknown features of its own; far values are cut off, also those without an end."""
+    X, rng = _of(1_500)
+    X[:, 0] = np.exp(3 * X[:, 0])
+    X[rng.random(1_500) < 0.3, 1] = np.nan
+    X[:, 2] = np.nan
+    y = np.minimum(X[:, 0], 5) + np.nan_to_num(X[:, 1]) + np.isnan(X[:, 1]) + rng.normal(size=1_500)
+    means = [fit_mean(X[k::3], y[k::3] * (1 + k), np.ones(500), k) for k in range(3)]
+    new = np.vstack([X, np.array([[np.inf, -np.inf, 9], [9, 9, 9]], np.float32)])
+    told = all_told([Mean(2.0), *means], new)
+    for one, column in zip(means, told[:, 1:].T, strict=True):
+        assert one.scale is not None
+        assert np.allclose(column, one.constant + one.scale(new) @ one.slope, rtol=1e-9)
+    assert (told[:, 0] == 2.0).all()
+
+
+def test_trees_ask_for_features_as_their_bins_did() -> None:
+    X, rng = _of(2_000)
+    X = np.hstack([X, np.full((2_000, 1), np.nan, np.float32), X[:, :1]])
+    X[:, 1] = np.floor(X[:, 1])
+    X[rng.random(2_000) < 0.2, 2] = np.nan
+    y = (X[:, 0] > 0) + (X[:, 1] > 1) + np.isnan(X[:, 2]) + rng.normal(size=2_000)
+    bins = Bins.of(X)
+    assert bins.columns.tolist() == [0, 1, 2, 4], "nobody knows the one between"
+    model = HistGradientBoostingRegressor(max_iter=40, early_stopping=False).fit(bins(X), y)
+    edges = np.zeros((3, X.shape[1]), np.float32)
+    edges[0, bins.columns], edges[1], edges[2] = bins.edges[31], np.inf, np.nan
+    new = np.vstack([X, edges])
+    binned = model.predict(bins(new))
+    assert np.array_equal(Trees.of(model, bins)(new.astype(np.float64)), binned)

@@ -33,11 +33,11 @@ def test_redemptions_outweigh_the_rule_as_they_grow() -> None:
     """A rule says 100 a trial, and a redemption costs 500: 40 of 100 trials, twice what the rule says."""
     X, rule = np.zeros((100, 1), np.float32), np.full((100, 2), 100.0)
     offers = [{"kind": "cash", "value": 500}, {"kind": "cash", "value": 500}]
-    nothing = Costs.fit(X[:0], np.zeros(0, np.int64), np.zeros(0), rule[:0], offers, 0)
+    nothing = Costs.fit(X[:0], np.zeros(0, np.int64), np.zeros(0), rule[:0, 0], offers, 0)
     assert nothing(X[:1], rule[:1]).tolist() == [[100, 100]]
     cost = np.where(np.arange(100) < 40, 500.0, 0.0)
     usual = (40 + PULL) / (20 + PULL)
-    told = Costs.fit(X, np.zeros(100, np.int64), cost, rule, offers, 0)(X[:1], rule[:1])
+    told = Costs.fit(X, np.zeros(100, np.int64), cost, rule[:, 0], offers, 0)(X[:1], rule[:1])
     assert told[0, 0] == pytest.approx(100 * (40 + PULL) / (20 + PULL / usual))
     assert told[0, 1] == pytest.approx(100 * usual), "as the other one, while nothing is known of it"
 
@@ -48,7 +48,7 @@ def test_who_redeems_is_learnt_from_many_trials_or_where_no_rule_says(rule: floa
     X = rng.normal(size=(700, 2)).astype(np.float32)
     cost = 500.0 * (rng.random(700) < np.where(X[:, 0] > 0, 0.8, 0.1))
     offers = [{"kind": "cash", "value": 500}]
-    found = Costs.fit(X, np.zeros(700, np.int64), cost, np.full((700, 1), rule), offers, 0)
+    found = Costs.fit(X, np.zeros(700, np.int64), cost, np.full(700, rule), offers, 0)
     told = found(np.array([[2, 0], [-2, 0]], np.float32), np.full((2, 1), rule))
     assert told[0, 0] > 300
     assert 0 <= told[1, 0] < 150
