@@ -8,13 +8,13 @@ complete: whatever moved both the action and the outcome must be among them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 
 from recommender.effects.means import BINS, Bins, Scale, Table
 from recommender.effects.rows import FEW, Floats, Ints, Rows, capped, folds
@@ -25,6 +25,10 @@ LOWEST = 0.01
 ENOUGH_FOR_TREES = 600
 MOST_ROWS = 60_000
 """Rows that chances are learnt from."""
+BLOCK = 1 << 14
+"""Rows that are told together: as many chances each as there are actions."""
+SMALLEST = 1e-4
+"""What an action has at least, beside the others."""
 TREES = {
     "max_iter": 60,
     "learning_rate": 0.08,
@@ -49,42 +53,48 @@ def with_propensities(rows: Rows, seed: int) -> tuple[Rows, dict[str, Any]]:
 
 
 def _crossfitted(rows: Rows, seed: int) -> tuple[Floats, str]:
-    """The chance of each row's action, from rows of other folds; shares of the actions where rows are few."""
+    """The chance of each row's action, from rows of other folds; shares of the actions where rows are few. By line or
+    trees: whose chances of what was done are the higher, of held-out rows; where a fold has more than chances are
+    learnt from, the first one tells."""
     fold = folds(rows.unit, FOLDS, seed)
     actions = np.unique(rows.action)
-    names = ["shares", *(["line"] if len(rows) >= FEW and len(actions) > 1 and rows.X.shape[1] else [])]
-    names += ["trees"] if len(rows) >= ENOUGH_FOR_TREES and len(names) > 1 else []
-    found = {name: np.full((len(rows), len(actions)), LOWEST) for name in names}
-    for one in range(FOLDS):
-        held = fold == one
-        past = capped(rows.take(~held) if (~held).any() else rows, MOST_ROWS, seed)
-        for name, chance in found.items():
-            if held.any():
-                chance[held] = _chances(name, past, rows.X[held], actions, seed)
-    place = np.searchsorted(actions, rows.action)
     if len(actions) == 1:
         return np.ones(len(rows)), "shares"
-    losses = {name: log_loss(place, chance, labels=range(len(actions))) for name, chance in found.items()}
-    best = min(losses, key=lambda name: losses[name])
-    return found[best][np.arange(len(rows)), place], best
+    names = ["shares", *(["line"] if len(rows) >= FEW and rows.X.shape[1] else [])]
+    names += ["trees"] if len(rows) >= ENOUGH_FOR_TREES and len(names) > 1 else []
+    found = {name: np.full(len(rows), LOWEST) for name in names}
+    for one in range(FOLDS):
+        held = np.flatnonzero(fold == one)
+        past = capped(rows.take(fold != one) if len(held) < len(rows) else rows, MOST_ROWS, seed)
+        for name in names if len(held) else ():
+            tell = _told_by(name, past, actions, seed)
+            for start in range(0, len(held), BLOCK):
+                some = held[start : start + BLOCK]
+                place = np.searchsorted(actions, rows.action[some])
+                found[name][some] = tell(rows.X[some])[np.arange(len(some)), place]
+        if one == FOLDS - 1 or len(held) > MOST_ROWS:
+            losses = {name: -np.log(found[name][fold <= one]).mean() for name in names}
+            names = [min(names, key=lambda name: losses[name])]
+    return found[names[0]], names[0]
 
 
-def _chances(name: str, past: Rows, X: Table, actions: Ints, seed: int) -> Floats:
-    """[n, actions], summing to 1, also where an action is not among the rows learnt from."""
+def _told_by(name: str, past: Rows, actions: Ints, seed: int) -> Callable[[Table], Floats]:
+    """[n, F] -> [n, actions], summing to 1, also where an action is not among the rows learnt from."""
     shares = np.array([past.weight[past.action == action].sum() for action in actions]) + 1.0
-    chance = np.broadcast_to(shares / shares.sum(), (len(X), len(actions))).copy()
     seen = np.unique(past.action)
-    if name == "shares" or len(seen) < 2:
-        return chance
+    known: Scale | Bins = Bins.of(past.X) if name == "trees" else Scale.of(past.X)
+    if name == "shares" or len(seen) < 2 or (isinstance(known, Bins) and not len(known.columns)):
+        return lambda X: np.tile(shares / shares.sum(), (len(X), 1))
     if name == "line":
-        scale = Scale.of(past.X)
-        line = LogisticRegression(C=0.1, max_iter=300).fit(scale(past.X), past.action, past.weight)
-        known = line.predict_proba(scale(X))
+        model = LogisticRegression(C=0.1, max_iter=300).fit(known(past.X), past.action, past.weight)
     else:
-        bins = Bins.of(past.X)
         trees = HistGradientBoostingClassifier(**TREES, early_stopping=False, random_state=seed % 2**32)
-        known = trees.fit(bins(past.X), past.action, past.weight).predict_proba(bins(X))
-    smallest = 1e-4
-    chance[:] = smallest
-    chance[:, np.searchsorted(actions, seen)] = np.maximum(known, smallest)
-    return np.asarray(chance / chance.sum(axis=1, keepdims=True))
+        model = trees.fit(known(past.X), past.action, past.weight)
+    place = np.searchsorted(actions, seen)
+
+    def tell(X: Table) -> Floats:
+        chance = np.full((len(X), len(actions)), SMALLEST)
+        chance[:, place] = np.maximum(model.predict_proba(known(X)), SMALLEST)
+        return np.asarray(chance / chance.sum(axis=1, keepdims=True))
+
+    return tell

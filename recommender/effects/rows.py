@@ -53,6 +53,8 @@ class Rows:
 
     def take(self, which: NDArray[Any]) -> Rows:
         """Those rows (a mask or indices)."""
+        if which.dtype == bool and which.all():
+            return self
         return replace(self, **{name: getattr(self, name)[which] for name in ARRAYS})
 
     def of(self, action: int) -> Rows:
