@@ -92,10 +92,12 @@ class Reallocated:
         )
 
     def _answers(self, rows: NDArray[np.intp]) -> Floats:
-        """Expected of these visitors while what they are given runs."""
-        ones = np.ones((len(self.weight), self.plan.gain.shape[1]))
-        (parts,) = while_running((ones,), self.weight, self.share)
-        return np.asarray(self.weight[rows] * parts[rows, self.allocation.chosen[rows]])
+        """Expected of these visitors (not of the stranger) while what they are given runs."""
+        weight = self.weight[rows]
+        if self.share is None:
+            return weight
+        share = np.append(self.share[self.allocation.chosen[rows]], 1.0)
+        return np.where(share < 1, chances(np.append(weight, 0.0), share), np.append(weight, 0.0))[:-1]
 
     def _interval(self) -> tuple[float, float]:
         shift = np.asarray(self.plan.shift, np.float64)

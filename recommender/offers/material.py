@@ -73,19 +73,19 @@ def material(trials: Trials, offers: Sequence[str], catalogue: Sequence[Offer], 
     count. Those that no log tells are estimated once, for everything that learns from them.
     """
     rules = {str(one["offer_id"]): one for one in catalogue}
-    done = trials.where(trials.complete)
-    counts = np.bincount(done.action[done.action >= 0], minlength=len(done.offers))
-    tried = {name for name, count in zip(done.offers, counts, strict=True) if count >= FEW}
+    done = trials.action[trials.complete]
+    counts = np.bincount(done[done >= 0], minlength=len(trials.offers))
+    tried = {name for name, count in zip(trials.offers, counts, strict=True) if count >= FEW}
     planned = [rules[name] for name in offers if name in rules and name not in tried]
     likes = {likest(one, catalogue, tried) for one in planned} - {None, *offers}
-    most = sorted(tried - {*offers, *likes}, key=lambda name: (-counts[done.offers.index(name)], name))[:MOST_OTHERS]
+    most = sorted(tried - {*offers, *likes}, key=lambda name: (-counts[trials.offers.index(name)], name))[:MOST_OTHERS]
     columns = (*offers, *sorted({*most, *(name for name in likes if name is not None)}))
     place = {name: column for column, name in enumerate(columns)}
-    of_offer = np.array([*(place.get(name, -2) for name in done.offers), -1], np.int64)
-    action = of_offer[done.action]
-    used = action >= -1
+    of_offer = np.array([*(place.get(name, -2) for name in trials.offers), -1], np.int64)
+    action = of_offer[trials.action]
+    used = trials.complete & (action >= -1)
     told = tuple(rules.get(name) for name in columns)
-    kept = done.where(used)
+    kept = trials.where(used)
     rows = rows_of(kept.X, action[used], kept.propensity, kept.bought, len(columns), _unit(kept))
     known, account = with_propensities(rows, seed)
     return Material(replace(kept, propensity=known.propensity), columns, len(offers), action[used], told, account)

@@ -100,6 +100,7 @@ def plan_offers(
     audience = Audience.read(Vocabulary.build(known.ids), portraits, past)
     ids = [str(one["offer_id"]) for one in offers]
     estimates = estimate(tried, known, ids, catalogue, settings, newcomer=audience.newcomer)
+    del tried, known  # half a gigabyte each, of a million trials and visitors
     eligible = audience.eligible(offers, claims_of(past, offers))
     for table in (estimates.gain, estimates.cost, estimates.lift):
         table[~eligible] = 0.0

@@ -108,6 +108,8 @@ class Trials:
     def where(self, rows: Bools | Int64) -> Trials:
         """Some of the trials."""
         chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
+        if rows.dtype == bool and len(chosen) == len(self):
+            return self
         own: dict[str, Any] = {}
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
