@@ -175,7 +175,7 @@ def trials(
         raise InvalidValue("engine of trials", con.name, f"{EMBEDDED} (portraits.engine.connect)")
     past = past_of(snapshot, settings, as_of, con)
     people = Persons(snapshot, con, as_of)
-    decisions = decisions_of(snapshot, past, people, con).cache()
+    decisions = decisions_of(snapshot, past, people, con)
     share = _held(decisions, settings.offer_control_share)
     units = Assigned(past, decisions, share).units
     latest = units.order_by([units.at_us.desc(), units.user_id]).limit(most)
