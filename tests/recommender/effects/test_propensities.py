@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from planted_effects import planted
 
+from recommender.effects import propensities
 from recommender.effects.propensities import LOWEST, with_propensities
 from recommender.effects.rows import rows_of
 
@@ -46,3 +47,13 @@ def test_a_feature_that_nobody_has() -> None:
     found, told = with_propensities(rows_of(X, seen.action, np.full(900, np.nan), seen.outcome), 0)
     assert told["estimated"] == 900
     assert np.isfinite(found.propensity).all()
+
+
+def test_of_many_rows_the_first_fold_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row is told all the same, nearer to the truth than by shares of the actions."""
+    monkeypatch.setattr(propensities, "MOST_ROWS", 750)
+    seen = planted(2_400, 3, confounded=0.8)
+    found, told = with_propensities(rows_of(seen.X, seen.action, np.full(2_400, np.nan), seen.outcome), 0)
+    assert told == {"estimated": 2_400, "by": "line", "clipped": 0}
+    shares = np.bincount(seen.action + 1)[seen.action + 1] / 2_400
+    assert np.abs(found.propensity - seen.propensity).mean() < 0.5 * np.abs(shares - seen.propensity).mean()
