@@ -104,6 +104,9 @@ class Catalogue:
     def item_id(self, item: int) -> str:
         return self._items.name(item)
 
+    def item_ids(self, items: Numbers) -> list[str]:
+        return self._items.names(items)
+
     def title(self, item: int) -> str:
         """Title of an item, '' when it has none."""
         rows, row = self._place(item)
@@ -206,7 +209,7 @@ class Catalogue:
             hidden = int(np.count_nonzero(self._hidden.values.take(items)))
             _count(removed, "hidden", hidden)
             _count(removed, "stock", len(items) - int(np.count_nonzero(allowed)) - hidden)
-        if conditions == NO_CONDITIONS:
+        if conditions is NO_CONDITIONS:
             return allowed
         for rule, fits in self._tests(conditions, items):
             if removed is not None:

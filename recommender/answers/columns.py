@@ -144,3 +144,9 @@ class Names:
     def name(self, code: int) -> str:
         """The name of a code."""
         return self._base.id(code) if code < self._first else self._later[code - self._first]
+
+    def names(self, codes: NDArray[np.integer[Any]]) -> list[str]:
+        """The names of many codes."""
+        if self._later and len(codes) and codes.max() >= self._first:
+            return [self.name(code) for code in codes.tolist()]
+        return self._base.ids(codes)

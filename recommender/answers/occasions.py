@@ -85,7 +85,7 @@ def voices(bundle: Bundle, query: Query, *, known: bool) -> list[Voice]:
     To a stranger the store, the entrance and the hour speak, each as loud as it tells the taste of others there; to a
     known visitor only the store, and softly. An article speaks to everyone.
     """
-    if not len(bundle.occasions):
+    if not len(bundle.occasions) or (known and query.store_id is None and query.content_id is None):
         return []
     named = {"store": query.store_id}
     if not known:

@@ -109,6 +109,10 @@ def who(bundle: Bundle | None, catalogue: Catalogue, query: Query, state: State)
     cart. What was sent back takes that along, too, and is not had any more; of orders from before the night, whose
     lines are not known by day, only where the event names the item.
     """
+    row = bundle.users.index(query.user_id) if bundle else -1
+    history = bundle.bought(row) if bundle else NO_ITEMS
+    if not state.recent:
+        return Visitor(row, history, {}), []
     targets = bundle.targets if bundle else ("purchase",)
     signals = bundle.today.signals if bundle else {}
     done: dict[str, str] = {}
@@ -133,8 +137,6 @@ def who(bundle: Bundle | None, catalogue: Catalogue, query: Query, state: State)
     ids = [*done, *(had.keys() - done.keys())]
     numbers = dict(zip(ids, catalogue.indices(ids), strict=True))
     acts = _aged([(numbers[one], kind, when[one]) for one, kind in done.items() if numbers[one] >= 0])
-    row = bundle.users.index(query.user_id) if bundle else -1
-    history = bundle.bought(row) if bundle else NO_ITEMS
     if sent_back:
         history = history[~np.isin(history, [numbers[one] for one in sent_back])]
     return Visitor(row, history, {numbers[one]: ts for one, ts in had.items() if numbers[one] >= 0}), acts
@@ -164,6 +166,8 @@ def seeds_of(
     that came since the night and has no kin.
 
     weight: what a similarity of 1 to the newest of them is worth."""
+    if page < 0 and not acts and not query.cart:
+        return []
     seeds = {page: Seed(page, bundle.today.page, "similar_to")}
     if query.personalized:
         today = bundle.today

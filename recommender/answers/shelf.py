@@ -111,45 +111,45 @@ class Shelf:
             pool = boosted(pool, self._boosts, self._bundle, self._catalogue)
         self._liked = pool.items[:LIKED], pool.scores[:LIKED]
         places = self._chosen(pool)
-        items, causes, scores = pool.items[places], pool.causes[places], pool.scores[places].tolist()
-        by_night = (causes >= 0) & (causes < len(table.items))
-        told = iter(self._told_by_night(items[by_night], causes[by_night], table, visitor))
-        width = pool.width
-        for item, score, cause in zip(items.tolist(), scores, causes.tolist(), strict=True):
-            if cause == ENTERED:
-                source, why = RULE, reason("popular", self._query.lang)
-            elif cause < len(table.items):
-                source, why = next(told)
-            else:
-                source, why = self._told_by_day(seeds, (cause - len(table.items)) // width)
-            self._items.append(Ranked(self._catalogue.item_id(item), score, source, why))
-            self._taken.add(item)
-        if scores:
-            self._floor = min(scores)
+        items, causes, scores = pool.items.take(places), pool.causes.take(places), pool.scores.take(places).tolist()
+        if not seeds and not self._boosts:
+            told = self._told_by_night(items, causes, table, visitor)
+        else:
+            told = self._told_by_cause(items, causes, table, seeds, visitor, pool.width)
+        self._put(items, scores, told)
+        self._floor = min(scores, default=1.0)
 
     def show(self, pool: Proposals, tell: Callable[[NDArray[Any]], list[tuple[str, Reason]]]) -> None:
         """As `propose`, for a pool whose causes `tell` turns into sources and reasons."""
         places = self._chosen(pool)
-        told = tell(pool.causes[places])
-        for item, score, line in zip(pool.items[places].tolist(), pool.scores[places].tolist(), told, strict=True):
-            self._items.append(Ranked(self._catalogue.item_id(item), score, *line))
-            self._taken.add(item)
-            self._floor = min(self._floor, score)
+        scores = pool.scores.take(places).tolist()
+        self._put(pool.items.take(places), scores, tell(pool.causes.take(places)))
+        self._floor = min([1.0, *scores])
 
     def answer(self, policy: str) -> Answer:
         """The shelf, filled from the ladder up to n."""
-        for rung in ladder(self._bundle, self._catalogue, self._rules.conditions, self._page):
-            needed = self._room - len(self._items)
-            if not needed:
-                break
-            for item in walk(rung, self._rules, self._taken, needed):
-                self._taken.add(item)
-                self._items.append(self._from_ladder(item, rung.category))
-        if self._query.exploration and self._query.personalized:
+        if len(self._items) < self._room:
+            self._fill()
+        if self._query.exploration and self._query.personalized and len(self._catalogue.newcomers()):
             self._explore()
         for place, item in self._pins:
             self._insert(place, item, RULE, reason("pinned", self._query.lang))
         return Answer(tuple(self._items), self._bundle is None, policy, self._rules.removed)
+
+    def _put(self, items: NDArray[np.int32], scores: list[float], told: Sequence[tuple[str, Reason]]) -> None:
+        """Puts items at the end, best first. told: source and reason of each."""
+        for item_id, score, (source, why) in zip(self._catalogue.item_ids(items), scores, told, strict=True):
+            self._items.append(Ranked(item_id, score, source, why))
+        self._taken.update(items.tolist())
+
+    def _fill(self) -> None:
+        """Puts what the ladder has at the end."""
+        for rung in ladder(self._bundle, self._catalogue, self._rules.conditions, self._page):
+            for item in walk(rung, self._rules, self._taken, self._room - len(self._items)):
+                self._taken.add(item)
+                self._items.append(self._from_ladder(item, rung.category))
+            if len(self._items) == self._room:
+                return
 
     @property
     def _room(self) -> int:
@@ -161,7 +161,7 @@ class Shelf:
         fits = self._rules.proposals(pool.items)
         for _, item in self._pins:
             fits &= pool.items != item
-        places = np.flatnonzero(fits)
+        places = fits.nonzero()[0]
         if not self._query.diversity:
             return places[: self._room]
         paths = self._catalogue.paths(pool.items[places])
@@ -194,6 +194,28 @@ class Shelf:
         score = self._items[min(place, len(self._items) - 1)].score if self._items else self._floor
         self._items.insert(place, Ranked(self._catalogue.item_id(item), score, source, why, propensity))
 
+    def _told_by_cause(
+        self,
+        items: NDArray[np.int32],
+        causes: NDArray[Any],
+        table: Table,
+        seeds: Sequence[Seed],
+        visitor: Visitor,
+        width: int,
+    ) -> list[tuple[str, Reason]]:
+        """Source and reason of items that came from the table, from boosts and from seeds (`width` neighbours each)."""
+        by_night = (causes >= 0) & (causes < len(table.items))
+        night = iter(self._told_by_night(items[by_night], causes[by_night], table, visitor))
+        told = []
+        for cause in causes.tolist():
+            if cause == ENTERED:
+                told.append((RULE, reason("popular", self._query.lang)))
+            elif cause < len(table.items):
+                told.append(next(night))
+            else:
+                told.append(self._told_by_day(seeds, (cause - len(table.items)) // width))
+        return told
+
     def _told_by_day(self, seeds: Sequence[Seed], place: int) -> tuple[str, Reason]:
         """Source and reason of a neighbour of the page's, the cart's or the day's items; after the last seed stands
         what they say together."""
@@ -205,7 +227,7 @@ class Shelf:
     def _told_by_night(
         self, items: NDArray[np.int32], places: NDArray[Any], table: Table, visitor: Visitor
     ) -> list[tuple[str, Reason]]:
-        """Source and reason of items that stand at `places` of the table."""
+        """Source and reason of items, all of the night's, that stand at `places` of the table."""
         bundle = self._bundle
         if bundle is not None and table.origins is not None:
             origins = table.origins.take(places)
@@ -222,7 +244,7 @@ class Shelf:
             visitor.has(items),
             visitor.has(evidence),
             evidence != NOTHING_OWN,
-            bundle.popularity(items) > 0,
+            bundle.shelf_rank.take(items) < bundle.taken,
         )
         codes = night_codes(bundle.sources, bundle.targets)
         told_by_table = []

@@ -54,7 +54,7 @@ class Rules:
         self.conditions = conditions
         self.removed: Removed = {}
         self._blocked = blocked
-        self._ordered = np.array(sorted(blocked), np.int32)
+        self._ordered = np.array(sorted(blocked), np.int32) if blocked else bought[:0]
         self._bought = bought
 
     def proposals(self, items: Numbers) -> Mask:

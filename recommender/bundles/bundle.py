@@ -45,7 +45,8 @@ def write_bundle(folder: Path, arrays: Mapping[str, NDArray[Any]], manifest: Map
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An open bundle. Arrays are read-only views of the mapped files, described in `ARRAYS`."""
+    """An open bundle. Arrays are read-only views of the mapped files, described in `ARRAYS`. taken: how many of the
+    first `shelf_items` somebody took; nobody took the others."""
 
     manifest: Mapping[str, Any]
     users: Vocabulary
@@ -87,6 +88,7 @@ class Bundle:
     sources: tuple[str, ...]
     repeat: bool
     targets: tuple[str, ...]
+    taken: int
     today: Today
 
     @classmethod
@@ -122,6 +124,7 @@ class Bundle:
             sources=tuple(manifest["sources"]),
             repeat=bool(manifest["repeat"]),
             targets=(target,) if isinstance(target, str) else tuple(target),
+            taken=int(np.count_nonzero(arrays["popular_scores"])),
             today=Today.of(manifest),
             **fields,
         )

@@ -76,7 +76,7 @@ class Vocabulary:
 
     def ids(self, rows: NDArray[np.integer[Any]]) -> list[str]:
         """The ids of many row numbers, in their order."""
-        return [value.decode() for value in self._ids[rows].tolist()]
+        return [value.decode() for value in self._ids.take(rows).tolist()]
 
 
 def _encode(one: Any) -> bytes:
