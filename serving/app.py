@@ -102,12 +102,13 @@ class Api:
         return body
 
     async def _call(self, route: Route, scope: Scope, receive: Receive) -> Call:
-        authorization, named = _header(scope, b"authorization"), _header(scope, b"x-app-id")
+        headers = dict(reversed(scope["headers"]))  # of several of a name the first
+        authorization, named = headers.get(b"authorization", b""), headers.get(b"x-app-id", b"")
         grant = await self._context.tenants.remembered(authorization.decode("latin-1"), named.decode("latin-1"))
         seen().app_id = grant.app_id
         grant.need(route.scope, user=route.user)
         self._limits.count(grant)
-        sent = await _body(scope, receive)
+        sent = await _body(headers.get(b"content-length", b""), receive)
         scope[RECEIVED] = True
         if len(sent) > LARGE_BODY:
             body = await asyncio.to_thread(route.read, sent, grant.user_id)
@@ -133,18 +134,12 @@ def v1(context: Context) -> Mount:
     return Mount("/v1", app=Api(context))
 
 
-def _header(scope: Scope, name: bytes) -> bytes:
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    return next((value for key, value in headers if key == name), b"")
-
-
 def _allow(scope: Scope, method: str) -> None:
     if scope["method"] != method:
         raise WrongMethod(scope["method"], method)
 
 
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    stated = _header(scope, b"content-length")
+async def _body(stated: bytes, receive: Receive) -> bytes:
     if stated.isdigit() and int(stated) > LARGEST_BODY:
         raise TooMuch("body", int(stated), LARGEST_BODY)
     started = Started(_whole(receive))
@@ -160,7 +155,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
 async def _is_there(scope: Scope, receive: Receive) -> bool:
     """Whether the body of a refused request is there, all of it: nearly always. Then the connection can go on, although
     nobody has read the body. Whoever waits to be asked for it (`Expect`) need not send it."""
-    if _header(scope, b"expect"):
+    if any(name == b"expect" for name, _ in scope["headers"]):
         return False
     try:
         async with asyncio.timeout(GRACE_S):

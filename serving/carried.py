@@ -54,9 +54,9 @@ async def carried(call: Call, ground: Ground, query: Query, items: tuple[Ranked,
     except StoreUnavailable:
         return Carried(items)
     covers = _covers(deal, ground, items)
-    some = covers.any(axis=1)
-    if not some.all():
-        deal, covers = replace(deal, numbers=deal.numbers[some], prices=deal.prices[some]), covers[some]
+    if deal.offering.rulebook.any_scoped:
+        some = covers.any(axis=1)
+        deal, covers = deal._replace(numbers=deal.numbers[some], prices=deal.prices[some]), covers[some]
     if not len(deal.numbers) or deal.room <= 0:
         return Carried(items)
     rate = None if deal.offering.plan is None or deal.arm is None else deal.offering.plan.manifest.get(RATE)
@@ -80,7 +80,7 @@ def _covers(deal: Deal, ground: Ground, items: tuple[Ranked, ...]) -> NDArray[np
     """[offers, items]: which items each offer of the deal is for."""
     rulebook = deal.offering.rulebook
     scoped = rulebook.scoped
-    if not scoped[deal.numbers].any():
+    if not rulebook.any_scoped or not scoped[deal.numbers].any():
         return np.ones((len(deal.numbers), len(items)), bool)
     covers = np.repeat(~scoped[:, None], len(items), axis=1)
     catalogue = ground.model.catalogue if ground.model is not None else None

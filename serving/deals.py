@@ -12,12 +12,10 @@ the exposures that the app sends; of who is held out, where the app sends any, b
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from math import isnan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +41,7 @@ MOST_COULD = 200
 """Offers whose ids a decision keeps beside the chosen ones: some kilobytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deal:
+class Deal(NamedTuple):
     """What may be given to a visitor now.
 
     numbers: offers that hold, of the rulebook, in the order of the rule; covered: the item at hand of those that are
@@ -91,7 +88,7 @@ async def deal_of(call: Call, ground: Ground, query: Query, *, mine: bool = True
     number = offering.rulebook.number
     owned = [number[one] for one in visitor.open if one in number]
     paced = ledger.paced(offering, now_local)
-    numbers = found.offers[paced.admitted[found.offers]]
+    numbers = found.offers[paced.admitted.take(found.offers)]
     numbers = numbers if not owned else numbers[~np.isin(numbers, owned)]
     row = offering.row_of(ground.state.ids) if query.personalized else 0
     if paced.any_late:  # what no price holds back waits
@@ -104,7 +101,7 @@ async def deal_of(call: Call, ground: Ground, query: Query, *, mine: bool = True
             ghosts = call.context.store.offer_ghosts
             seen += await call.context.reads.quick(ghosts, call.app_id, ground.state.ids, since_us)
         room = _room(call, offering, seen, now_local, row)
-    prices, had = paced.prices[numbers], visitor.open
+    prices, had = paced.prices.take(numbers), visitor.open
     return Deal(offering, numbers, found.covered, had, row, prices, room, arm, lacks, now_local, held_out)
 
 
@@ -215,13 +212,20 @@ def _room(call: Call, offering: Offering, shown: Iterable[int], now_local: datet
     """How many offers more the visitor may see today. shown: when offers were (microseconds) that the plan does not
     know of."""
     settings, today = call.grant.settings, now_local.date()
-    seen: Counter[int] = Counter(_days_ago(at_us, now_local) for at_us in shown)
+    seen = [0] * SEEN_DAYS
+    for at_us in shown:
+        _count(seen, _days_ago(at_us, now_local))
     if offering.plan is not None and offering.version is not None:
         last = datetime.fromtimestamp(offering.version.as_of_us / 1e6, UTC).astimezone(now_local.tzinfo).date()
-        for before, count in enumerate(offering.plan.seen[row].tolist()):
-            seen[_between(last, today) + before] += count
-    week = sum(count for ago, count in seen.items() if 0 <= ago < SEEN_DAYS)
-    return min(settings.offers_per_day - seen[0], settings.offers_per_week - week)
+        for before, count in enumerate(offering.plan.seen[row].tolist(), _between(last, today)):
+            _count(seen, before, count)
+    return min(settings.offers_per_day - seen[0], settings.offers_per_week - sum(seen))
+
+
+def _count(seen: list[int], ago: int, count: int = 1) -> None:
+    """Counts what was seen so many days ago, where it is one of the days that count."""
+    if 0 <= ago < SEEN_DAYS:
+        seen[ago] += count
 
 
 def _days_ago(at_us: int, now_local: datetime) -> int:

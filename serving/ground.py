@@ -6,14 +6,14 @@ nothing personal and says `degraded`; when a bundle is broken or missing, the ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from portraits.decision_ids import draw_of, signed
 from portraits.errors import StoreUnavailable
 from portraits.history import NOBODY
-from recommender.types import Filters, Query
+from recommender.types import ANYTHING, Filters, Query
 from serving.call import Call
 from serving.codec import encode
 from serving.models import Model
@@ -23,6 +23,7 @@ from serving.stores.events import DecisionRow
 from serving.stores.store import OnlineState
 
 TREATED, CONTROL = "treated", "control"
+_NO_CONDITION = asdict(ANYTHING)
 
 
 class Given(NamedTuple):
@@ -34,8 +35,7 @@ class Given(NamedTuple):
     shown: list[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(NamedTuple):
     """What an answer stands on. `state` None: the store is away, so nothing is known of any visitor.
 
     `user_id`: of the person who asks, whichever of the linked ids the request names. `decision_id`: of the answer.
@@ -83,7 +83,7 @@ def query_of(call: Call, user_id: str, decision_id: str, *, personalized: bool) 
         content_id=body.get("content_id"),
         cart=context.get("cart") or (),
         hour=now.astimezone(call.grant.zone).hour if hour is None else hour,
-        filters=Filters(**filters),
+        filters=ANYTHING if filters == _NO_CONDITION else Filters(**filters),
         exclude=body.get("exclude") or (),
         lang=body["lang"],
         personalized=personalized,

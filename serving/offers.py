@@ -26,7 +26,7 @@ async def post_offers(call: Call) -> dict[str, Any]:
     try:
         deal = await deal_of(call, ground, query)
     except StoreUnavailable:  # it went between two reads
-        ground, query = replace(ground, state=None), replace(query, personalized=False)
+        ground, query = ground._replace(state=None), replace(query, personalized=False)
         deal = await deal_of(call, ground, query)
     choice = choice_of(call, deal, ground.decision_id, max(query.n - len(deal.mine), 0))
     shown = () if deal.held_out else choice.order

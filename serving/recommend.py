@@ -73,13 +73,11 @@ def _respond(
     items: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
     for place, (item_id, score, source, (code, text, evidence), propensity) in enumerate(shelf.items, 1):
-        score = round(score, 6)  # noqa: PLW2901 - what is told is what is kept
+        told = round(score, 6)  # what is told is what is kept
         reason = {"code": code, "text": text, "evidence": evidence}
-        items.append({"item_id": item_id, "score": score, "source": source, "reason": reason})
-        propensity = round(propensity, 6)  # noqa: PLW2901
-        shown.append(
-            {"item_id": item_id, "position": place, "source": source, "propensity": propensity, "score": score}
-        )
+        items.append({"item_id": item_id, "score": told, "source": source, "reason": reason})
+        chance = propensity if propensity == 1.0 else round(propensity, 6)
+        shown.append({"item_id": item_id, "position": place, "source": source, "propensity": chance, "score": told})
     if shelf.offer is not None:
         items[shelf.position]["offer"] = shelf.offer
     response = {

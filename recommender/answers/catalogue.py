@@ -23,7 +23,7 @@ from recommender.answers.rows import CodeBook, Mask, Numbers, Rows, no_rows
 from recommender.bundles.bundle import Bundle
 from recommender.bundles.layout import LARGEST_DEPTH
 from recommender.bundles.vocabulary import Vocabulary
-from recommender.types import Filters
+from recommender.types import ANYTHING, Filters
 
 Removed = dict[str, int]
 """Rule -> how many items it took away."""
@@ -44,7 +44,6 @@ class Conditions(NamedTuple):
 
 _CARRY = {"category": Rows.in_category, "brand": Rows.of_brand, "tag": Rows.tagged}
 NO_CONDITIONS = Conditions()
-_NO_FILTERS = Filters()
 
 
 class Catalogue:
@@ -183,7 +182,7 @@ class Catalogue:
 
     def conditions(self, filters: Filters, store_id: str | None = None) -> Conditions:
         """`filters` in codes of this catalogue. `store_id`: a further store that must sell the item."""
-        if store_id is None and filters == _NO_FILTERS:
+        if store_id is None and (filters is ANYTHING or filters == ANYTHING):
             return NO_CONDITIONS
         known = {
             "category": _known(self._book.categories, filters.category),

@@ -36,6 +36,8 @@ HALF = 2**32
 NOT_A_NUMBER = -1e12
 """Stands for a worth that is not a number: so low that the offer is never chosen, and finite, so that the others can
 still be compared."""
+_NO_DRAWS = np.zeros((1, 0), np.float32), np.zeros(1, np.intp), np.zeros(1, bool)
+"""Where nothing is known: one draw, in which nothing known is best."""
 
 
 class Placing(NamedTuple):
@@ -84,15 +86,18 @@ def decide(
     on a slate each may stand (each at one position at least); None: positions do not matter.
     """
     count = len(columns)
-    knows = np.zeros(count, bool)
-    if plan is not None and plan.offers:
-        knows = (columns >= 0) & plan.eligible[row].take(columns)
-    known, cold = knows.nonzero()[0], (~knows).nonzero()[0]
-    draws = _draws(plan, row, columns[known], prices if isinstance(prices, float) else prices[known])
-    best, pays = _best(draws if placing is None else _placed(draws, placing, known))
-    wins = np.zeros(count + 1)
-    wins[known] = np.bincount(best[pays], minlength=len(known))
-    wins[cold[0] if len(cold) else count] = np.count_nonzero(~pays)
+    known, cold = _knows(plan, row, columns)
+    otherwise = int(cold[0]) if len(cold) else count
+    wins, worth = np.zeros(count + 1), np.full(count, nan)
+    if plan is not None and len(known):
+        draws = _draws(plan, row, columns[known], prices if isinstance(prices, float) else prices[known])
+        best, pays = _best(draws if placing is None else _placed(draws, placing, known))
+        wins[known] = np.bincount(best[pays], minlength=len(known))
+        wins[otherwise] = np.count_nonzero(~pays)
+        worth[known] = np.add.reduce(draws, axis=0) / len(draws)
+    else:
+        draws, best, pays = _NO_DRAWS
+        wins[otherwise] = 1
     chances = exploration / (count + 1) + (1 - exploration) * wins / len(draws)
     mixed = _mixed(seed)
     turn, which = mixed >> 32, mixed % HALF
@@ -102,15 +107,13 @@ def decide(
     else:
         draw = which * len(draws) // HALF
         won = bool(pays[draw])
-        first = int(known[best[draw]]) if won else int(cold[0]) if len(cold) else count
+        first = int(known[best[draw]]) if won else otherwise
         source = "learned" if won or (first == count and count) else "rule"
         drawn = float(draws[draw, best[draw]]) if won else nan
-    worth = np.full(count, np.nan)
-    worth[known] = np.add.reduce(draws, axis=0) / len(draws)
     rest = [*_paying(worth, known), *cold.tolist()] if first < count and n > 1 else []
     order = () if first == count else _behind(first, rest, n, alone)
     if order and isnan(drawn):
-        drawn = float(worth[first]) if knows[first] else 0.0
+        drawn = 0.0 if isnan(worth[first]) else float(worth[first])
     return Choice(order, chances[:-1], float(chances[-1]), source, worth, drawn)
 
 
@@ -124,10 +127,16 @@ def by_rule(count: int, n: int, alone: NDArray[np.bool_] | None = None) -> Choic
     return Choice(order, chances, 0.0 if count else 1.0, "rule", worth)
 
 
-def _draws(plan: OfferPlan | None, row: int, columns: Numbers, prices: Floats | float) -> NDArray[np.float32]:
+def _knows(plan: OfferPlan | None, row: int, columns: Numbers) -> tuple[Numbers, Numbers]:
+    """The offers of which the night knows what they do to the visitor, and the others."""
+    if plan is None or not plan.offers:
+        return NOTHING, np.arange(len(columns))
+    knows = (columns >= 0) & plan.eligible[row].take(columns)
+    return knows.nonzero()[0], (~knows).nonzero()[0]
+
+
+def _draws(plan: OfferPlan, row: int, columns: Numbers, prices: Floats | float) -> NDArray[np.float32]:
     """What each offer is worth in each draw: [R, k]."""
-    if plan is None or not len(columns):
-        return np.zeros((1, 0), np.float32)
     mean = plan.gain[row].take(columns) - (1.0 + prices) * plan.cost[row].take(columns)
     mean = np.fmax(mean, NOT_A_NUMBER).astype(np.float32)
     draws: NDArray[np.float32] = plan.shift[:, plan.group[row]].take(columns, axis=1) + mean
@@ -136,8 +145,6 @@ def _draws(plan: OfferPlan | None, row: int, columns: Numbers, prices: Floats | 
 
 def _best(draws: NDArray[Any]) -> tuple[Numbers, NDArray[np.bool_]]:
     """The best offer of each draw, and whether it is worth anything."""
-    if not draws.shape[1]:
-        return np.zeros(len(draws), np.intp), np.zeros(len(draws), bool)
     best = draws.argmax(axis=1)
     return best, draws[np.arange(len(draws)), best] > 0
 

@@ -8,8 +8,8 @@ a lock, and not here. The minimum order is stated and not checked, as the order 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from portraits.history import MOST_MONEY
@@ -18,10 +18,10 @@ from recommender.types import Reason
 
 LONGEST_LOOK = 7 * 24
 """Hours in which a window of days and hours ends, if it ever does."""
+NONE: Mapping[str, int] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class OfferFacts:
+class OfferFacts(NamedTuple):
     """What an offer's conditions are held against. Maps go from offer_id; a missing entry is 0. Money: minor units.
 
     `tier`: the visitor's membership tier, None for no member. `claims`: claims of this visitor. `spent`,
@@ -30,9 +30,9 @@ class OfferFacts:
     """
 
     tier: str | None = None
-    claims: Mapping[str, int] = field(default_factory=dict)
-    spent: Mapping[str, int] = field(default_factory=dict)
-    spent_today: Mapping[str, int] = field(default_factory=dict)
+    claims: Mapping[str, int] = NONE
+    spent: Mapping[str, int] = NONE
+    spent_today: Mapping[str, int] = NONE
     closed: Collection[str] = ()
 
 

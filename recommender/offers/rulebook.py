@@ -63,7 +63,8 @@ class Rulebook:
     """Rules of `offers`, rows of the contract's table; one that cannot be stated is none and has no number.
 
     ids: offer ids by number. alone: whether it may not stand beside another of its kind in one answer (bool). limited:
-    whether it has a budget or a limit a person, which without the books cannot be kept (bool).
+    whether it has a budget or a limit a person, which without the books cannot be kept (bool). any_scoped: whether any
+    is for certain items or categories only.
     """
 
     def __init__(self, offers: Sequence[Mapping[str, Any]]) -> None:
@@ -84,7 +85,7 @@ class Rulebook:
         self._windowed = self._whether(lambda one: bool(one.get("days") or one.get("hours")))
         self._closes: tuple[datetime | None, Mask, NDArray[np.int64]] = None, self._windowed, self._ends
         self._scoped = self._whether(lambda one: bool(one.get("items") or one.get("categories")))
-        self._any_scoped = bool(self._scoped.any())
+        self.any_scoped = bool(self._scoped.any())
         self._by_item = _index(self.offers, "items")
         self._by_category = _index(self.offers, "categories")
         self._tiers: dict[str | None, Mask] = {}
@@ -111,12 +112,12 @@ class Rulebook:
         if query.store_id is not None:
             holds &= self._in_store(query.store_id)
         covered: dict[int, str] = {}
-        if self._any_scoped and (query.item_id is not None or query.cart):
+        if self.any_scoped and (query.item_id is not None or query.cart):
             covered = self.covering([one for one in (query.item_id, *query.cart) if one is not None], catalogue)
             fits = ~self._scoped
             fits[list(covered)] = True
             holds &= fits
-        return Holding(standing.order[holds[standing.order]], covered)
+        return Holding(standing.order[holds.take(standing.order)], covered)
 
     def holds_for_some(self, facts: OfferFacts, now_local: datetime) -> bool:
         """Whether any offer holds for anybody, whoever asks."""
@@ -155,7 +156,9 @@ class Rulebook:
         catalogue: Catalogue | None = None,
     ) -> Eligible:
         """An offer in words. `covered`: the item at hand that it is for, '' for none."""
-        ends, zone = min(int(self._ends[number]), int(self._closing(now_local)[number])), now_local.tzinfo or UTC
+        ends, zone = int(self._ends[number]), now_local.tzinfo or UTC
+        if self._windowed[number]:
+            ends = min(ends, int(self._closing(now_local)[number]))
         key = number, query.lang, zone, currency, ends, bool(covered)
         told = self._told.get(key)
         if told is None:
@@ -176,7 +179,7 @@ class Rulebook:
         return Eligible(self.ids[number], offer.get("title") or "", kind, value, minimum, why, expires)
 
     def _stand(self, now_local: datetime, facts: OfferFacts) -> _Standing:
-        now_us = _us(now_local, 0)
+        now_us = (now_local - EPOCH) // MICROSECOND
         known = self._standing
         if (
             known is None

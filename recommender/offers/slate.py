@@ -52,9 +52,9 @@ def places(covers: Mask, scores: Floats, fixed: Mask, rate: float | None = None)
     moves."""
     looked = examined(len(scores))
     best = covers.argmax(axis=1)
+    if rate is None or fixed.all():
+        return Places(Placing(looked.take(best), looked), best)
     free = np.flatnonzero(~fixed)
-    if rate is None or not len(free):
-        return Places(Placing(looked[best], looked), best)
     by_offer = np.where(covers[:, None, free], _moves(looked[free], scores[free]) * rate, np.inf)
     which = by_offer.argmin(axis=2)
     loss = np.full(covers.shape, np.inf)

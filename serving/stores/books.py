@@ -82,8 +82,7 @@ class Held(NamedTuple):
         return self.until is None, self.until or 0
 
 
-@dataclass(frozen=True, slots=True)
-class VisitorOffers:
+class VisitorOffers(NamedTuple):
     """What one person had and saw of the offers, under all ids.
 
     claims: offer_id -> claims that count against the limit a person: all but those that were returned. open: of those

@@ -33,8 +33,7 @@ class Version(NamedTuple):
         return datetime.fromtimestamp(self.as_of_us / 1e6, UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Active:
+class Active(NamedTuple):
     """What an app serves; None where nothing was published yet."""
 
     bundle: Version | None = None

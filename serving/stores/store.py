@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -45,8 +44,7 @@ HEAD, ID, USER, EVENT = range(4)
 """Kinds of rows in the state of a visitor with several ids."""
 
 
-@dataclass(frozen=True, slots=True)
-class OnlineState:
+class OnlineState(NamedTuple):
     """What an answer must know of the app and of the visitor, all of one moment.
 
     `user_id` is the person's, whichever of the person's `ids` was asked for (the person's own comes first). `recent` is
