@@ -13,7 +13,8 @@ the exposures that the app sends; of who is held out, where the app sends any, b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from math import isnan
 from typing import Any, NamedTuple
 
@@ -204,8 +205,19 @@ def _since_us(offering: Offering, now_local: datetime) -> int:
     """Since when exposures are counted from the store: what the plan does not know of the last days."""
     if offering.plan is not None and offering.version is not None:
         return offering.version.as_of_us
-    first = (now_local - (SEEN_DAYS - 1) * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+    return _first_us(now_local.date(), now_local.tzinfo)
+
+
+@lru_cache(maxsize=1_000)
+def _first_us(today: date, zone: tzinfo | None) -> int:
+    """The first moment, by local time, of the days that count."""
+    first = datetime.combine(today - (SEEN_DAYS - 1) * DAY, time(), zone)
     return int(first.timestamp() * 1_000_000)
+
+
+@lru_cache(maxsize=1_000)
+def _day_of(at_us: int, zone: tzinfo | None) -> date:
+    return datetime.fromtimestamp(at_us / 1e6, UTC).astimezone(zone).date()
 
 
 def _room(call: Call, offering: Offering, shown: Iterable[int], now_local: datetime, row: int) -> int:
@@ -216,7 +228,7 @@ def _room(call: Call, offering: Offering, shown: Iterable[int], now_local: datet
     for at_us in shown:
         _count(seen, _days_ago(at_us, now_local))
     if offering.plan is not None and offering.version is not None:
-        last = datetime.fromtimestamp(offering.version.as_of_us / 1e6, UTC).astimezone(now_local.tzinfo).date()
+        last = _day_of(offering.version.as_of_us, now_local.tzinfo)
         for before, count in enumerate(offering.plan.seen[row].tolist(), _between(last, today)):
             _count(seen, before, count)
     return min(settings.offers_per_day - seen[0], settings.offers_per_week - sum(seen))

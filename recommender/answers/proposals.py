@@ -65,12 +65,14 @@ class Visitor(NamedTuple):
     history: NDArray[np.int32]
     since: Mapping[int, int]
 
-    def has(self, items: NDArray[np.int32]) -> NDArray[np.bool_]:
+    def has(self, items: NDArray[np.int32]) -> list[bool]:
         """Which of `items` the visitor has bought (or whatever else counts as success)."""
+        if not len(self.history) and not self.since:
+            return [False] * len(items)
         had = members(items, self.history) if len(self.history) else np.zeros(len(items), bool)
         for item in self.since:
             had |= items == item
-        return had
+        return had.tolist()
 
 
 class Table(NamedTuple):

@@ -111,11 +111,11 @@ class Shelf:
             pool = boosted(pool, self._boosts, self._bundle, self._catalogue)
         self._liked = pool.items[:LIKED], pool.scores[:LIKED]
         places = self._chosen(pool)
-        items, causes, scores = pool.items.take(places), pool.causes.take(places), pool.scores.take(places).tolist()
+        items, scores = pool.items.take(places), pool.scores.take(places).tolist()
         if not seeds and not self._boosts:
-            told = self._told_by_night(items, causes, table, visitor)
+            told = self._told_by_night(items, pool.causes.take(places), table, visitor)
         else:
-            told = self._told_by_cause(items, causes, table, seeds, visitor, pool.width)
+            told = self._told_by_cause(pool, places, table, seeds, visitor)
         self._put(items, scores, told)
         self._floor = min(scores, default=1.0)
 
@@ -138,8 +138,8 @@ class Shelf:
 
     def _put(self, items: NDArray[np.int32], scores: list[float], told: Sequence[tuple[str, Reason]]) -> None:
         """Puts items at the end, best first. told: source and reason of each."""
-        for item_id, score, (source, why) in zip(self._catalogue.item_ids(items), scores, told, strict=True):
-            self._items.append(Ranked(item_id, score, source, why))
+        ids = self._catalogue.item_ids(items)
+        self._items += [Ranked(one, score, *line) for one, score, line in zip(ids, scores, told, strict=True)]
         self._taken.update(items.tolist())
 
     def _fill(self) -> None:
@@ -195,15 +195,10 @@ class Shelf:
         self._items.insert(place, Ranked(self._catalogue.item_id(item), score, source, why, propensity))
 
     def _told_by_cause(
-        self,
-        items: NDArray[np.int32],
-        causes: NDArray[Any],
-        table: Table,
-        seeds: Sequence[Seed],
-        visitor: Visitor,
-        width: int,
+        self, pool: Proposals, places: NDArray[np.intp], table: Table, seeds: Sequence[Seed], visitor: Visitor
     ) -> list[tuple[str, Reason]]:
-        """Source and reason of items that came from the table, from boosts and from seeds (`width` neighbours each)."""
+        """Source and reason of what stands at `places` of the pool, from the table, the boosts and the seeds."""
+        items, causes = pool.items.take(places), pool.causes.take(places)
         by_night = (causes >= 0) & (causes < len(table.items))
         night = iter(self._told_by_night(items[by_night], causes[by_night], table, visitor))
         told = []
@@ -213,7 +208,7 @@ class Shelf:
             elif cause < len(table.items):
                 told.append(next(night))
             else:
-                told.append(self._told_by_day(seeds, (cause - len(table.items)) // width))
+                told.append(self._told_by_day(seeds, (cause - len(table.items)) // pool.width))
         return told
 
     def _told_by_day(self, seeds: Sequence[Seed], place: int) -> tuple[str, Reason]:
@@ -239,21 +234,18 @@ class Shelf:
             return [("popular", reason("popular", self._query.lang))] * len(items)
         evidence = bundle.candidate_evidence[table.row].take(places)
         columns = (
-            bundle.candidate_sources[table.row].take(places),
-            evidence >= 0,
+            bundle.candidate_sources[table.row].take(places).tolist(),
+            evidence.tolist(),
             visitor.has(items),
             visitor.has(evidence),
-            evidence != NOTHING_OWN,
-            bundle.shelf_rank.take(items) < bundle.taken,
+            (bundle.shelf_rank.take(items) < bundle.taken).tolist(),
         )
         codes = night_codes(bundle.sources, bundle.targets)
         told_by_table = []
-        for line, cause in zip(
-            zip(*(column.tolist() for column in columns), strict=True), evidence.tolist(), strict=True
-        ):
-            code, named = codes[line]
+        for source, cause, has_item, has_cause, popular in zip(*columns, strict=True):
+            code, named = codes[source, cause >= 0, has_item, has_cause, cause != NOTHING_OWN, popular]
             why = self._because(code, cause) if named else reason(code, self._query.lang)
-            told_by_table.append((bundle.sources[line[0]], why))
+            told_by_table.append((bundle.sources[source], why))
         return told_by_table
 
     def _from_ladder(self, item: int, category: int | None) -> Ranked:

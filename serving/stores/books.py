@@ -263,6 +263,8 @@ _EXPOSURE: Any = literal_column("'offer_exposure'")
 
 def _named(ids: Sequence[str]) -> tuple[int, dict[str, str]]:
     """The ids as parameters of a statement that is made for so many."""
+    if len(ids) == 1:
+        return 1, {"id0": ids[0]}
     most = next((size for size in _IDS if size >= len(ids)), len(ids))
     return most, {f"id{place}": ids[min(place, len(ids) - 1)] for place in range(most)}
 
