@@ -46,6 +46,7 @@ RECEIVED = "huaxiang.received"
 
 log = logging.getLogger(__name__)
 _NO_HEADERS: list[tuple[bytes, bytes]] = []
+_JSON = b"content-type", b"application/json"
 
 
 class Api:
@@ -192,6 +193,6 @@ def _refusal(error: HuaxiangError) -> tuple[int, list[tuple[bytes, bytes]], byte
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    fixed = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    fixed = [_JSON, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": fixed + headers})
     await send({"type": "http.response.body", "body": body})

@@ -150,6 +150,7 @@ def told_of(call: Call, ground: Ground, query: Query, deal: Deal, number: int) -
     catalogue = ground.model.catalogue if ground.model is not None else None
     currency, covered = call.grant.settings.currency, deal.covered.get(number, "")
     one = deal.offering.rulebook.told(number, query, deal.now_local, currency, covered=covered, catalogue=catalogue)
+    code, text, evidence = one.reason
     body = {"user_id": call.body["user_id"], "offer_id": one.offer_id, "decision_id": ground.decision_id}
     return {
         "offer_id": one.offer_id,
@@ -157,7 +158,7 @@ def told_of(call: Call, ground: Ground, query: Query, deal: Deal, number: int) -
         "kind": one.kind,
         "value": one.value,
         "minimum": one.minimum,
-        "reason": one.reason._asdict(),
+        "reason": {"code": code, "text": text, "evidence": evidence},
         "expires": None if one.expires is None else one.expires.isoformat(),
         "action": {"do": "claim", "path": "/v1/offers/claim", "body": body},
     }

@@ -6,6 +6,7 @@ nothing personal and says `degraded`; when a bundle is broken or missing, the ca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ class Given(NamedTuple):
     policy: str
     arm: str | None
     degraded: bool
-    shown: list[dict[str, Any]]
+    shown: Sequence[Any]
 
 
 class Ground(NamedTuple):

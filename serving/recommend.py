@@ -5,16 +5,47 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from portraits.errors import InvalidValue
 from recommender.answers.catalogue import Catalogue
 from recommender.answers.pipeline import popular_shelf, recommend, similar, together, trending
 from recommender.bundles.bundle import Bundle
-from recommender.types import Answer, Query, State
+from recommender.types import Answer, Evidence, Query, State
 from serving.call import Call
 from serving.carried import Carried, carried
 from serving.ground import CONTROL, TREATED, Given, Ground, ground_of, known_as, query_of, record
 from serving.observed import lap
 from serving.tenants import in_control
+
+
+class Why(msgspec.Struct, gc=False):
+    """Why an item is there, as the answer says it (`recommender.types.Reason`)."""
+
+    code: str
+    text: str
+    evidence: Evidence
+
+
+class Item(msgspec.Struct, gc=False, omit_defaults=True):
+    """An item as the answer tells it: a struct is made and written in half the time of a dictionary, and an answer
+    holds twenty."""
+
+    item_id: str
+    score: float
+    source: str
+    reason: Why
+    offer: dict[str, Any] | None = None
+
+
+class Shown(msgspec.Struct, gc=False):
+    """An item as the decision keeps it."""
+
+    item_id: str
+    position: int
+    source: str
+    propensity: float
+    score: float
 
 
 async def post_recommend(call: Call) -> dict[str, Any]:
@@ -70,16 +101,15 @@ def _respond(
 ) -> dict[str, Any]:
     lap("rank")
     degraded = ground.state is None or answer.degraded
-    items: list[dict[str, Any]] = []
-    shown: list[dict[str, Any]] = []
+    items: list[Item] = []
+    shown: list[Shown] = []
     for place, (item_id, score, source, (code, text, evidence), propensity) in enumerate(shelf.items, 1):
         told = round(score, 6)  # what is told is what is kept
-        reason = {"code": code, "text": text, "evidence": evidence}
-        items.append({"item_id": item_id, "score": told, "source": source, "reason": reason})
+        items.append(Item(item_id, told, source, Why(code, text, evidence)))
         chance = propensity if propensity == 1.0 else round(propensity, 6)
-        shown.append({"item_id": item_id, "position": place, "source": source, "propensity": chance, "score": told})
+        shown.append(Shown(item_id, place, source, chance, told))
     if shelf.offer is not None:
-        items[shelf.position]["offer"] = shelf.offer
+        items[shelf.position].offer = shelf.offer
     response = {
         "decision_id": record(call, query, ground, Given(answer.policy, arm, degraded, shown)),
         "version": ground.model.name if ground.model is not None else None,

@@ -61,9 +61,11 @@ class Sqlite(Dialect):
         sql, order, constants = self._compiled.get(statement) or self._sql(statement)
         connection = getattr(self._local, "connection", None) or self._connect()
         try:
-            cursor = connection.cursor()
-            cursor.execute(sql, [values[name] if name in values else constants[name] for name in order])
-            return cursor.fetchall()  # type: ignore[no-any-return]
+            named = constants | dict(values)
+            rows: list[tuple[Any, ...]] = connection.driver_connection.execute(
+                sql, [*map(named.__getitem__, order)]
+            ).fetchall()
+            return rows
         except self.errors:
             self._local.connection = None
             connection.invalidate()
