@@ -152,13 +152,11 @@ def _best(draws: NDArray[Any]) -> tuple[Numbers, NDArray[np.bool_]]:
 def _placed(draws: NDArray[np.float32], placing: Placing, known: Numbers) -> NDArray[Any]:
     """What each offer is worth in each draw where it stands best."""
     most: NDArray[np.float32] = draws * placing.standing[known].astype(np.float32)
-    if placing.loss is not None:
-        there = np.empty_like(draws)
-        for looked, loss in zip(placing.examined.tolist(), placing.loss[known].T.astype(np.float32), strict=True):
-            np.multiply(draws, np.float32(looked), out=there)
-            there -= loss
-            np.maximum(most, there, out=most)
-    return most
+    if placing.loss is None:
+        return most
+    there = placing.examined.astype(np.float32)[:, None, None] * draws
+    there -= placing.loss[known].T.astype(np.float32, order="C")[:, None, :]
+    return np.maximum(most, np.maximum.reduce(there, axis=0), out=most)
 
 
 def _paying(worth: Floats, known: Numbers) -> list[int]:

@@ -48,7 +48,7 @@ class Holding(NamedTuple):
 
 class _Standing(NamedTuple):
     """What holds for anybody from `since_us` to before `until_us`, while the books are these: numbers in order of their
-    ends; `lacks`: why nobody can have any, where that is so."""
+    ends; `lacks`: why nobody can have any, where that is so. by_tier: `order` of what holds for a tier, as asked."""
 
     since_us: int
     until_us: int
@@ -57,6 +57,15 @@ class _Standing(NamedTuple):
     order: Numbers
     lacks: Lack
     some: bool
+    by_tier: dict[str | None, Numbers]
+
+    def of_tier(self, tier: str | None, mask: Mask) -> Numbers:
+        """Offers that hold for whoever has the tier; `mask`: those that are for it."""
+        if tier not in self.by_tier:
+            if len(self.by_tier) >= MOST_KEPT:
+                self.by_tier.clear()
+            self.by_tier[tier] = self.order[(self.mask & mask).take(self.order)]
+        return self.by_tier[tier]
 
 
 class Rulebook:
@@ -104,6 +113,8 @@ class Rulebook:
         certain items or categories must cover one of them (`catalogue` knows the categories); without, such offers
         hold, too."""
         standing = self._stand(now_local, facts)
+        if not facts.claims and query.store_id is None and not (self.any_scoped and (query.item_id or query.cart)):
+            return Holding(standing.of_tier(facts.tier, self._of_tier(facts.tier)), {})
         holds = standing.mask & self._of_tier(facts.tier)
         for offer_id, count in facts.claims.items():
             number = self.number.get(offer_id)
@@ -205,7 +216,7 @@ class Rulebook:
         since_us, until_us = int(moments[moments <= now_us].max()), int(moments[moments > now_us].min())
         order = np.argsort(np.minimum(self._ends, closes), kind="stable")
         lacks: Lack = "none_running" if not runs.any() else "limits" if (runs & left).any() else "budget"
-        return _Standing(since_us, until_us, facts, mask, order, lacks, bool(mask.any()))
+        return _Standing(since_us, until_us, facts, mask, order, lacks, bool(mask.any()), {})
 
     def _closing(self, now_local: datetime) -> NDArray[np.int64]:
         """When the present window of days and hours of each offer ends, microseconds; kept for the local hour."""

@@ -46,30 +46,42 @@ def examined(positions: int) -> Floats:
     return found
 
 
+@lru_cache(maxsize=1_000)
+def _later(positions: int) -> Mask:
+    """Whether b is a or comes after it: [a, b]."""
+    at = np.arange(positions)
+    found: Mask = at[None, :] >= at[:, None]
+    return found
+
+
 def places(covers: Mask, scores: Floats, fixed: Mask, rate: float | None = None) -> Places:
     """covers: [k, n], which items of the slate each offer covers, each at least one. scores: [n]. fixed: [n], items
     that keep their place. rate: minor units that a score of 1 at the first position is worth; None: not known, no item
     moves."""
     looked = examined(len(scores))
+    everywhere = bool(covers.all())
     best = covers.argmax(axis=1)
     if rate is None or fixed.all():
         return Places(Placing(looked.take(best), looked), best)
     free = np.flatnonzero(~fixed)
-    by_offer = np.where(covers[:, None, free], _moves(looked[free], scores[free]) * rate, np.inf)
-    which = by_offer.argmin(axis=2)
-    loss = np.full(covers.shape, np.inf)
-    loss[:, free] = np.take_along_axis(by_offer, which[:, :, None], axis=2)[:, :, 0]
-    item = np.full(covers.shape, -1, np.intp)
-    item[:, free] = free[which]
-    return Places(Placing(looked[best], looked, loss), best, item)
+    by_offer = (_moves(looked[free], scores[free]) * rate)[None]
+    if not everywhere:  # what is for all items moves all of them alike
+        by_offer = np.where(covers[:, None, free], by_offer, np.inf)
+    loss = np.full((len(by_offer), len(scores)), np.inf)
+    loss[:, free] = np.minimum.reduce(by_offer, axis=2)
+    item = np.full(loss.shape, -1, np.intp)
+    item[:, free] = free[by_offer.argmin(axis=2)]
+    if everywhere:
+        loss, item = (one.repeat(len(covers), axis=0) for one in (loss, item))
+    return Places(Placing(looked.take(best), looked, loss), best, item)
 
 
 def _moves(looked: Floats, scores: Floats) -> Floats:
     """What is lost when the item at b comes to a, before it, and those between go down by one: [a, b]."""
-    down = np.append(0.0, np.cumsum((looked[:-1] - looked[1:]) * scores[:-1]))
+    down = np.zeros(len(scores))
+    np.cumsum((looked[:-1] - looked[1:]) * scores[:-1], out=down[1:])
     lost = down[None, :] - down[:, None] - (looked[:, None] - looked[None, :]) * scores[None, :]
-    at = np.arange(len(scores))
-    return np.where(at[None, :] >= at[:, None], np.maximum(lost, 0.0), np.inf)  # a mixed shelf is not by score
+    return np.where(_later(len(scores)), np.maximum(lost, 0.0), np.inf)  # a mixed shelf is not by score
 
 
 def lay(found: Places, fixed: Mask, offer: int, worth: float) -> tuple[list[int], int]:
