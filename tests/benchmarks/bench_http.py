@@ -1,7 +1,7 @@
 """Requests a second and latency over HTTP, beside an empty mounted ASGI route of the same running service.
 
     python tests/benchmarks/bench_http.py [--users 50000 ...] [--items 20000 ...] [--workers 1 ...] [--store URL]
-        [--seconds 5] [--rounds 3] [--routes recommend carried ...]
+        [--seconds 5] [--rounds 3] [--routes recommend carried ...] [--planned]
 
 Routes: recommend (without offers on items, as of an app that has none), carried (with them, of 30), similar, events,
 offers, claim.
@@ -10,7 +10,8 @@ Starts `bentoml serve` on a planted app in a temporary home, loads it with wrk (
 and alternates empty route and route under test, so that whatever else the machine does meets both. Of each route: rate,
 latencies, the processor time of a request, and its profile by stage, as the service's own `/metrics` tell it. Several
 sizes: one after the other, which shows how the cost of an answer grows. `--store`: a database that is empty, for
-PostgreSQL. Without wrk (Debian package `wrk`) it says so and ends.
+PostgreSQL. `--planned`: a night has planned the offers, in 20 draws, and knows what a score is worth. Without wrk
+(Debian package `wrk`) it says so and ends.
 """
 
 from __future__ import annotations
@@ -34,15 +35,19 @@ import numpy as np
 
 from portraits.settings import AppSettings
 from recommender.bundles.bundle import write_bundle
+from recommender.offers.plan_files import FOLDER, write_plan
+from serving.carried import RATE
 from serving.publish import publish
 from serving.settings import ProcessSettings
 from serving.stores import Store
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from planted_plan import planned
 from serving_process import Service
 
 CONNECTIONS = 16
 CANDIDATES, NEIGHBOURS, OFFERS = 100, 20, 30
+DRAWS, GROUPS = 20, 20
 AIMS = {"recommend": 0.4, "carried": 0.3, "similar": 0.4, "events": 0.3, "offers": 0.4, "claim": 0.1}
 LUA = """
 local key, kind, users, items = "%(key)s", "%(kind)s", %(users)d, %(items)d
@@ -116,14 +121,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             home = Path(folder) / "home"
             settings = ProcessSettings(home=home, workers=workers, store_url=asked.store)
-            load = Load(plant(settings, users, items), users, items, asked.seconds)
+            load = Load(plant(settings, users, items, with_plan=asked.planned), users, items, asked.seconds)
             with Service(settings, "http_service:Huaxiang", Path(__file__).parent) as service:
                 print(f"{users:,} users x {items:,} items, {workers} worker(s), {CONNECTIONS} connections")
                 for kind in asked.routes:
                     _compare(service, load, kind, asked.rounds)
 
 
-def plant(settings: ProcessSettings, users: int, items: int) -> str:
+def plant(settings: ProcessSettings, users: int, items: int, *, with_plan: bool = False) -> str:
     """An app with a published bundle of the given size and a full items catalogue; an admin key."""
     store = Store.open(settings.store_url)
     store.add_app(AppSettings("shop", control_share=0.0))
@@ -135,7 +140,10 @@ def plant(settings: ProcessSettings, users: int, items: int) -> str:
     store.upsert("shop", "offers", [{"offer_id": "open", "kind": "cash", "value": 1, "budget": 10**12}])
     bundle = settings.home / "bundle"
     write_bundle(bundle, _arrays(users, items), {"sources": ["als"], "target": "purchase", "repeat": False})
-    publish(settings, store, "shop", as_of=datetime.now(UTC), bundle=bundle)
+    portraits = settings.home / "night" if with_plan else None
+    if portraits is not None:
+        write_plan(portraits / FOLDER, *_plan(users))
+    publish(settings, store, "shop", as_of=datetime.now(UTC), bundle=bundle, portraits=portraits)
     key = store.add_key("shop", "admin")
     store.close()
     return key
@@ -144,6 +152,15 @@ def plant(settings: ProcessSettings, users: int, items: int) -> str:
 def _offer(number: int) -> dict[str, Any]:
     off = {"offer_id": f"o{number:03d}", "title": f"Offer {number}", "kind": "cash", "value": 100 + number}
     return off | {"minimum": 1_000, "categories": [], "budget": 1_000_000, "per_user_limit": 1}
+
+
+def _plan(users: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A plan in which a third of the offers are worth something to a visitor."""
+    rng, names = np.random.default_rng(0), [_offer(n)["offer_id"] for n in range(OFFERS)]
+    gain, cost = rng.normal(80, 100, (users + 1, OFFERS)), rng.random((users + 1, OFFERS)) * 200
+    shift, group = rng.normal(0, 40, (DRAWS, GROUPS, OFFERS)), rng.integers(0, GROUPS, users + 1).tolist()
+    ids = [f"u{n:06d}" for n in range(users)]
+    return planned(gain, cost, users=ids, offers=names, shift=shift, group=group, **{RATE: 500.0})
 
 
 def _arrays(users: int, items: int) -> dict[str, np.ndarray]:
@@ -228,6 +245,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--items", type=int, nargs="+", default=[20_000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1])
     parser.add_argument("--store", default="", help="URL of an empty database; default: SQLite in a temporary folder")
+    parser.add_argument("--planned", action="store_true", help="with a night's plan of the offers")
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--routes", nargs="+", choices=sorted(AIMS), default=sorted(AIMS))
