@@ -82,6 +82,7 @@ def test_an_item_tells_its_row(make: Any) -> None:
     catalogue = make()
     tea = catalogue.index("tea")
     assert catalogue.item_id(tea) == "tea"
+    assert catalogue.item_ids(np.array([tea, 0])) == ["tea", catalogue.item_id(0)]
     assert catalogue.title(tea) == "绿茶 🍵"
     assert catalogue.categories("tea") == ["food", "tea"]
     assert catalogue.price(tea) == 1200

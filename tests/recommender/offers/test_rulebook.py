@@ -58,14 +58,16 @@ def test_all_at_once_as_one_by_one(seed: int) -> None:
     offers = [random_offer(rng, number) for number in range(30)]
     rulebook = Rulebook(offers)
     books = [{offer["offer_id"]: rng.randint(0, 1_200) for offer in offers} for _ in range(2)]
-    for _ in range(20):
+    nothing: list[str] = []
+    for _ in range(40):
         local = (NOW + rng.randint(-50, 50) * HOUR / 2).astimezone(SHANGHAI)
         claims = {offer["offer_id"]: rng.randint(0, 2) for offer in rng.sample(offers, 5)}
         closed = rng.sample([offer["offer_id"] for offer in offers], rng.randint(0, 2))
+        claims, closed = rng.choice([claims, {}]), rng.choice([closed, nothing])
         facts = OfferFacts(rng.choice([None, "gold", "silver"]), claims, *rng.choice([books, ({}, {})]), closed)
         at_hand: dict[str, Any] = {"item_id": rng.choice([None, "tea", "cup", "unknown"])}
         at_hand |= {"cart": tuple(rng.sample(["tea", "cup"], rng.randint(0, 2)))}
-        query = Query("ann", 100, NOW, store_id=rng.choice([None, "s1", "s2"]), **at_hand)
+        query = Query("ann", 100, NOW, store_id=rng.choice([None, "s1", "s2"]), **rng.choice([at_hand, {}]))
         plain = eligible(offers, query, facts, local, "CNY", catalogue=known)
         found = rulebook.holding(query, facts, local, catalogue=known)
         told = [

@@ -59,6 +59,21 @@ def test_where_scores_are_no_money_no_item_moves() -> None:
     assert lay(found, NONE_FIXED, 0, 1e9) == ([0, 1, 2, 3], 1)
 
 
+def test_offers_that_cover_everything_stand_as_each_would_alone() -> None:
+    """They are reckoned as one; beside an offer that covers less each is reckoned by itself."""
+    scores, fixed = np.array([4.0, 3.0, 2.5, 1.0]), np.array([False, True, False, False])
+    all_of_it = np.ones((3, 4), bool)
+    together, apart = (
+        places(covers, scores, fixed, 2.0)
+        for covers in (all_of_it, np.vstack((all_of_it, [[True, False, False, True]])))
+    )
+    for one, other in ((together.placing.loss, apart.placing.loss), (together.item, apart.item)):
+        assert one is not None
+        assert other is not None
+        assert np.array_equal(one, other[:3])
+    assert np.array_equal(together.best, apart.best[:3])
+
+
 def test_the_place_decides_with_the_worth() -> None:
     """100 on the fourth item's 0.43 is less than 50 on the first's 1: the chances follow the slate."""
     known = plan(gain=[[100, 50]], cost=[[0, 0]])
