@@ -5,7 +5,7 @@
 The shape of `odds` without the odds: where people buy again and again the chance of a purchase says little, and what an
 offer brings goes with what they spend anyway. base: what is to be expected without an offer, cross-fitted. All
 coefficients but c are normal around 0 (partial pooling of offers); how wide b and b_o are is averaged over by what
-held-out rows say, as in `odds`.
+held-out rows say, and which fields' are wider is told by rows, as in `odds`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.effects.design import Design, shifts_of, solved
+from recommender.effects.design import Design, shifts_of
 from recommender.effects.means import Scale, Table
 from recommender.effects.rows import Floats, Rows, folds
 from recommender.effects.scores import Crossfitted
@@ -26,6 +26,8 @@ LEVEL = (0.3, 0.15)
 """How wide a and a_o are, in standard deviations of what the base leaves."""
 WIDTHS = ((0.0, 0.0), (0.1, 0.0), (0.3, 0.0), (0.1, 0.1), (0.3, 0.3), (0.8, 0.8))
 """Standard deviations over visitors that b and b_o may give the effect, in the same."""
+USUAL = (0.3, 0.3)
+"""Those by which is told which fields reach farther than others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +63,20 @@ def fit_lines(rows: Rows, outcomes: Crossfitted, seed: int) -> Line:
     parts = [design.take(fold == one).sums(rows.weight[fold == one], y[fold == one]) for one in range(FOLDS)]
     gram, moment = (np.sum([part[one] for part in parts], axis=0) for one in (0, 1))
     tried = [_precision(table.shape[1], rows.offers, *one, own=wide) for one in WIDTHS if wide or not one[1]]
+    usual = _precision(table.shape[1], rows.offers, *USUAL, own=wide)
     fit = np.zeros(len(tried))
     for one, (own_gram, own_moment) in enumerate(parts):
         held = fold == one
-        of_fold = design.take(held)
+        of_fold, past = design.take(held), (gram - own_gram, moment - own_moment)
+        reach = design.reach(*past, usual)
         for place, precision in enumerate(tried):
-            left = y[held] - of_fold @ solved(gram - own_gram, moment - own_moment, precision)
+            left = y[held] - of_fold @ design.solved(*past, precision / reach**2)
             fit[place] -= 0.5 * float(rows.weight[held] @ left**2)
     fit *= len(rows) / float(rows.weight.sum())
     share = np.exp(fit - fit.max())
     share /= share.sum()
-    theta = np.asarray(share @ np.stack([solved(gram, moment, one) for one in tried]))
+    reach = design.reach(gram, moment, usual)
+    theta = np.asarray(share @ np.stack([design.solved(gram, moment, one / reach**2) for one in tried]))
     return Line(outcomes.without, scale, middle, size, unit, theta[2:], rows.offers, wide)
 
 

@@ -10,8 +10,9 @@ on one scale is none on the other). base: what is to be expected without an offe
 those of none say beside (`scores.Crossfitted`). rule: what rules of thumb say of the shift, where there are any;
 without, the first term falls away. All coefficients but c are normal around 0 (a ridge: partial pooling of offers,
 Gelman & Hill 2007, ch. 12-14), so few trials leave the rule, or one small shift for all. How wide they are is averaged
-over (`NEAR`, `FAR`, `ANYWHERE`, `WIDTHS`) by what held-out rows say. Iterated least squares (McCullagh & Nelder 1989),
-also where season was taken from the outcomes, as only their mean has to be right (Wedderburn 1974).
+over (`NEAR`, `FAR`, `ANYWHERE`, `WIDTHS`) by what held-out rows say; which fields reach farther, rows tell (`design`).
+Iterated least squares (McCullagh & Nelder 1989), also where season was taken from the outcomes, as only their mean has
+to be right (Wedderburn 1974).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.effects.design import Design, shifts_of, solved
+from recommender.effects.design import Design, shifts_of
 from recommender.effects.means import Scale, Table
 from recommender.effects.rows import Floats, Rows, folds
 from recommender.effects.scores import Crossfitted
@@ -44,14 +45,17 @@ WIDTHS: tuple[tuple[float, float], ...] = (
     (1.6, 1.6),
 )
 """Standard deviations over visitors that b and b_o may give the shift."""
+USUAL = (0.4, 0.4)
+"""Those by which is told which fields reach farther than others."""
 NOWHERE = (0.0, 0.0)
 FEW_WIDTHS = (NOWHERE, (0.4, 0.0), (1.6, 0.0))
 """Those that are tried with `ANYWHERE`."""
 MOST_OWN = 2_000
 """Columns of b_o at most; with more there are none."""
 STEPS, HALVINGS, FOLDS = 4, 4, 3
-UNLIKELY = 7.0
-"""How unlikely offers are that do far more: e to the power of this, one in a thousand."""
+STEP, UNLIKELY = 4.0, 7.0
+"""How unlikely it is beforehand that a rule is left by one step, one in fifty, and that offers do far more, one in a
+thousand: e to the power of these. What leaves a rule that is right fits a few hundred rows by chance."""
 LEAST = 0.01
 """Chances are taken as no nearer to 0 and 1."""
 FARTHEST = 3.0
@@ -99,16 +103,19 @@ def fit_odds(rows: Rows, outcomes: Crossfitted, seed: int, rule: Rule | None = N
     spreads = [_precision(_spread(table.shape[1], rows.offers, *one, rule=rule is not None, own=wide)) for one in tried]
     fold = folds(rows.unit, FOLDS, seed + 3)
     rare = [one[: lean.many] for one in spreads[len(common) :]]
-    far = _fitted(rows, lean, _begin(lean), rare[0])
+    usual = _precision(_spread(table.shape[1], rows.offers, USUAL, common[0][1], rule=rule is not None, own=wide))
+    near, far = (_fitted(rows, one, _begin(one), at[0]) for one, at in ((design, spreads), (lean, rare)))
     likely = np.append(
-        _held_out(rows, design, _begin(design), spreads[: len(common)], fold),
-        _held_out(rows, lean, far, rare, fold),
+        _held_out(rows, design, near, spreads[: len(common)], usual, fold),
+        _held_out(rows, lean, far, rare, usual[: lean.many], fold),
     )
     share = _shares(likely, tried, rule=rule is not None)
     theta = np.append(far, np.zeros(design.many - len(far)))
-    theta = _fitted(rows, design, theta, spreads[int(np.argmax(share))])
+    reach = design.reach(*_sums(rows, design, near), usual)
+    theta = _fitted(rows, design, theta, spreads[int(np.argmax(share))] / reach**2)
     gram, moment = _sums(rows, design, theta)
-    found = np.asarray(share @ np.stack([solved(gram, moment, one) for one in spreads]))
+    reach = design.reach(gram, moment, usual)
+    found = np.asarray(share @ np.stack([design.solved(gram, moment, one / reach**2) for one in spreads]))
     return Odds(outcomes.without, scale, rule, found[:2], found[2:], rows.offers, wide)
 
 
@@ -165,7 +172,7 @@ def _fitted(rows: Rows, design: Design, theta: Floats, precision: Floats) -> Flo
 
     begin = _begin(design)
     for _ in range(STEPS):
-        ahead, now = solved(*_sums(rows, design, theta), precision), belief(theta)
+        ahead, now = design.solved(*_sums(rows, design, theta), precision), belief(theta)
         for _ in range(HALVINGS):
             if belief(ahead) >= now:
                 break
@@ -181,17 +188,20 @@ def _begin(design: Design) -> Floats:
     return theta
 
 
-def _held_out(rows: Rows, design: Design, theta: Floats, spreads: list[Floats], fold: NDArray[np.int64]) -> Floats:
-    """The log likelihood of held-out rows by each of the widths, told by one step of least squares from `theta`. From
-    the base that step goes too far where shifts are large, which speaks against wide ones: where rows are few that is
-    for the better (on planted effects these are found better than by the whole way), but for what is `ANYWHERE`."""
+def _held_out(  # noqa: PLR0917
+    rows: Rows, design: Design, theta: Floats, spreads: list[Floats], usual: Floats, fold: NDArray[np.int64]
+) -> Floats:
+    """The log likelihood of held-out rows by each of the widths, told by one step of least squares from `theta`, which
+    has the levels as all rows tell them: from a rule that is far off that step goes too far, the more so the wider."""
     held = [(rows.take(own), design.take(own)) for own in (fold == one for one in range(FOLDS))]
     parts = [_sums(*one, theta) for one in held]
     gram, moment = (np.sum([part[at] for part in parts], axis=0) for at in (0, 1))
     found = np.zeros(len(spreads))
     for one, (own_gram, own_moment) in zip(held, parts, strict=True):
+        past = gram - own_gram, moment - own_moment
+        reach = design.reach(*past, usual)
         for place, precision in enumerate(spreads):
-            found[place] += _likely(*one, solved(gram - own_gram, moment - own_moment, precision))
+            found[place] += _likely(*one, design.solved(*past, precision / reach**2))
     return found * (len(rows) / float(rows.weight.sum()))
 
 
@@ -202,10 +212,10 @@ def _likely(rows: Rows, design: Design, theta: Floats) -> float:
 
 def _shares(likely: Floats, tried: Sequence[tuple[tuple[float, float], tuple[float, ...]]], *, rule: bool) -> Floats:
     """How much each of the widths counts (pseudo-BMA: Yao et al. 2018, "Using stacking to average Bayesian predictive
-    distributions"). Beside a rule what leaves it is e times less likely beforehand for each step, and what is
-    `ANYWHERE` is so by `UNLIKELY` steps."""
-    steps = [(trust is not NEAR) + (one[0] > 0) + (one[1] > 0) if rule else 0 for one, trust in tried]
+    distributions"). Beside a rule each step that leaves it (levels, what is common to offers, what is an offer's own)
+    is unlikely by `STEP`, and what is `ANYWHERE` by `UNLIKELY`."""
+    steps = [(trust is FAR) + (one[0] > 0) + (one[1] > 0) if rule else 0 for one, trust in tried]
     rare = [UNLIKELY if trust is ANYWHERE else 0.0 for _, trust in tried]
-    found = likely - np.array(steps) - np.array(rare)
+    found = likely - STEP * np.array(steps) - np.array(rare)
     share = np.exp(found - found.max())
     return np.asarray(share / share.sum())

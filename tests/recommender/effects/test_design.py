@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recommender.effects.design import Design, shifts_of, solved
+from recommender.effects.design import Design, shifts_of
 from recommender.effects.rows import Floats, Rows, rows_of
 
 OFFERS, WIDTH, SIZE = 3, 4, 200
@@ -63,11 +63,38 @@ def test_shifts_are_what_an_offer_adds(ruled: bool, own: bool) -> None:
     assert added[rows.action < 0] == pytest.approx(0)
 
 
-def test_what_has_no_width_is_nought_and_changes_nothing() -> None:
-    rng = np.random.default_rng(9)
-    table = rng.normal(size=(50, 6))
-    gram, moment = table.T @ table, table.T @ rng.normal(size=50)
-    precision = np.array([1e-3, 1.0, 1e12, 4.0, 1e12, 1e12])
-    found = solved(gram, moment, precision)
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("ruled", [False, True])
+@pytest.mark.parametrize("without", ["nothing", "some", "own"])
+def test_it_solves_what_the_whole_would(without: str, ruled: bool, own: bool) -> None:
+    """What has no width is 0 and changes nothing."""
+    rows, at, table, told = shop(ruled)
+    design = Design.of(rows, at, table, told, own=own)
+    gram, moment = design.sums(np.ones(SIZE), at)
+    precision = np.random.default_rng(9).uniform(0.5, 4.0, design.many)
+    if without == "some":
+        precision[[3, 5]] = 1e12
+    if without == "own":
+        precision[design.own :] = 1e12
+    found = design.solved(gram, moment, precision)
     assert found == pytest.approx(np.linalg.solve(gram + np.diag(precision), moment), abs=1e-8)
-    assert (found[[2, 4, 5]] == 0).all()
+    assert (found[precision > 1e11] == 0).all()
+
+
+def test_the_field_that_tells_reaches_farthest() -> None:
+    rows, at, table, _ = shop(ruled=False)
+    design = Design.of(rows, at, table, None, own=True)
+    apart = np.where(rows.action >= 0, table[:, 2] * (rows.action - 1) * 2, 0.0)
+    reach = design.reach(*design.sums(np.ones(SIZE), apart + 0.5 * rows.outcome), np.full(design.many, 10.0))
+    own = reach[design.own :].reshape(OFFERS, WIDTH)
+    assert own.argmax(axis=1).tolist() == [2] * OFFERS
+    assert (own == own[0]).all()
+    assert (own[0, 2] > 2 * own[0, [0, 1, 3]]).all()
+    assert np.mean(own**2) == pytest.approx(1)
+    assert (reach[: design.own - WIDTH] == 1).all()
+
+
+def test_no_field_has_no_reach() -> None:
+    rows, at, table, _ = shop(ruled=False)
+    design = Design.of(rows, at, table[:, :0], None, own=True)
+    assert (design.reach(*design.sums(np.ones(SIZE), at), np.ones(design.many)) == 1).all()

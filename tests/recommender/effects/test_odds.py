@@ -74,6 +74,20 @@ def test_without_a_rule_who_is_moved_is_learnt() -> None:
     assert told.mean(axis=0) == pytest.approx(new.effects.mean(axis=0), abs=0.03)
 
 
+@pytest.mark.parametrize("rule", [None, lambda X: np.full((len(X), OFFERS), 1.5)])
+def test_one_field_of_many_moves_visitors_in_opposite_directions(rule: Rule | None) -> None:
+    """Also beside a rule that knows nothing of it and says too much."""
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(6_000, 50)).astype(np.float32)
+    shift = X[:, [3]] * np.array([0.8, -0.8, 0.8])
+    action = rng.integers(NONE, OFFERS, len(X))
+    moved = np.where(action >= 0, shift[np.arange(len(X)), action.clip(0)], 0.0)
+    bought = (rng.random(len(X)) < expit(0.5 * X[:, 0] - 0.5 + moved)).astype(np.float64)
+    start = 0.5 * X[:, [0]] - 0.5
+    told = Shop(X, action, bought, expit(start + shift) - expit(start))
+    assert np.corrcoef(told.learnt(rule).effects(X).ravel(), told.effects.ravel())[0, 1] > 0.9
+
+
 def test_a_season_is_no_effect() -> None:
     """All offers run when everybody buys more."""
     seen = shop(8_000, 6, scale=0.0)
