@@ -82,9 +82,15 @@ def _told_by(name: str, past: Rows, actions: Ints, seed: int) -> Callable[[Table
     """[n, F] -> [n, actions], summing to 1, also where an action is not among the rows learnt from."""
     shares = np.array([past.weight[past.action == action].sum() for action in actions]) + 1.0
     seen = np.unique(past.action)
+
+    def alike(X: Table) -> Floats:
+        return np.tile(shares / shares.sum(), (len(X), 1))
+
+    if name == "shares" or len(seen) < 2:
+        return alike
     known: Scale | Bins = Bins.of(past.X) if name == "trees" else Scale.of(past.X)
-    if name == "shares" or len(seen) < 2 or (isinstance(known, Bins) and not len(known.columns)):
-        return lambda X: np.tile(shares / shares.sum(), (len(X), 1))
+    if isinstance(known, Bins) and not len(known.columns):
+        return alike
     if name == "line":
         model = LogisticRegression(C=0.1, max_iter=300).fit(known(past.X), past.action, past.weight)
     else:
