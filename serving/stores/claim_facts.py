@@ -256,12 +256,10 @@ def _named(connection: Connection, app_id: str, fact: _Fact) -> Claim | None:
     named, name_id = fact.claim_id, fact.name_id
     if named is None or name_id is None:
         return None
-    found = by_id(connection, app_id, named)
-    for (claim_id,) in () if found else ask_within(connection, _BY_NAME, {"app_id": app_id, "name_id": name_id}):
-        found = by_id(connection, app_id, claim_id)
-    if found is None or found.offer_id != fact.offer_id or not is_of(connection, app_id, found, fact.user_id):
-        return None
-    return found
+    kept = (one for (one,) in ask_within(connection, _BY_NAME, {"app_id": app_id, "name_id": name_id}))
+    found = (by_id(connection, app_id, one) for one in (named, *kept))
+    own = (one for one in found if one and one.offer_id == fact.offer_id)
+    return next((one for one in own if is_of(connection, app_id, one, fact.user_id)), None)
 
 
 def _keep_name(connection: Connection, app_id: str, fact: _Fact, one: Claim | None) -> None:

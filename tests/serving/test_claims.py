@@ -537,6 +537,16 @@ def test_a_platform_names_its_coupons(shop: Shop) -> None:
     assert shop.book() == Book(claims=2, settled=340, today=340), "another person's coupon of that name"
 
 
+def test_a_coupon_that_has_the_name_of_anothers_claim_counts_once(shop: Shop) -> None:
+    shop.offer(budget=10_000)
+    anns = shop.claim()["claim_id"]
+    for event_id in ("kim's", "again"):
+        shop.tell(event_id, "redeem", "kim", order_id=event_id, discount=40, properties={"claim_id": anns})
+    assert shop.book() == Book(claims=2, reserved=500, settled=40, today=540)
+    shop.tell("ann's", "redeem", order_id="x", discount=300, properties={"claim_id": anns})
+    assert shop.book() == Book(claims=2, settled=340, today=340), "it is ann's all the same"
+
+
 @pytest.mark.parametrize("name", ["\x00", "a\x00b", "", "x" * 1000, 5, None, ["c"]])
 def test_what_cannot_be_an_id_names_no_claim(shop: Shop, name: object) -> None:
     """Not every database takes any text: the events of a whole request would be refused for it, again and again."""
